@@ -1,0 +1,9 @@
+//! The high-level API: ways of looking at usages and digests. One file, one question or one view.
+
+mod lines;
+mod movements;
+mod series;
+
+pub use lines::{LineUsage, Lines};
+pub use movements::{Movement, Movements, Trend};
+pub use series::{Series, TimeSeries, Track};

@@ -1,0 +1,313 @@
+//! How does the memory of a line, of a trace, of everything change over time?
+
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use crate::analysis::movements::Movements;
+use crate::digest::Digest;
+use crate::error::Result;
+use crate::id::{FrameId, TraceId};
+use crate::reader::Reader;
+use crate::time::Elapsed;
+use crate::trace::TraceTable;
+
+/// What a time series can follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Track {
+    /// One trace.
+    Trace(TraceId),
+    /// The local usage of a line: all traces that end at it.
+    Local(FrameId),
+    /// The cumulative usage of a line: all traces that contain it.
+    Cumulative(FrameId),
+    /// What has no stack: unknown traces, those that the table does not have, and those without
+    /// frames.
+    Unknown,
+}
+
+/// Live bytes at each snapshot of a digest: the total, and each track that was asked for.
+///
+/// ```
+/// use heapprof::{Frame, Reader, Track};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let line = Frame::parse("/srv/app/workloads/shop/customers.py:11")?;
+/// let leak = reader.traces()?.find(line).unwrap();
+/// let series = reader.time_series(&[Track::Cumulative(leak)])?;
+///
+/// assert_eq!(series.total().last(), Some(8_334_103));
+/// assert_eq!(series.get(0).unwrap().last(), Some(8_149_808));
+/// assert_eq!(format!("{:.3}", series.fractions(0).last().unwrap()), "0.978");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[doc(alias = "timePlot")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeSeries {
+    times: Vec<Elapsed>,
+    total: Vec<i64>,
+    tracks: Vec<(Track, Vec<i64>)>,
+}
+
+/// Values over time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Series<'a> {
+    times: &'a [Elapsed],
+    values: &'a [i64],
+}
+
+impl TimeSeries {
+    /// Follows the tracks through a digest: one pass over its snapshots, without a map for each.
+    /// Memory: 4 bytes a trace of the table, and 8 bytes a track and snapshot.
+    ///
+    /// # Errors
+    /// If the bytes of the digest are damaged.
+    pub fn new(digest: &Digest, traces: &TraceTable, tracks: &[Track]) -> Result<Self> {
+        let counted = Counted::new(traces, tracks);
+        let mut series = Self {
+            times: digest.times().collect(),
+            total: Vec::with_capacity(digest.len()),
+            tracks: tracks
+                .iter()
+                .map(|&track| (track, Vec::with_capacity(digest.len())))
+                .collect(),
+        };
+        let mut total = 0_i128;
+        let mut sums = vec![0_i128; tracks.len()];
+        for number in 0..digest.len() {
+            if number == 0 || !digest.repeats(number) {
+                total = 0;
+                sums.fill(0);
+                digest.visit(number, |trace, bytes| {
+                    let bytes = i128::from(bytes);
+                    total += bytes;
+                    for &track in counted.tracks_of(trace) {
+                        if let Some(sum) = sums.get_mut(track as usize) {
+                            *sum += bytes;
+                        }
+                    }
+                })?;
+            }
+            series.total.push(saturated(total));
+            for ((_, values), &sum) in series.tracks.iter_mut().zip(&sums) {
+                values.push(saturated(sum));
+            }
+        }
+        Ok(series)
+    }
+
+    /// The time of each value.
+    pub fn times(&self) -> &[Elapsed] {
+        &self.times
+    }
+
+    /// How many tracks there are besides the total.
+    pub fn len(&self) -> usize {
+        self.tracks.len()
+    }
+
+    /// Whether there is nothing but the total.
+    pub fn is_empty(&self) -> bool {
+        self.tracks.is_empty()
+    }
+
+    /// All live bytes.
+    pub fn total(&self) -> Series<'_> {
+        Series::new(&self.times, &self.total)
+    }
+
+    /// The live bytes of a track, in the order in which the tracks were given.
+    pub fn get(&self, place: usize) -> Option<Series<'_>> {
+        let (_, values) = self.tracks.get(place)?;
+        Some(Series::new(&self.times, values))
+    }
+
+    /// The tracks with their live bytes, in the order in which they were given.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (Track, Series<'_>)> {
+        self.tracks
+            .iter()
+            .map(|(track, values)| (*track, Series::new(&self.times, values)))
+    }
+
+    /// Which fraction of all live bytes a track has at each time; 0 where nothing is live, and
+    /// nothing for a track that was not given.
+    #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
+    pub fn fractions(&self, place: usize) -> impl Iterator<Item = f64> {
+        let values = self.tracks.get(place).map_or(&[][..], |(_, values)| values);
+        values.iter().zip(&self.total).map(|(&value, &total)| {
+            if total == 0 {
+                0.0
+            } else {
+                value as f64 / total as f64
+            }
+        })
+    }
+}
+
+impl<'a> Series<'a> {
+    /// Values at times that ascend. Where there are more of one than of the other, what is over is
+    /// left out.
+    pub fn new(times: &'a [Elapsed], values: &'a [i64]) -> Self {
+        let len = times.len().min(values.len());
+        Self {
+            times: times.get(..len).unwrap_or_default(),
+            values: values.get(..len).unwrap_or_default(),
+        }
+    }
+
+    /// How many values there are.
+    pub const fn len(self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The times.
+    pub const fn times(self) -> &'a [Elapsed] {
+        self.times
+    }
+
+    /// The values.
+    pub const fn values(self) -> &'a [i64] {
+        self.values
+    }
+
+    /// Times and values.
+    pub fn iter(
+        self,
+    ) -> impl DoubleEndedIterator<Item = (Elapsed, i64)> + ExactSizeIterator + Clone + use<'a> {
+        self.times.iter().copied().zip(self.values.iter().copied())
+    }
+
+    /// The last value.
+    pub fn last(self) -> Option<i64> {
+        self.values.last().copied()
+    }
+
+    /// The largest value and the first time it is reached.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, Series};
+    ///
+    /// let times = [1, 2, 3].map(Elapsed::from_secs);
+    /// let series = Series::new(&times, &[5, 9, 9]);
+    /// assert_eq!(series.largest(), Some((Elapsed::from_secs(2), 9)));
+    /// ```
+    pub fn largest(self) -> Option<(Elapsed, i64)> {
+        self.iter().rev().max_by_key(|&(_, value)| value)
+    }
+
+    /// Creeping or sudden? The steady trend, and the largest rises and falls.
+    pub fn movements(self) -> Movements {
+        Movements::new(self)
+    }
+}
+
+fn saturated(sum: i128) -> i64 {
+    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
+}
+
+/// For each trace the tracks it counts for.
+struct Counted {
+    /// Of each trace of the table, from index 0 for unknown, which list is its.
+    lists_of: Box<[u32]>,
+    /// The lists of tracks; the first is empty.
+    lists: Vec<List>,
+    /// Of traces that the table does not have, but that are followed.
+    strangers: HashMap<u32, u32>,
+    /// The list of all other traces that the table does not have.
+    unknown: u32,
+}
+
+type List = SmallVec<[u32; 4]>;
+
+impl Counted {
+    fn new(traces: &TraceTable, tracks: &[Track]) -> Self {
+        let numbered = || (0_u32..).zip(tracks.iter().copied());
+        let mut local: HashMap<FrameId, List> = HashMap::new();
+        let mut cumulative: HashMap<FrameId, List> = HashMap::new();
+        let mut of_trace: HashMap<TraceId, List> = HashMap::new();
+        let mut of_unknown = List::new();
+        for (number, track) in numbered() {
+            match track {
+                Track::Trace(id) => of_trace.entry(id).or_default().push(number),
+                Track::Local(id) => local.entry(id).or_default().push(number),
+                Track::Cumulative(id) => cumulative.entry(id).or_default().push(number),
+                Track::Unknown => of_unknown.push(number),
+            }
+        }
+        // So that walking over all stacks asks no map.
+        let mut followed = vec![false; traces.frame_count()];
+        for id in cumulative.keys() {
+            if let Some(place) = followed.get_mut(id.index()) {
+                *place = true;
+            }
+        }
+
+        let mut lists = vec![List::new()];
+        let mut number_of: HashMap<List, u32> = HashMap::new();
+        let mut number = |mut list: List| {
+            if list.is_empty() {
+                return 0;
+            }
+            list.sort_unstable();
+            list.dedup();
+            *number_of.entry(list).or_insert_with_key(|list| {
+                lists.push(list.clone());
+                u32::try_from(lists.len() - 1).unwrap_or(0)
+            })
+        };
+        let mut lists_of = vec![number(of_unknown.clone())];
+        for (id, trace) in traces.iter() {
+            let mut list = List::new();
+            for frame in trace.ids() {
+                if followed.get(frame.index()) == Some(&true) {
+                    list.extend(cumulative.get(frame).into_iter().flatten().copied());
+                }
+            }
+            match trace.ids().last() {
+                Some(last) => list.extend(local.get(last).into_iter().flatten().copied()),
+                None => list.extend_from_slice(&of_unknown),
+            }
+            list.extend(of_trace.remove(&id).into_iter().flatten());
+            lists_of.push(number(list));
+        }
+        let strangers = of_trace
+            .into_iter()
+            .map(|(id, mut list)| {
+                list.extend_from_slice(&of_unknown);
+                (id.get(), number(list))
+            })
+            .collect();
+        Self {
+            unknown: number(of_unknown),
+            lists_of: lists_of.into_boxed_slice(),
+            lists,
+            strangers,
+        }
+    }
+
+    #[inline]
+    fn tracks_of(&self, trace: Option<TraceId>) -> &[u32] {
+        let index = TraceId::to_disk(trace);
+        let list = match self.lists_of.get(index as usize) {
+            Some(&list) => list,
+            None => self.strangers.get(&index).copied().unwrap_or(self.unknown),
+        };
+        self.lists.get(list as usize).map_or(&[], |list| list)
+    }
+}
+
+impl Reader {
+    /// Follows traces and lines through the [digest](Self::digest): see [`TimeSeries`].
+    ///
+    /// # Errors
+    /// As [`digest`](Self::digest), or if its bytes are damaged.
+    #[doc(alias = "timePlot")]
+    pub fn time_series(&self, tracks: &[Track]) -> Result<TimeSeries> {
+        TimeSeries::new(self.digest()?, self.traces()?, tracks)
+    }
+}

@@ -1,0 +1,224 @@
+//! From the log to the snapshots: one pass, and a look ahead where the interval has to be found.
+
+use std::io::{Seek, Write};
+use std::ops::ControlFlow;
+
+use super::options::{DigestOptions, Progress, default_interval_ms};
+use super::order::{Edits, Ordered};
+use super::trailer::{End, TrailerBuilder};
+use crate::error::{DecodeError, EncodeError, Error, Result};
+use crate::heap::{Change, LiveHeap, Touched};
+use crate::raw::{DigestWriter, LogPosition};
+use crate::replay::{Pass, Passed};
+use crate::time::{Elapsed, StartTime};
+
+/// How many events pass between two looks at who wants to stop: a power of two.
+const TELL_EVERY: u64 = 1 << 15;
+
+/// What is digested.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    pub(crate) pass: Pass<'a>,
+    pub(crate) start: StartTime,
+    /// Where the log ends, if that is known.
+    pub(crate) end: Option<LogPosition>,
+}
+
+impl Source<'_> {
+    /// The end of the log, and whether `tell` stopped the pass before it. Decodes and no more.
+    pub(crate) fn measure(
+        &self,
+        mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
+    ) -> Result<Passed> {
+        self.pass.run(LogPosition::START, |step| {
+            if step.before.events().is_multiple_of(TELL_EVERY) {
+                tell(step.before)?;
+            }
+            ControlFlow::Continue(Change::NONE)
+        })
+    }
+
+    /// What is wrong with the log.
+    pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
+        let mut heap = LiveHeap::new(self.pass.traces);
+        let passed = self.pass.run(LogPosition::START, |step| {
+            ControlFlow::Continue(heap.add(step.index, step.bytes))
+        })?;
+        Ok(passed.damage)
+    }
+
+    /// Makes the digest, and gives `out` back with it.
+    pub(crate) fn digest<W: Write + Seek>(
+        &self,
+        mut options: DigestOptions<'_>,
+        out: W,
+    ) -> Result<W> {
+        let precision = options.checked_precision()?;
+        let log_len = self.pass.log.len();
+        let mut passes = 1;
+        let mut stopped = false;
+        let interval_ms = match (options.checked_interval_ms()?, self.end) {
+            (Some(interval_ms), _) => interval_ms,
+            (None, Some(end)) => default_interval_ms(end.elapsed()),
+            (None, None) => {
+                passes = 2;
+                let measured = self.measure(|place| {
+                    options.tell(Progress {
+                        bytes: place.offset(),
+                        total_bytes: log_len.saturating_mul(passes),
+                        elapsed: place.elapsed(),
+                    })
+                })?;
+                stopped = measured.stopped;
+                default_interval_ms(measured.place.elapsed())
+            }
+        };
+
+        let interval = Elapsed::from_millis(interval_ms).as_micros();
+        let mut snapshots = Snapshots {
+            writer: DigestWriter::new(out, self.start, interval_ms)?,
+            trailer: TrailerBuilder::new(),
+            heap: LiveHeap::new(self.pass.traces),
+            touched: Touched::new(self.pass.traces),
+            edits: Edits::default(),
+            ordered: Ordered::default(),
+            precision,
+            body: Vec::new(),
+            body_before: Vec::new(),
+        };
+        // The time of the next snapshot. The event before lies at or before it.
+        let mut next = interval;
+        let mut failed = None;
+        let passed = self.pass.run(LogPosition::START, |step| {
+            let elapsed = step.event.elapsed.as_micros();
+            if elapsed > next {
+                let due = (elapsed - 1) / interval;
+                if let Err(error) = snapshots.catch_up(due, step.before) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+                next = (due + 1).saturating_mul(interval);
+            }
+            if step.before.events().is_multiple_of(TELL_EVERY) {
+                if stopped {
+                    return ControlFlow::Break(());
+                }
+                options.tell(Progress {
+                    bytes: step.before.offset().saturating_add(log_len * (passes - 1)),
+                    total_bytes: log_len.saturating_mul(passes),
+                    elapsed: step.before.elapsed(),
+                })?;
+            }
+            let change = snapshots.heap.add(step.index, step.bytes);
+            snapshots.touched.note(step.index, change.before);
+            ControlFlow::Continue(change)
+        })?;
+        match failed {
+            Some(Failed::TooMany) => return Err(self.too_many(interval_ms)?),
+            Some(Failed::Encode(error)) => return Err(error.into()),
+            None => {}
+        }
+        if passed.place.events() > 0 {
+            snapshots.take(passed.place)?;
+        }
+        let end = End {
+            stopped: passed.stopped,
+            log_len,
+            precision,
+            rates: self.pass.rates,
+            place: passed.place,
+            damage: &passed.damage,
+        };
+        let trailer = snapshots.trailer;
+        let out = snapshots
+            .writer
+            .finish_with(|index| trailer.finish(self.start, interval_ms, index, &end))?;
+        Ok(out)
+    }
+
+    /// Says which interval would do, for the whole log.
+    fn too_many(&self, interval_ms: u64) -> Result<Error> {
+        let limit = DigestOptions::MAX_SNAPSHOTS;
+        let end = match self.end {
+            Some(end) => end,
+            None => self.measure(|_| ControlFlow::Continue(()))?.place,
+        };
+        let millis = end.elapsed().as_micros().div_ceil(1000);
+        Ok(Error::TooManySnapshots {
+            interval_ms,
+            needed: millis.div_ceil(interval_ms),
+            limit,
+            works_ms: millis.div_ceil(limit),
+        })
+    }
+}
+
+/// The live heap, and what was written of it.
+struct Snapshots<W> {
+    writer: DigestWriter<W>,
+    trailer: TrailerBuilder,
+    heap: LiveHeap,
+    touched: Touched,
+    edits: Edits,
+    ordered: Ordered,
+    precision: f64,
+    body: Vec<u8>,
+    body_before: Vec<u8>,
+}
+
+/// Why the pass was broken off, if nobody stopped it.
+enum Failed {
+    TooMany,
+    Encode(EncodeError),
+}
+
+impl<W: Write + Seek> Snapshots<W> {
+    /// Writes the heap as it is until there are `due` snapshots.
+    #[inline(never)]
+    fn catch_up(&mut self, due: u64, place: LogPosition) -> Result<(), Failed> {
+        if due >= DigestOptions::MAX_SNAPSHOTS {
+            return Err(Failed::TooMany);
+        }
+        self.take(place).map_err(Failed::Encode)?;
+        while self.writer.count() < due {
+            self.writer.repeat().map_err(Failed::Encode)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the heap as it is, after the event that ends at `place`.
+    fn take(&mut self, place: LogPosition) -> Result<(), EncodeError> {
+        let number = self.writer.count();
+        self.trailer.place(number, place);
+        let mut unknown_changed = false;
+        for (index, before) in self.touched.drain() {
+            let after = self.heap.balance(index);
+            if index == 0 {
+                unknown_changed = before != after;
+            } else {
+                self.edits.push(index, before, after);
+            }
+        }
+        if number > 0 && self.edits.is_empty() && !unknown_changed {
+            return self.writer.repeat();
+        }
+        self.ordered.edit(&mut self.edits);
+        std::mem::swap(&mut self.body, &mut self.body_before);
+        self.body.clear();
+        let unknown = self.heap.balance(0);
+        let folds = self.precision > 0.0;
+        let len = if folds {
+            self.ordered
+                .encode_folded(unknown, self.precision, &mut self.body)
+        } else {
+            self.ordered.encode(unknown, &mut self.body)
+        };
+        // What has changed may all be folded away.
+        if folds && number > 0 && self.body == self.body_before {
+            return self.writer.repeat();
+        }
+        self.writer.encoded(len, &self.body)?;
+        self.trailer.written(&self.body);
+        Ok(())
+    }
+}

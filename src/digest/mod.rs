@@ -1,0 +1,331 @@
+//! [`Digest`]: what was live at regular moments, made once from the log and kept in memory or in a
+//! `.hpc` file.
+
+mod build;
+mod checksum;
+mod options;
+mod order;
+mod replace;
+mod trailer;
+
+use std::fmt;
+use std::iter::FusedIterator;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use build::Source;
+use checksum::Checksum;
+pub use options::{DigestOptions, Progress};
+pub(crate) use replace::replace;
+use trailer::Trailer;
+
+use crate::bytes::Bytes;
+use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
+use crate::filebase::Filebase;
+use crate::id::TraceId;
+use crate::raw::LogPosition;
+use crate::raw::hpc::Layout;
+use crate::raw::rates::SamplingRates;
+use crate::time::{Elapsed, StartTime};
+use crate::usage::Usage;
+
+/// Snapshots of the live heap at a fixed interval.
+///
+/// Snapshot *k*, from 0, is the live heap at elapsed time (*k* + 1) × interval, and is labelled
+/// with that time. Before the first the heap is empty. The last is the first at or after the last
+/// event, so that what is live at the end is never lost.
+///
+/// A digest is made from the log by [`Reader::digest`](crate::Reader::digest) and its relatives,
+/// or read from a `.hpc` file. It keeps each snapshot encoded, 2 to 3 bytes a live trace, and
+/// decodes one when it is asked for; snapshots that do not differ from the one before cost a byte.
+/// A clone shares everything.
+///
+/// ```
+/// use heapprof::{DigestOptions, Elapsed, Reader};
+/// use std::time::Duration;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let digest = reader.digest_with(DigestOptions::default().interval(Duration::from_secs(5)))?;
+///
+/// let times: Vec<_> = digest.times().map(|time| time.as_secs_f64()).collect();
+/// assert_eq!(times, [5.0, 10.0, 15.0, 20.0, 25.0]); // the program ran for 21.8 s
+/// let snapshot = digest.snapshot_at(Duration::from_millis(14_999))?;
+/// assert_eq!(snapshot.time(), Elapsed::from_secs(10));
+/// assert_eq!(snapshot.usage().total(), 4_389_175);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[doc(alias("hpc", "HPC"))]
+#[derive(Clone)]
+pub struct Digest(Arc<Inner>);
+
+struct Inner {
+    bytes: Bytes,
+    path: Option<PathBuf>,
+    layout: Layout,
+    trailer: Option<Trailer>,
+    damage: Vec<DecodeError>,
+}
+
+/// The live heap at one moment: its time, and the usage by trace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    time: Elapsed,
+    usage: Usage,
+}
+
+impl Snapshot {
+    /// The moment, on the clock that only grows.
+    pub fn time(&self) -> Elapsed {
+        self.time
+    }
+
+    /// What is live then, by trace.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// The usage alone.
+    pub fn into_usage(self) -> Usage {
+        self.usage
+    }
+}
+
+impl Digest {
+    /// Reads the digest of a profile from its `.hpc` file, ours or heapprof 1.0's, given the
+    /// filebase or the name of the file. Header and index are read; the file is mapped.
+    ///
+    /// [`Reader::open`](crate::Reader::open) takes a digest that fits the log beside it by itself.
+    /// This is for those that heapprof 1.0 wrote, which by default are unreliable: a precision
+    /// above 0 made it read past the end of an array, and the end of the recording is missing.
+    ///
+    /// The snapshots are labelled as ours are. heapprof 1.0 labels them one interval earlier, and
+    /// they hold one event more: the first after the label.
+    ///
+    /// # Errors
+    /// If there is no such file, or it has no whole header, or no index.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = Filebase::new(path.as_ref()).file(FileKind::Hpc);
+        Self::map(path)
+    }
+
+    /// Reads a digest from bytes.
+    ///
+    /// # Errors
+    /// If the bytes do not begin with a whole header, or have no index.
+    pub fn from_bytes(bytes: impl Into<std::borrow::Cow<'static, [u8]>>) -> Result<Self> {
+        Self::new(Bytes::Owned(bytes.into()), None)
+    }
+
+    pub(crate) fn map(path: PathBuf) -> Result<Self> {
+        let bytes = Bytes::map(&path)?;
+        Self::new(bytes, Some(path))
+    }
+
+    fn new(bytes: Bytes, path: Option<PathBuf>) -> Result<Self> {
+        let layout = match Layout::read(&bytes) {
+            Ok(layout) => layout,
+            Err(source) => return Err(Error::Decode { path, source }),
+        };
+        let trailer = Trailer::read(&layout, &bytes);
+        let of_the_log = trailer.iter().flat_map(|trailer| &trailer.damage);
+        let damage = of_the_log.copied().chain(layout.damage).collect();
+        Ok(Self(Arc::new(Inner {
+            bytes,
+            path,
+            layout,
+            trailer,
+            damage,
+        })))
+    }
+
+    /// The `.hpc` file, if the digest is from one.
+    pub fn path(&self) -> Option<&Path> {
+        self.0.path.as_deref()
+    }
+
+    /// When the recording began.
+    pub fn start(&self) -> StartTime {
+        self.0.layout.start
+    }
+
+    /// The time between snapshots.
+    #[doc(alias = "snapshotInterval")]
+    pub fn interval(&self) -> Duration {
+        Duration::from_millis(self.0.layout.interval_ms)
+    }
+
+    /// How many snapshots there are.
+    pub fn len(&self) -> usize {
+        self.0.layout.len()
+    }
+
+    /// Whether there is no snapshot: the log has no events.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The time of each snapshot.
+    pub fn times(&self) -> impl ExactSizeIterator<Item = Elapsed> + FusedIterator + Clone {
+        (0..self.len()).map(|number| self.0.layout.time(number).unwrap_or(Elapsed::MAX))
+    }
+
+    /// Snapshot `number`, from 0; `None` if there are not so many.
+    ///
+    /// O(its entries × log of these); no other snapshot is touched.
+    ///
+    /// # Errors
+    /// If its bytes are damaged. A digest of ours notices by a checksum.
+    pub fn get(&self, number: usize) -> Option<Result<Snapshot>> {
+        let time = self.0.layout.time(number)?;
+        Some(self.usage(number).map(|usage| Snapshot { time, usage }))
+    }
+
+    fn usage(&self, number: usize) -> Result<Usage> {
+        let mut pairs = Vec::new();
+        self.visit(number, |trace, bytes| pairs.push((trace, bytes)))?;
+        Ok(pairs.into_iter().collect())
+    }
+
+    /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
+    pub(crate) fn visit(
+        &self,
+        number: usize,
+        mut entry: impl FnMut(Option<TraceId>, i64),
+    ) -> Result<()> {
+        let Inner {
+            bytes,
+            layout,
+            trailer,
+            ..
+        } = &*self.0;
+        let Some(mut entries) = layout.entries(bytes, number) else {
+            return Ok(());
+        };
+        let mut walk = || {
+            for pair in &mut entries {
+                let (trace, bytes) = pair?;
+                entry(trace, bytes);
+            }
+            if let Some(expected) = trailer.as_ref().and_then(|it| it.checksum(number)) {
+                let found = Checksum::of(entries.read_bytes());
+                if found != expected {
+                    let kind = Kind::Checksum { expected, found };
+                    return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
+                }
+            }
+            Ok(())
+        };
+        walk().map_err(|source| Error::Decode {
+            path: self.0.path.clone(),
+            source,
+        })
+    }
+
+    /// Whether snapshot `number` equals the one before, known without a look at either.
+    pub(crate) fn repeats(&self, number: usize) -> bool {
+        self.0.layout.shares(number)
+    }
+
+    /// All snapshots, in the order of time.
+    pub fn snapshots(&self) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator {
+        (0..self.len()).map(|number| {
+            self.usage(number).map(|usage| Snapshot {
+                time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
+                usage,
+            })
+        })
+    }
+
+    /// The latest snapshot at or before `time`. Before the first it is empty, at time 0; at or after
+    /// the end of the log it is the last.
+    ///
+    /// # Errors
+    /// If its bytes are damaged.
+    #[doc(alias = "snapshotAt")]
+    pub fn snapshot_at(&self, time: impl Into<Elapsed>) -> Result<Snapshot> {
+        let time = time.into();
+        let interval = Elapsed::from_millis(self.0.layout.interval_ms).as_micros();
+        let ended = self.end().is_some_and(|end| time >= end.elapsed());
+        let before = if ended {
+            self.len()
+        } else {
+            usize::try_from(time.as_micros() / interval)
+                .unwrap_or(usize::MAX)
+                .min(self.len())
+        };
+        match before.checked_sub(1).and_then(|number| self.get(number)) {
+            Some(snapshot) => snapshot,
+            None => Ok(Snapshot {
+                time: Elapsed::ZERO,
+                usage: Usage::empty(),
+            }),
+        }
+    }
+
+    /// How much of the log was digested: bytes, events and both clocks at the last whole event;
+    /// `None` for a [foreign](Self::is_foreign) digest, which does not say.
+    pub fn end(&self) -> Option<LogPosition> {
+        self.0.trailer.as_ref().map(|trailer| trailer.end)
+    }
+
+    /// What is wrong with the log that was digested, the first record of each kind, and with the
+    /// `.hpc` file itself. Empty for whole files, and for what a foreign digest does not say.
+    pub fn damage(&self) -> &[DecodeError] {
+        &self.0.damage
+    }
+
+    /// What is wrong with the log alone.
+    pub(crate) fn log_damage(&self) -> Option<&[DecodeError]> {
+        self.0.trailer.as_ref().map(|trailer| &*trailer.damage)
+    }
+
+    /// Whether the digest was stopped before the end of the log.
+    pub fn is_stopped(&self) -> bool {
+        self.0
+            .trailer
+            .as_ref()
+            .is_some_and(|trailer| trailer.stopped)
+    }
+
+    /// Whether another program wrote the digest, as heapprof 1.0 does: then it says nothing of the
+    /// log it is of, its precision, rates and damage.
+    pub fn is_foreign(&self) -> bool {
+        self.0.trailer.is_none()
+    }
+
+    /// The fraction of the total that may be folded into unknown; `None` for a foreign digest.
+    pub fn precision(&self) -> Option<f64> {
+        self.0.trailer.as_ref().map(|trailer| trailer.precision)
+    }
+
+    /// The sampling rates that the estimates were made with; `None` for a foreign digest.
+    pub fn rates(&self) -> Option<&SamplingRates> {
+        self.0.trailer.as_ref().map(|trailer| &trailer.rates)
+    }
+
+    /// How long the log was when it was digested.
+    pub(crate) fn log_len(&self) -> Option<u64> {
+        self.0.trailer.as_ref().map(|trailer| trailer.log_len)
+    }
+
+    /// Where the log goes on after a snapshot from which nothing was folded away.
+    pub(crate) fn place(&self, number: usize) -> Option<LogPosition> {
+        let trailer = self.0.trailer.as_ref()?;
+        (trailer.precision <= 0.0)
+            .then(|| trailer.place(number))
+            .flatten()
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Digest")
+            .field("snapshots", &self.len())
+            .field("interval", &self.interval())
+            .field("end", &self.end())
+            .field("precision", &self.precision())
+            .field("damage", &self.0.damage)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,251 @@
+//! Writes a file so that whoever looks finds the old one or the new one, never half of one.
+//!
+//! The new file is written under another name beside the old one, flushed to the disk, and renamed.
+//! A process that is killed leaves its temporary file behind; the next that replaces the same file
+//! takes it away. It tells one that is still being written by the lock its writer holds.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::process;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::checksum::Checksum;
+use crate::error::{EncodeError, Error, Result};
+
+/// How much is written at once.
+const BUFFER: usize = 256 * 1024;
+
+/// A file under a temporary name, locked; removed unless it takes its place.
+struct Temporary {
+    path: PathBuf,
+    file: File,
+    placed: bool,
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.placed {
+            // If even this fails, the next run takes it away.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Makes `path`, or replaces it, with what `write` writes.
+pub(crate) fn replace(
+    path: &Path,
+    write: impl FnOnce(BufWriter<&File>) -> Result<BufWriter<&File>>,
+) -> Result<()> {
+    // A name that is a link goes on being one.
+    let target = followed(path);
+    let io_error = |action| Error::io(path, action);
+    let mut temporary = create(&target).map_err(io_error("create a file beside it"))?;
+    write(BufWriter::with_capacity(BUFFER, &temporary.file))
+        .and_then(|out| {
+            out.into_inner()
+                .map_err(|error| EncodeError::Io(error.into_error()).into())
+        })
+        .map_err(|error| match error {
+            Error::Encode(EncodeError::Io(source)) => io_error("write")(source),
+            other => other,
+        })?;
+    temporary.file.sync_all().map_err(io_error("write"))?;
+    if let Ok(old) = fs::metadata(&target) {
+        // Who may read the old one may read the new one; where that cannot be, it is no reason to
+        // have none.
+        let _ = fs::set_permissions(&temporary.path, old.permissions());
+    }
+    fs::rename(&temporary.path, &target).map_err(io_error("replace"))?;
+    temporary.placed = true;
+    // The new name reaches the disk with the folder. Not every system can do that.
+    if let Ok(folder) = File::open(folder_of(&target)) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+/// Where a chain of links leads, whether or not a file is there.
+fn followed(path: &Path) -> PathBuf {
+    let mut target = path.to_owned();
+    for _ in 0..40 {
+        match fs::read_link(&target) {
+            Ok(next) => target = folder_of(&target).join(next),
+            Err(_) => break,
+        }
+    }
+    target
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// What the names of temporary files for `target` begin with: short, however long its own is.
+fn prefix(target: &Path) -> String {
+    let mut checksum = Checksum::new();
+    checksum.update(target.file_name().unwrap_or_default().as_encoded_bytes());
+    format!(".hpc-{:08x}-", checksum.finish())
+}
+
+fn create(target: &Path) -> io::Result<Temporary> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let prefix = prefix(target);
+    sweep(folder_of(target), &prefix);
+    for _ in 0..100 {
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{prefix}{}-{count}.tmp", process::id());
+        let path = folder_of(target).join(name);
+        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+            Err(error) => return Err(error),
+        };
+        // Where nothing can be locked, nobody sweeps.
+        let _ = file.lock();
+        // Another process may have swept it away before it was locked.
+        if path.exists() {
+            return Ok(Temporary {
+                path,
+                file,
+                placed: false,
+            });
+        }
+    }
+    Err(io::ErrorKind::AlreadyExists.into())
+}
+
+/// Takes away what killed processes have left.
+fn sweep(folder: &Path, prefix: &str) {
+    let is_ours = |name: &OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with(prefix) && name.ends_with(".tmp")
+    };
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if !is_ours(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
+        let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else {
+            continue;
+        };
+        match file.try_lock() {
+            Ok(()) => {
+                let _ = fs::remove_file(entry.path());
+            }
+            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn put(path: &Path, text: &str) -> Result<()> {
+        replace(path, |mut out| {
+            out.write_all(text.as_bytes()).map_err(EncodeError::Io)?;
+            Ok(out)
+        })
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn the_new_one_takes_the_place_of_the_old_one_and_nothing_stays_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        put(&path, "one").unwrap();
+        put(&path, "two").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two");
+        assert_eq!(names(folder.path()), ["run.hpc"]);
+    }
+
+    #[test]
+    fn a_failure_keeps_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        put(&path, "one").unwrap();
+        let full = replace(&path, |mut out| {
+            out.write_all(b"half").map_err(EncodeError::Io)?;
+            Err(EncodeError::Io(io::Error::other("disk full")).into())
+        });
+        assert_eq!(
+            full.unwrap_err().to_string(),
+            format!("{}: cannot write: disk full", path.display())
+        );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(names(folder.path()), ["run.hpc"]);
+
+        let nowhere = folder.path().join("none").join("run.hpc");
+        assert!(matches!(put(&nowhere, "x"), Err(Error::Io { .. })));
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_taken_away_but_not_what_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        let prefix = prefix(&path);
+        let left = folder.path().join(format!("{prefix}1-0.tmp"));
+        let in_use = folder.path().join(format!("{prefix}1-1.tmp"));
+        let of_another = folder.path().join(".hpc-00000000-1-1.tmp");
+        for file in [&left, &in_use, &of_another] {
+            fs::write(file, "half").unwrap();
+        }
+        let holder = File::options().write(true).open(&in_use).unwrap();
+        holder.lock().unwrap();
+        put(&path, "new").unwrap();
+        assert!(!left.exists() && in_use.exists() && of_another.exists());
+        drop(holder);
+        put(&path, "newer").unwrap();
+        assert!(!in_use.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_name_that_is_a_link_goes_on_being_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        let target = other.path().join("target.hpc");
+        let path = folder.path().join("run.hpc");
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        put(&path, "one").unwrap();
+        put(&path, "two").unwrap();
+        assert_eq!(fs::read_link(&path).unwrap(), target);
+        assert_eq!(fs::read_to_string(&target).unwrap(), "two");
+        assert_eq!(names(other.path()), ["target.hpc"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_may_read_the_old_one_may_read_the_new_one() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        put(&path, "one").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        put(&path, "two").unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o640);
+    }
+
+    #[test]
+    fn a_long_name_has_a_short_temporary_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(format!("{}.hpc", "x".repeat(250)));
+        put(&path, "one").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+    }
+}

@@ -1,0 +1,229 @@
+//! [`LiveHeap`]: how many bytes of each trace are live, changed event by event.
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::id::TraceId;
+use crate::raw::Event;
+use crate::raw::rates::SamplingRates;
+use crate::usage::Usage;
+
+/// The live bytes of each trace, as the events so far leave them.
+///
+/// For who walks the events and wants to know what is live on the way; [`Reader`](crate::Reader)
+/// answers the usual questions. Memory: 8 bytes a trace of the table, and more only for traces that
+/// the table does not have.
+///
+/// ```
+/// use heapprof::{LiveHeap, SamplingRates, raw::{EventLog, TraceLog}};
+///
+/// let hpm = std::fs::read("examples/data/demo.hpm")?;
+/// let hpd = std::fs::read("examples/data/demo.hpd")?;
+/// let log = TraceLog::new(&hpm)?;
+/// let mut heap = LiveHeap::new(log.count());
+/// for event in EventLog::new(&hpd).events().take(1000) {
+///     heap.apply(&event?, log.rates());
+/// }
+/// let live = heap.usage();
+/// assert_eq!(live.total(), 75_441);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LiveHeap {
+    /// By trace index; 0 is unknown.
+    balances: Box<[i64]>,
+    /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
+    /// and must not size anything.
+    strangers: HashMap<u32, i64>,
+}
+
+/// What an event did to the balance of its trace.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Change {
+    pub(crate) before: i64,
+    pub(crate) after: i64,
+    /// The balance left 63 bits and stays at the limit.
+    pub(crate) saturated: bool,
+}
+
+impl Change {
+    /// Of an event that is looked at and no more.
+    pub(crate) const NONE: Self = Self {
+        before: 0,
+        after: 0,
+        saturated: false,
+    };
+}
+
+impl LiveHeap {
+    /// An empty heap for a recording of so many traces. Events may name others; that only costs
+    /// more.
+    pub fn new(traces: u32) -> Self {
+        let len = traces.min(TraceId::MAX.get()) as usize + 1;
+        Self {
+            // The pages are the system's until they are touched.
+            balances: vec![0; len].into_boxed_slice(),
+            strangers: HashMap::new(),
+        }
+    }
+
+    /// Applies an event, with the estimate of the bytes that it stands for. A balance that leaves
+    /// 63 bits stays at the limit.
+    pub fn apply(&mut self, event: &Event, rates: &SamplingRates) {
+        self.add(TraceId::to_disk(event.trace), event.signed_estimate(rates));
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
+        let Some(balance) = self.balances.get_mut(index as usize) else {
+            return self.add_stranger(index, bytes);
+        };
+        change(balance, bytes)
+    }
+
+    #[cold]
+    fn add_stranger(&mut self, index: u32, bytes: i64) -> Change {
+        change(self.strangers.entry(index).or_default(), bytes)
+    }
+
+    /// The live bytes of a trace, or with `None` of unknown.
+    pub fn get(&self, trace: Option<TraceId>) -> i64 {
+        self.balance(TraceId::to_disk(trace))
+    }
+
+    #[inline]
+    pub(crate) fn balance(&self, index: u32) -> i64 {
+        match self.balances.get(index as usize) {
+            Some(&balance) => balance,
+            None => self.strangers.get(&index).copied().unwrap_or(0),
+        }
+    }
+
+    /// What is live by trace. O(traces).
+    pub fn usage(&self) -> Usage {
+        let mut strangers: Vec<(u32, i64)> = self
+            .strangers
+            .iter()
+            .map(|(&index, &bytes)| (index, bytes))
+            .collect();
+        strangers.sort_unstable();
+        let known = (0_u32..).zip(self.balances.iter().copied());
+        Usage::from_ascending(
+            known
+                .chain(strangers)
+                .map(|(index, bytes)| (TraceId::new(index), bytes)),
+        )
+    }
+}
+
+#[inline]
+fn change(balance: &mut i64, bytes: i64) -> Change {
+    let before = *balance;
+    let (sum, saturated) = before.overflowing_add(bytes);
+    *balance = if saturated {
+        before.saturating_add(bytes)
+    } else {
+        sum
+    };
+    Change {
+        before,
+        after: *balance,
+        saturated,
+    }
+}
+
+/// Which balances have changed since this was last [drained](Self::drain), and from what.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    /// A bit for each trace of the table.
+    marks: Box<[u64]>,
+    strangers: HashSet<u32>,
+    first: Vec<(u32, i64)>,
+}
+
+impl Touched {
+    pub(crate) fn new(traces: u32) -> Self {
+        let words = (traces.min(TraceId::MAX.get()) as usize + 1).div_ceil(64);
+        Self {
+            marks: vec![0; words].into_boxed_slice(),
+            strangers: HashSet::new(),
+            first: Vec::new(),
+        }
+    }
+
+    /// The balance of a trace changes, and was `before`.
+    #[inline]
+    pub(crate) fn note(&mut self, index: u32, before: i64) {
+        let bit = 1 << (index % 64);
+        match self.marks.get_mut(index as usize / 64) {
+            Some(word) if *word & bit != 0 => return,
+            Some(word) => *word |= bit,
+            None => {
+                if !self.strangers.insert(index) {
+                    return;
+                }
+            }
+        }
+        self.first.push((index, before));
+    }
+
+    /// The traces that were touched, each with its balance before that; forgets them.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u32, i64)> + '_ {
+        self.strangers.clear();
+        self.first.drain(..).inspect(|&(index, _)| {
+            if let Some(word) = self.marks.get_mut(index as usize / 64) {
+                // All of a word were touched no earlier than the drain before, so all may go.
+                *word = 0;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_cost_an_entry_and_count_like_others() {
+        let mut heap = LiveHeap::new(2);
+        heap.add(TraceId::MAX.get(), 7);
+        heap.add(1, 5);
+        heap.add(3, 1);
+        heap.add(0, 2);
+        heap.add(2, 9);
+        heap.add(2, -9);
+        assert_eq!(heap.balances.len(), 3);
+        assert_eq!(heap.get(Some(TraceId::MAX)), 7);
+        assert_eq!(heap.get(None), 2);
+        let usage: Vec<_> = heap
+            .usage()
+            .by_trace()
+            .map(|(trace, bytes)| (TraceId::to_disk(trace), bytes))
+            .collect();
+        assert_eq!(usage, [(0, 2), (1, 5), (3, 1), (TraceId::MAX.get(), 7)]);
+    }
+
+    #[test]
+    fn a_balance_stays_at_the_limit() {
+        let mut heap = LiveHeap::new(1);
+        assert!(!heap.add(1, i64::MAX).saturated);
+        assert!(heap.add(1, 1).saturated);
+        assert_eq!(heap.balance(1), i64::MAX);
+        heap.add(1, -i64::MAX);
+        heap.add(1, -i64::MAX);
+        let change = heap.add(1, -2);
+        assert!(change.saturated && change.after == i64::MIN);
+    }
+
+    #[test]
+    fn what_was_touched_is_told_once_with_the_balance_before() {
+        let mut touched = Touched::new(100);
+        for (index, before) in [(3, 30), (64, 1), (3, 31), (500, 9), (500, 10), (0, 4)] {
+            touched.note(index, before);
+        }
+        let drained: Vec<_> = touched.drain().collect();
+        assert_eq!(drained, [(3, 30), (64, 1), (500, 9), (0, 4)]);
+        touched.note(3, 32);
+        touched.note(500, 11);
+        assert_eq!(touched.drain().collect::<Vec<_>>(), [(3, 32), (500, 11)]);
+    }
+}

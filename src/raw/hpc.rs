@@ -1,0 +1,732 @@
+//! `.hpc`: the digest, heap snapshots at a fixed interval with an index for random access.
+//!
+//! ```text
+//! header    version            fixed32   1
+//!           start, seconds     fixed64   as in the .hpm file
+//!           start, nanoseconds fixed64
+//!           interval           varint    milliseconds between snapshots
+//!           index offset       fixed64   from the start of the file; 0 until the digest is complete
+//! snapshot  mark               fixed32   0x5379a0bd
+//!           number of entries  varint
+//!           each entry         varint    trace index, 0 for unknown
+//!           (heaviest first)   varint    bytes: of the first as 64-bit two's complement,
+//!                                        of the others how much smaller than the entry before
+//! index     mark               fixed32   0xab935776
+//!           number of snapshots varint
+//!           each               varint    its offset: the first from the start of the file, the others
+//!                                        from the one before; 0 shares the bytes of the one before
+//! trailer   anything                     not looked at here, nor by heapprof 1.0
+//! ```
+//!
+//! Snapshot *k*, from 0, is the live heap at (*k* + 1) × interval.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::iter::FusedIterator;
+
+use super::block::{Cursor, push_fixed32, push_fixed64, push_varint, varint};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, EncodeError, FileKind};
+use crate::id::TraceId;
+use crate::time::{Elapsed, LARGEST, StartTime};
+
+/// The version of the format.
+const VERSION: u32 = 1;
+/// The mark that begins a snapshot.
+const SNAPSHOT: u32 = 0x5379_a0bd;
+/// The mark that begins the index.
+const INDEX: u32 = 0xab93_5776;
+/// The largest interval in milliseconds whose first snapshot has a time.
+const LARGEST_INTERVAL: u64 = LARGEST / 1000;
+
+/// A `.hpc` file as bytes: its header and index, decoded, and its snapshots, to be decoded one by
+/// one.
+///
+/// ```
+/// use heapprof::raw::{DigestFile, DigestWriter};
+/// use heapprof::{StartTime, TraceId};
+/// use std::io::Cursor;
+///
+/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), 60_000)?;
+/// let (a, b) = (TraceId::new(1), TraceId::new(2));
+/// writer.snapshot([(b, 5000), (a, 300)])?;
+/// writer.repeat()?;
+/// let bytes = writer.finish(&[])?.into_inner();
+///
+/// let digest = DigestFile::new(&bytes)?;
+/// assert_eq!(digest.len(), 2);
+/// assert_eq!(digest.time(1).unwrap().as_micros(), 120_000_000);
+/// let entries: Vec<_> = digest.entries(1).unwrap().collect::<Result<_, _>>()?;
+/// assert_eq!(entries, [(b, 5000), (a, 300)]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DigestFile<'a> {
+    bytes: &'a [u8],
+    layout: Layout,
+}
+
+/// The header and the index of a digest, without a borrow of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Layout {
+    pub(crate) start: StartTime,
+    pub(crate) interval_ms: u64,
+    /// Where each snapshot begins.
+    offsets: Box<[u64]>,
+    /// Where the index begins.
+    index_at: usize,
+    /// Where the index ends.
+    trailer_at: usize,
+    pub(crate) damage: Option<DecodeError>,
+}
+
+impl Layout {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let header = || {
+            let mut cursor = Cursor::new(bytes, 0);
+            let version = cursor.fixed32()?;
+            if version != VERSION {
+                return Err(Kind::Version { found: version });
+            }
+            let start = StartTime::new(cursor.fixed64()?, cursor.fixed64()?);
+            let interval_ms = cursor.varint()?;
+            if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
+                return Err(Kind::Interval { found: interval_ms });
+            }
+            let index_at = cursor.fixed64()?;
+            if index_at == 0 {
+                return Err(Kind::Unfinished);
+            }
+            let len = bytes.len();
+            let index_at = usize::try_from(index_at)
+                .ok()
+                .filter(|&at| at < len)
+                .ok_or(Kind::Offset {
+                    found: index_at,
+                    len: len as u64,
+                })?;
+            Ok((start, interval_ms, index_at))
+        };
+        let (start, interval_ms, index_at) =
+            header().map_err(|kind| DecodeError::new(FileKind::Hpc, 0, kind))?;
+
+        let index_error = |kind| DecodeError::new(FileKind::Hpc, index_at as u64, kind);
+        let mut cursor = Cursor::new(bytes, index_at);
+        let found = cursor.fixed32().map_err(index_error)?;
+        if found != INDEX {
+            let expected = INDEX;
+            return Err(index_error(Kind::Magic { expected, found }));
+        }
+        let count = cursor.varint().map_err(index_error)?;
+        if count > LARGEST_INTERVAL / interval_ms {
+            let found = interval_ms;
+            return Err(index_error(Kind::Interval { found }));
+        }
+        let mut offsets = Vec::new();
+        let mut offset = 0_u64;
+        let mut damage = None;
+        for _ in 0..count {
+            // Each is a byte at least, so that the bytes bound what is allocated.
+            match cursor.varint() {
+                Ok(difference) => {
+                    offset = offset.saturating_add(difference);
+                    offsets.push(offset);
+                }
+                Err(kind) => {
+                    damage = Some(index_error(kind));
+                    break;
+                }
+            }
+        }
+        Ok(Self {
+            start,
+            interval_ms,
+            offsets: offsets.into_boxed_slice(),
+            index_at,
+            trailer_at: cursor.at(),
+            damage,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.offsets.len()
+    }
+
+    /// The time of snapshot `position`.
+    pub(crate) fn time(&self, position: usize) -> Option<Elapsed> {
+        (position < self.len()).then(|| {
+            let intervals = position as u64 + 1;
+            Elapsed::from_millis(intervals.saturating_mul(self.interval_ms))
+        })
+    }
+
+    pub(crate) fn shares(&self, position: usize) -> bool {
+        match position.checked_sub(1) {
+            Some(before) => self.offsets.get(position) == self.offsets.get(before),
+            None => false,
+        }
+    }
+
+    pub(crate) fn entries<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Entries<'a>> {
+        let &offset = self.offsets.get(position)?;
+        Some(Entries::new(bytes, offset))
+    }
+
+    /// From the index to the end of the file.
+    pub(crate) fn index_and_trailer<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+        (
+            bytes
+                .get(self.index_at..self.trailer_at)
+                .unwrap_or_default(),
+            bytes.get(self.trailer_at..).unwrap_or_default(),
+        )
+    }
+}
+
+impl<'a> DigestFile<'a> {
+    /// Reads header and index: O(snapshots), 8 bytes of memory each. No snapshot is looked at.
+    ///
+    /// # Errors
+    /// If the bytes do not begin with a whole header of version 1 that has an index. An index that
+    /// is cut is no error: see [`damage`](Self::damage).
+    pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Layout::read(bytes).map(|layout| Self { bytes, layout })
+    }
+
+    /// When the recording began.
+    pub const fn start(&self) -> StartTime {
+        self.layout.start
+    }
+
+    /// Milliseconds between snapshots.
+    pub const fn interval_ms(&self) -> u64 {
+        self.layout.interval_ms
+    }
+
+    /// How many snapshots there are.
+    pub fn len(&self) -> usize {
+        self.layout.len()
+    }
+
+    /// Whether there is no snapshot.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Where the index ends early, and why.
+    pub const fn damage(&self) -> Option<DecodeError> {
+        self.layout.damage
+    }
+
+    /// The time of snapshot `position`, from 0: (`position` + 1) × interval.
+    ///
+    /// heapprof 1.0 labels its snapshots one interval earlier than what they hold.
+    pub fn time(&self, position: usize) -> Option<Elapsed> {
+        self.layout.time(position)
+    }
+
+    /// Whether snapshot `position` shares the bytes of the one before, and so equals it.
+    pub fn shares(&self, position: usize) -> bool {
+        self.layout.shares(position)
+    }
+
+    /// The entries of snapshot `position`, from 0; no other snapshot is touched.
+    pub fn entries(&self, position: usize) -> Option<Entries<'a>> {
+        self.layout.entries(self.bytes, position)
+    }
+
+    /// What stands after the index.
+    pub fn trailer(&self) -> &'a [u8] {
+        self.layout.index_and_trailer(self.bytes).1
+    }
+}
+
+/// The entries of one snapshot, heaviest first: a trace, or `None` for unknown, and its bytes.
+///
+/// If a trace stands twice, its entries add up. After an error there is nothing.
+#[derive(Debug, Clone)]
+pub struct Entries<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    /// Where the first entry begins.
+    first: usize,
+    left: u64,
+    before: Option<i64>,
+    offset: u64,
+    error: Option<DecodeError>,
+}
+
+impl<'a> Entries<'a> {
+    fn new(bytes: &'a [u8], offset: u64) -> Self {
+        let mut entries = Self {
+            bytes,
+            at: 0,
+            first: 0,
+            left: 0,
+            before: None,
+            offset,
+            error: None,
+        };
+        match entries.open() {
+            Ok((left, at)) => (entries.left, entries.at, entries.first) = (left, at, at),
+            Err(kind) => {
+                entries.error = Some(DecodeError::new(FileKind::Hpc, offset, kind));
+                entries.left = 1;
+            }
+        }
+        entries
+    }
+
+    /// How many entries there are, and where they begin.
+    fn open(&self) -> Result<(u64, usize), Kind> {
+        let len = self.bytes.len();
+        let outside = Kind::Offset {
+            found: self.offset,
+            len: len as u64,
+        };
+        let start = usize::try_from(self.offset)
+            .ok()
+            .filter(|&start| start < len)
+            .ok_or(outside)?;
+        let mut cursor = Cursor::new(self.bytes, start);
+        let found = cursor.fixed32()?;
+        if found != SNAPSHOT {
+            let expected = SNAPSHOT;
+            return Err(Kind::Magic { expected, found });
+        }
+        Ok((cursor.varint()?, cursor.at()))
+    }
+
+    /// Where the snapshot begins, in bytes from the start of the file.
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The bytes of the entries up to where this stands.
+    pub(crate) fn read_bytes(&self) -> &'a [u8] {
+        self.bytes.get(self.first..self.at).unwrap_or_default()
+    }
+
+    #[inline]
+    fn entry(&mut self) -> Result<(Option<TraceId>, i64), Kind> {
+        let (index, at) = varint(self.bytes, self.at)?;
+        let (size, at) = varint(self.bytes, at)?;
+        let trace = match u32::try_from(index) {
+            Ok(0) => None,
+            Ok(known) => Some(TraceId::new(known).ok_or(Kind::TraceIndex { found: index })?),
+            Err(_) => return Err(Kind::TraceIndex { found: index }),
+        };
+        let weight = match self.before {
+            None => size.cast_signed(),
+            Some(before) => before.checked_sub_unsigned(size).ok_or(Kind::Balance)?,
+        };
+        self.at = at;
+        self.before = Some(weight);
+        Ok((trace, weight))
+    }
+}
+
+impl Iterator for Entries<'_> {
+    type Item = Result<(Option<TraceId>, i64), DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            return None;
+        }
+        if let Some(error) = self.error {
+            self.left = 0;
+            return Some(Err(error));
+        }
+        match self.entry() {
+            Ok(entry) => {
+                self.left -= 1;
+                Some(Ok(entry))
+            }
+            Err(kind) => {
+                self.left = 0;
+                Some(Err(DecodeError::new(FileKind::Hpc, self.offset, kind)))
+            }
+        }
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // An entry has two bytes at least, whatever the number says.
+        let most = self.bytes.len().saturating_sub(self.at) / 2 + 1;
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        (0, Some(left.min(most)))
+    }
+}
+
+impl FusedIterator for Entries<'_> {}
+
+/// Appends one entry of a snapshot, which follows on one of `before` bytes.
+#[inline]
+pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, weight: i64) {
+    push_varint(out, u64::from(trace));
+    push_varint(
+        out,
+        match before {
+            None => weight.cast_unsigned(),
+            Some(before) => before.abs_diff(weight),
+        },
+    );
+}
+
+/// Writes a `.hpc` file, snapshot by snapshot, to any [`Write`] that can [`Seek`] back to the
+/// header, where the place of the index is written last.
+///
+/// Without [`finish`](Self::finish) the file has no index, and no reader takes it.
+#[derive(Debug)]
+pub struct DigestWriter<W> {
+    out: W,
+    /// Where in `out` the file begins.
+    base: u64,
+    /// Where the header says where the index is.
+    index_field: u64,
+    /// How many bytes were written.
+    len: u64,
+    count: u64,
+    /// Where the last snapshot begins.
+    last: u64,
+    /// The index so far.
+    index: Vec<u8>,
+    record: Vec<u8>,
+}
+
+impl<W: Write + Seek> DigestWriter<W> {
+    /// Writes the header, where `out` stands.
+    ///
+    /// # Errors
+    /// If the interval is 0 or its first snapshot would be over 2⁶³ − 1 µs, or if `out` fails.
+    pub fn new(mut out: W, start: StartTime, interval_ms: u64) -> Result<Self, EncodeError> {
+        if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
+            return Err(EncodeError::Interval {
+                millis: interval_ms,
+            });
+        }
+        let base = out.stream_position()?;
+        let mut record = Vec::new();
+        push_fixed32(&mut record, VERSION);
+        push_fixed64(&mut record, start.seconds());
+        push_fixed64(&mut record, start.nanoseconds());
+        push_varint(&mut record, interval_ms);
+        let index_field = record.len() as u64;
+        push_fixed64(&mut record, 0);
+        out.write_all(&record)?;
+        Ok(Self {
+            out,
+            base,
+            index_field,
+            len: record.len() as u64,
+            count: 0,
+            last: 0,
+            index: Vec::new(),
+            record,
+        })
+    }
+
+    /// Writes the next snapshot: pairs of a trace, or `None` for unknown, and its bytes, heaviest
+    /// first.
+    ///
+    /// # Errors
+    /// If an entry is heavier than the one before it; then nothing is written. Or if the writer
+    /// fails.
+    pub fn snapshot(
+        &mut self,
+        entries: impl IntoIterator<Item = (Option<TraceId>, i64)>,
+    ) -> Result<(), EncodeError> {
+        let mut body = Vec::new();
+        let mut before = None;
+        let mut count = 0;
+        for (position, (trace, weight)) in entries.into_iter().enumerate() {
+            if before.is_some_and(|before| before < weight) {
+                return Err(EncodeError::Order { position });
+            }
+            push_entry(&mut body, before, TraceId::to_disk(trace), weight);
+            before = Some(weight);
+            count += 1;
+        }
+        self.encoded(count, &body)
+    }
+
+    /// Writes the next snapshot from its number of entries and their bytes.
+    pub(crate) fn encoded(&mut self, count: u64, body: &[u8]) -> Result<(), EncodeError> {
+        self.record.clear();
+        push_fixed32(&mut self.record, SNAPSHOT);
+        push_varint(&mut self.record, count);
+        let at = self.len;
+        for part in [&self.record, body] {
+            self.out.write_all(part)?;
+            self.len += part.len() as u64;
+        }
+        push_varint(&mut self.index, at - self.last);
+        self.last = at;
+        self.count += 1;
+        Ok(())
+    }
+
+    /// Makes the next snapshot equal to the one before: that takes one byte.
+    ///
+    /// # Errors
+    /// If there is no snapshot before.
+    pub fn repeat(&mut self) -> Result<(), EncodeError> {
+        if self.count == 0 {
+            return Err(EncodeError::NothingToRepeat);
+        }
+        push_varint(&mut self.index, 0);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// How many snapshots there are so far.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Writes the index, then `trailer`, and last where in the file the index is; flushes.
+    ///
+    /// # Errors
+    /// If the writer fails.
+    pub fn finish(self, trailer: &[u8]) -> Result<W, EncodeError> {
+        self.finish_with(|_| trailer.to_vec())
+    }
+
+    /// As [`finish`](Self::finish), with a trailer that depends on the bytes of the index.
+    pub(crate) fn finish_with(
+        mut self,
+        trailer: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Result<W, EncodeError> {
+        self.record.clear();
+        push_fixed32(&mut self.record, INDEX);
+        push_varint(&mut self.record, self.count);
+        self.record.append(&mut self.index);
+        let trailer = trailer(&self.record);
+        self.out.write_all(&self.record)?;
+        self.out.write_all(&trailer)?;
+
+        self.record.clear();
+        push_fixed64(&mut self.record, self.len);
+        self.out
+            .seek(SeekFrom::Start(self.base.saturating_add(self.index_field)))?;
+        self.out.write_all(&self.record)?;
+        self.out.seek(SeekFrom::End(0))?;
+        self.out.flush()?;
+        Ok(self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// Three snapshots, byte by byte as heapprof 1.0 writes them; the second shares the bytes of
+    /// the first.
+    #[rustfmt::skip]
+    const BYTES: &[u8] = &[
+        0, 0, 0, 1,                             // version
+        0, 0, 0, 0, 0x6b, 0x02, 0xbe, 0xbb,     // start, seconds
+        0, 0, 0, 0, 0x07, 0x5b, 0xcd, 0x15,     // start, nanoseconds
+        0xe0, 0xd4, 0x03,                       // interval: 60000 ms
+        0, 0, 0, 0, 0, 0, 0, 53,                // index offset
+        // at 31: first and second snapshot
+        0x53, 0x79, 0xa0, 0xbd,                 // mark
+        2,                                      // entries
+        7, 0xe8, 0x07,                          //   trace 7: 1000
+        0, 0xe7, 0x07,                          //   unknown: 999 less, 1
+        // at 42: third
+        0x53, 0x79, 0xa0, 0xbd,                 // mark
+        1,                                      // entries
+        0x80, 0x01,                             //   trace 128:
+        0xff, 0xff, 0xff, 0xff,                 //   -1
+        // at 53: index (the varint before goes on to 58; patched below)
+    ];
+
+    fn bytes() -> Vec<u8> {
+        let mut bytes = BYTES.to_vec();
+        bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0x01]); // -1 has ten bytes
+        let index_at = u8::try_from(bytes.len()).unwrap();
+        bytes[30] = index_at;
+        bytes.extend([0xab, 0x93, 0x57, 0x76]); // mark
+        bytes.push(3); // snapshots
+        bytes.extend([31, 0, 11]); // offsets: 31, the same, 42
+        bytes
+    }
+
+    fn start() -> StartTime {
+        StartTime::new(1_795_342_011, 123_456_789)
+    }
+
+    fn entries_of(digest: &DigestFile<'_>, at: usize) -> Result<Vec<(u32, i64)>, DecodeError> {
+        digest
+            .entries(at)
+            .unwrap()
+            .map(|entry| entry.map(|(trace, weight)| (TraceId::to_disk(trace), weight)))
+            .collect()
+    }
+
+    #[test]
+    fn the_labelled_bytes_are_read_and_written() {
+        let bytes = bytes();
+        let digest = DigestFile::new(&bytes).unwrap();
+        assert_eq!(
+            (digest.start(), digest.interval_ms(), digest.len()),
+            (start(), 60_000, 3)
+        );
+        assert_eq!(digest.time(0), Some(Elapsed::from_secs(60)));
+        assert_eq!(digest.time(2), Some(Elapsed::from_secs(180)));
+        assert_eq!(digest.time(3), None);
+        assert_eq!(entries_of(&digest, 0).unwrap(), [(7, 1000), (0, 1)]);
+        assert_eq!(entries_of(&digest, 1).unwrap(), [(7, 1000), (0, 1)]);
+        assert_eq!(entries_of(&digest, 2).unwrap(), [(128, -1)]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|at| digest.shares(at)),
+            [false, true, false, false]
+        );
+        assert!(digest.entries(3).is_none());
+        assert_eq!(digest.trailer(), b"");
+
+        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 60_000).unwrap();
+        writer
+            .snapshot([(TraceId::new(7), 1000), (None, 1)])
+            .unwrap();
+        writer.repeat().unwrap();
+        writer.snapshot([(TraceId::new(128), -1)]).unwrap();
+        assert_eq!(writer.finish(&[]).unwrap().into_inner(), bytes);
+    }
+
+    #[test]
+    fn weights_take_all_64_bits() {
+        let weights = [i64::MAX, 0, -1, i64::MIN, i64::MIN];
+        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
+        writer
+            .snapshot(weights.map(|weight| (TraceId::new(5), weight)))
+            .unwrap();
+        let bytes = writer.finish(b"more").unwrap().into_inner();
+        let digest = DigestFile::new(&bytes).unwrap();
+        assert_eq!(
+            entries_of(&digest, 0).unwrap(),
+            weights.map(|weight| (5, weight))
+        );
+        assert_eq!(digest.trailer(), b"more");
+    }
+
+    #[test]
+    fn the_writer_begins_where_its_file_stands() {
+        let mut out = io::Cursor::new(b"before".to_vec());
+        out.set_position(6);
+        let mut writer = DigestWriter::new(out, start(), 60_000).unwrap();
+        writer.snapshot([(TraceId::new(7), 1)]).unwrap();
+        let out = writer.finish(&[]).unwrap().into_inner();
+        let digest = DigestFile::new(&out[6..]).unwrap();
+        assert_eq!(entries_of(&digest, 0).unwrap(), [(7, 1)]);
+    }
+
+    #[test]
+    fn the_writer_refuses_what_does_not_descend_and_what_cannot_be_repeated() {
+        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
+        assert!(matches!(writer.repeat(), Err(EncodeError::NothingToRepeat)));
+        assert!(matches!(
+            writer.snapshot([(None, 1), (None, 1), (None, 2)]),
+            Err(EncodeError::Order { position: 2 })
+        ));
+        assert_eq!(writer.count(), 0);
+        for wrong in [0, LARGEST_INTERVAL + 1, u64::MAX] {
+            let out = io::Cursor::new(Vec::new());
+            assert!(matches!(
+                DigestWriter::new(out, start(), wrong),
+                Err(EncodeError::Interval { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn every_cut_keeps_what_is_whole() {
+        let bytes = bytes();
+        let index_at = bytes.len() - 8;
+        for cut in 0..bytes.len() {
+            match DigestFile::new(&bytes[..cut]) {
+                Err(error) => {
+                    assert!(cut < index_at + 5, "{cut}");
+                    assert!([0, index_at as u64].contains(&error.offset()));
+                }
+                Ok(digest) => {
+                    assert_eq!(digest.len(), cut - index_at - 5);
+                    assert!(digest.damage().unwrap().is_cut());
+                    for at in 0..digest.len() {
+                        assert!(entries_of(&digest, at).is_ok());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn offsets_counts_and_indexes_that_cannot_be_are_errors() {
+        let whole = bytes();
+        let with = |at: usize, byte: u8| {
+            let mut bytes = whole.clone();
+            bytes[at] = byte;
+            bytes
+        };
+        let refused = |bytes: &[u8]| DigestFile::new(bytes).unwrap_err().kind();
+        assert_eq!(refused(&with(3, 2)), Kind::Version { found: 2 });
+        assert_eq!(refused(&with(30, 0)), Kind::Unfinished);
+        assert_eq!(
+            refused(&with(30, 200)),
+            Kind::Offset {
+                found: 200,
+                len: whole.len() as u64
+            }
+        );
+        assert!(matches!(refused(&with(30, 31)), Kind::Magic { .. }));
+        let mut no_interval = whole.clone();
+        no_interval.splice(20..23, [0x80, 0x80, 0]);
+        assert_eq!(refused(&no_interval), Kind::Interval { found: 0 });
+
+        // A snapshot without its mark; an index beyond the end; 2^63 entries.
+        let first = |bytes: &[u8]| {
+            let digest = DigestFile::new(bytes).unwrap();
+            let mut entries = digest.entries(0).unwrap();
+            let error = entries.find_map(Result::err).unwrap();
+            assert!(entries.next().is_none());
+            (error.offset(), error.kind())
+        };
+        assert!(matches!(first(&with(31, 0)), (31, Kind::Magic { .. })));
+        let index = whole.len() - 3;
+        assert!(matches!(
+            first(&with(index, 127)),
+            (127, Kind::Offset { .. })
+        ));
+        let mut many = whole.clone();
+        many.splice(
+            35..36,
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+        );
+        many[30] += 8;
+        let digest = DigestFile::new(&many).unwrap();
+        let entries = digest.entries(0).unwrap();
+        assert!(entries.size_hint().1.unwrap() < many.len());
+        assert!(entries.clone().any(|entry| entry.is_err()));
+    }
+
+    #[test]
+    fn a_trace_index_over_30_bits_and_bytes_below_64_bits_are_errors() {
+        let snapshot = |entries: &[u64]| {
+            let mut out = Vec::new();
+            for &field in entries {
+                push_varint(&mut out, field);
+            }
+            let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
+            writer.encoded(entries.len() as u64 / 2, &out).unwrap();
+            let bytes = writer.finish(&[]).unwrap().into_inner();
+            let digest = DigestFile::new(&bytes).unwrap();
+            entries_of(&digest, 0).map_err(|error| error.kind())
+        };
+        assert_eq!(snapshot(&[(1 << 30) - 1, 1]), Ok(vec![((1 << 30) - 1, 1)]));
+        for found in [1 << 30, 1 << 32, u64::MAX] {
+            assert_eq!(snapshot(&[found, 1]), Err(Kind::TraceIndex { found }));
+        }
+        assert_eq!(snapshot(&[1, 0, 2, u64::MAX]), Err(Kind::Balance));
+    }
+}

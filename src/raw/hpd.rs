@@ -1,0 +1,791 @@
+//! `.hpd`: the event log, one event after the other, without a header.
+//!
+//! ```text
+//! event    head          fixed32   bit 31: the time went backwards
+//!                                  bit 30: this is a free
+//!                                  low 30 bits: trace index, 0 for unknown
+//!          seconds       varint    since the event before (the start, for the first)
+//!          microseconds  varint    0 to 999 999
+//!          size          varint    bytes of the block
+//! ```
+//!
+//! With bit 31 clear the difference of time is `seconds + microseconds`, with bit 31 set it is
+//! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
+
+use std::io::Write;
+use std::iter::FusedIterator;
+
+use super::block::{push_fixed32, push_varint, varint};
+use super::rates::SamplingRates;
+use crate::error::{DecodeError, DecodeErrorKind as Kind, EncodeError, FileKind};
+use crate::id::TraceId;
+use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
+
+/// The time went backwards.
+const BACKWARDS: u32 = 1 << 31;
+/// The event is a free.
+const FREE: u32 = 1 << 30;
+
+/// A `.hpd` file, or the beginning of one, as bytes.
+///
+/// ```
+/// use heapprof::raw::EventLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let mut live = 0;
+/// let mut largest = (0, Default::default());
+/// for event in EventLog::new(&bytes).events() {
+///     let event = event?;
+///     live += event.signed_size();
+///     largest = largest.max((live, event.elapsed));
+/// }
+/// assert_eq!(largest.0, 19_241_503);
+/// assert_eq!(largest.1.as_micros(), 12_678_881);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct EventLog<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> EventLog<'a> {
+    /// The log with these bytes. Nothing is read yet, and any bytes will do: a log has no header.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The events, from the first.
+    pub fn events(&self) -> Events<'a> {
+        self.events_from(LogPosition::START)
+    }
+
+    /// The events from where an iterator over this log, or over a shorter stand of it, stood.
+    ///
+    /// So a log that is still being written can be followed: an event that is cut today is whole
+    /// tomorrow.
+    ///
+    /// ```
+    /// use heapprof::raw::EventLog;
+    ///
+    /// let bytes = std::fs::read("examples/data/demo.hpd")?;
+    /// let mut early = EventLog::new(&bytes[..1000]).events();
+    /// let whole = early.by_ref().filter_map(Result::ok).count();
+    /// // The program went on writing; so we go on reading, with both clocks where they stood.
+    /// let later = EventLog::new(&bytes).events_from(early.position());
+    /// let last = later.clone().last().unwrap()?;
+    /// assert_eq!(whole + later.count(), 49_779);
+    /// assert_eq!(last.elapsed.as_micros(), 21_789_059);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn events_from(&self, position: LogPosition) -> Events<'a> {
+        let skipped = usize::try_from(position.offset).unwrap_or(usize::MAX);
+        Events {
+            bytes: self.bytes.get(skipped..).unwrap_or_default(),
+            decoder: Decoder::at(position, None),
+        }
+    }
+}
+
+/// One recorded allocation or free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// When, on the clock that only grows.
+    pub elapsed: Elapsed,
+    /// When, on the wall clock as recorded.
+    pub wall: WallOffset,
+    /// The size of the block in bytes, at most 2⁶³ − 1.
+    pub size: u64,
+    /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    pub trace: Option<TraceId>,
+    /// Allocation or free.
+    pub kind: EventKind,
+}
+
+/// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A block was allocated.
+    Allocation,
+    /// A block was freed.
+    Free,
+}
+
+impl Event {
+    /// Whether a block was freed.
+    #[inline]
+    pub const fn is_free(self) -> bool {
+        matches!(self.kind, EventKind::Free)
+    }
+
+    /// The size as recorded: positive for an allocation, negative for a free.
+    #[inline]
+    pub const fn signed_size(self) -> i64 {
+        self.signed(self.size)
+    }
+
+    /// The estimate of how many bytes the block stands for: positive for an allocation, negative
+    /// for a free. What is over 2⁶³ − 1 is taken as that.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, SamplingRates, TraceId, WallOffset, raw::{Event, EventKind}};
+    ///
+    /// let event = Event {
+    ///     elapsed: Elapsed::ZERO,
+    ///     wall: WallOffset::ZERO,
+    ///     size: 50,
+    ///     trace: TraceId::new(1),
+    ///     kind: EventKind::Free,
+    /// };
+    /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[inline]
+    pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
+        self.signed(rates.estimate(self.size))
+    }
+
+    /// `bytes` with the sign of the event.
+    #[inline]
+    pub(crate) const fn signed(self, bytes: u64) -> i64 {
+        #[expect(clippy::cast_possible_wrap, reason = "at most i64::MAX")]
+        let bytes = if bytes > LARGEST { LARGEST } else { bytes } as i64;
+        match self.kind {
+            EventKind::Allocation => bytes,
+            EventKind::Free => -bytes,
+        }
+    }
+}
+
+/// A place in a log, between two events: how far it is, and what both clocks show.
+///
+/// An iterator says where it [stands](Events::position) and can be [resumed
+/// there](EventLog::events_from); the end of a log is such a place too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct LogPosition {
+    offset: u64,
+    events: u64,
+    elapsed: Elapsed,
+    wall: WallOffset,
+}
+
+impl LogPosition {
+    /// Before the first event.
+    pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
+
+    /// A place that was noted down: after so many `events`, the last of which ends at `offset` and
+    /// has these times.
+    pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
+        Self {
+            offset,
+            events,
+            elapsed,
+            wall,
+        }
+    }
+
+    /// In bytes from the start of the log.
+    pub const fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// How many events stand before.
+    pub const fn events(self) -> u64 {
+        self.events
+    }
+
+    /// The elapsed time of the event before.
+    pub const fn elapsed(self) -> Elapsed {
+        self.elapsed
+    }
+
+    /// The wall clock at the event before.
+    pub const fn wall(self) -> WallOffset {
+        self.wall
+    }
+}
+
+/// The events of a log, in the order of the file.
+///
+/// Each item is an event, or the error with which reading ends: a cut event, which is the ordinary
+/// end of a program that was killed ([`DecodeError::is_cut`]), or bytes that are no event. After an
+/// error there is nothing, since nothing marks where the next event begins.
+#[derive(Debug, Clone)]
+pub struct Events<'a> {
+    bytes: &'a [u8],
+    decoder: Decoder,
+}
+
+impl Events<'_> {
+    /// Where the next event begins, with both clocks: after the last whole event, also when that
+    /// was followed by an error.
+    pub const fn position(&self) -> LogPosition {
+        self.decoder.position()
+    }
+
+    /// The first event so far that is whole but makes no sense: it has a million microseconds or
+    /// more. It counts all the same.
+    pub const fn strange(&self) -> Option<DecodeError> {
+        self.decoder.strange
+    }
+}
+
+impl Iterator for Events<'_> {
+    type Item = Result<Event, DecodeError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.decoder.next(self.bytes, None)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        // The shortest event has 7 bytes.
+        let left = self.bytes.len().saturating_sub(self.decoder.at);
+        (0, Some(left.div_ceil(7)))
+    }
+}
+
+impl FusedIterator for Events<'_> {}
+
+/// Where the decoding of a log stands, apart from the bytes: so that whoever owns a buffer can
+/// decode from it, and fill it again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Decoder {
+    /// The place of the next event in the bytes; [`ENDED`] after an error.
+    at: usize,
+    elapsed: u64,
+    /// How far the wall clock lies behind: the sum of its steps back. So the wall clock need not be
+    /// moved with every event.
+    behind: u64,
+    events: u64,
+    /// The offset in the log of the first of the bytes.
+    base: u64,
+    /// The place of the event that was in error.
+    bad: usize,
+    /// The first event that is whole but makes no sense.
+    pub(crate) strange: Option<DecodeError>,
+}
+
+/// No bytes are so many that this is a place in them.
+const ENDED: usize = usize::MAX;
+
+/// The fields of one event, and where the next begins.
+struct Fields {
+    head: u32,
+    forward: u64,
+    backward: u64,
+    size: u64,
+    next: usize,
+    strange: Option<u64>,
+}
+
+impl Decoder {
+    /// Decodes bytes that follow on `position`.
+    #[inline]
+    pub(crate) fn at(position: LogPosition, strange: Option<DecodeError>) -> Self {
+        let elapsed = position.elapsed.as_micros().min(LARGEST);
+        let behind = i128::from(elapsed) - i128::from(position.wall.as_micros());
+        Self {
+            at: 0,
+            elapsed,
+            behind: u64::try_from(behind).unwrap_or(0),
+            events: position.events,
+            base: position.offset,
+            bad: 0,
+            strange,
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn position(&self) -> LogPosition {
+        let at = if self.at == ENDED { self.bad } else { self.at };
+        LogPosition::new(
+            self.base.saturating_add(at as u64),
+            self.events,
+            Elapsed::from_micros(self.elapsed),
+            self.wall(),
+        )
+    }
+
+    /// What the wall clock shows.
+    #[inline]
+    const fn wall(&self) -> WallOffset {
+        WallOffset::from_micros(self.elapsed.wrapping_sub(self.behind).cast_signed())
+    }
+
+    /// How many of `len` bytes are left.
+    pub(crate) const fn left(&self, len: usize) -> usize {
+        let at = if self.at == ENDED { self.bad } else { self.at };
+        len.saturating_sub(at)
+    }
+
+    /// The next event in `bytes`, or the error with which they end.
+    ///
+    /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
+    #[inline]
+    pub(crate) fn next(
+        &mut self,
+        bytes: &[u8],
+        rates: Option<&SamplingRates>,
+    ) -> Option<Result<Event, DecodeError>> {
+        // Nearly all events have one shape, which fits one word and needs one branch:
+        //
+        //   head, time not backwards   no seconds   microseconds    size
+        //   0xxxxxxx 3 × xxxxxxxx      00000000     0xxxxxxx        0xxxxxxx
+        //                                                        or 1xxxxxxx 0xxxxxxx
+        //
+        // The estimate of such a small size is in range at any rates.
+        const USUAL_MASK: u64 = 0x8000_0000_ff80_0000;
+        const BOTH_LONG: u64 = 0x8080;
+        if let Some(&word) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
+            let word = u64::from_be_bytes(word);
+            let longer = (word >> 15) & 1;
+            let micros = (word >> 16) & 0x7f;
+            let usual = word & USUAL_MASK == 0
+                && word & BOTH_LONG != BOTH_LONG
+                && self.elapsed <= LARGEST - 0x7f;
+            if usual {
+                let head = (word >> 32) as u32;
+                let size = ((word >> 8) & 0x7f) | (((word & 0x7f) << 7) * longer);
+                self.at += 7 + longer as usize;
+                self.events = self.events.wrapping_add(1);
+                self.elapsed += micros;
+                return Some(Ok(self.event(head, size)));
+            }
+        }
+        self.next_general(bytes, rates)
+    }
+
+    /// The event that is not of the usual shape, or the end.
+    #[inline]
+    fn next_general(
+        &mut self,
+        bytes: &[u8],
+        rates: Option<&SamplingRates>,
+    ) -> Option<Result<Event, DecodeError>> {
+        if self.at >= bytes.len() {
+            return None;
+        }
+        let moved = fields(bytes, self.at, rates).and_then(|fields| {
+            let elapsed = self.elapsed.saturating_add(fields.forward);
+            let behind = self.behind.saturating_add(fields.backward);
+            // The wall clock is never ahead, so it stays in range if it is not too far behind.
+            if elapsed > LARGEST || behind.saturating_sub(elapsed) > LARGEST {
+                return Err(Kind::Time);
+            }
+            Ok((fields, elapsed, behind))
+        });
+        let offset = self.base.saturating_add(self.at as u64);
+        match moved {
+            Ok((fields, elapsed, behind)) => {
+                if let (Some(found), None) = (fields.strange, self.strange) {
+                    let kind = Kind::Microseconds { found };
+                    self.strange = Some(DecodeError::new(FileKind::Hpd, offset, kind));
+                }
+                self.at = fields.next;
+                self.events = self.events.wrapping_add(1);
+                self.elapsed = elapsed;
+                self.behind = behind;
+                Some(Ok(self.event(fields.head, fields.size)))
+            }
+            Err(kind) => {
+                self.bad = self.at;
+                self.at = ENDED;
+                Some(Err(DecodeError::new(FileKind::Hpd, offset, kind)))
+            }
+        }
+    }
+
+    #[inline]
+    const fn event(&self, head: u32, size: u64) -> Event {
+        Event {
+            elapsed: Elapsed::from_micros(self.elapsed),
+            wall: self.wall(),
+            size,
+            trace: TraceId::from_head(head),
+            kind: if head & FREE == 0 {
+                EventKind::Allocation
+            } else {
+                EventKind::Free
+            },
+        }
+    }
+}
+
+/// The fields of any event, of any lengths, at `at`.
+///
+/// By value, so that the decoder need not live in memory.
+#[inline(never)]
+fn fields(bytes: &[u8], at: usize, rates: Option<&SamplingRates>) -> Result<Fields, Kind> {
+    let head = bytes
+        .get(at..)
+        .and_then(|rest| rest.first_chunk())
+        .map(|head| u32::from_be_bytes(*head))
+        .ok_or(Kind::Cut)?;
+    let (seconds, next) = varint(bytes, at + 4)?;
+    let (micros, next) = varint(bytes, next)?;
+    let (size, next) = varint(bytes, next)?;
+    let seconds = seconds.checked_mul(SECOND).ok_or(Kind::Time)?;
+    if seconds.checked_add(micros).is_none_or(|sum| sum > LARGEST) {
+        return Err(Kind::Time);
+    }
+    if size > LARGEST {
+        return Err(Kind::Size { found: size });
+    }
+    if rates.is_some_and(|rates| rates.estimate(size) > LARGEST) {
+        return Err(Kind::Estimate { size });
+    }
+    let (forward, backward) = if head & BACKWARDS == 0 {
+        (seconds + micros, 0)
+    } else if micros >= seconds {
+        (micros - seconds, 0)
+    } else {
+        (0, seconds - micros)
+    };
+    Ok(Fields {
+        head,
+        forward,
+        backward,
+        size,
+        next,
+        strange: (micros >= SECOND).then_some(micros),
+    })
+}
+
+/// Writes a `.hpd` file, event by event, to any [`Write`].
+///
+/// Every event goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog, EventWriter};
+/// use heapprof::{TraceId, WallOffset};
+///
+/// let mut writer = EventWriter::new(Vec::new());
+/// let trace = TraceId::new(1);
+/// writer.write(WallOffset::from_micros(1_500_000), trace, 4096, EventKind::Allocation)?;
+/// // The clock was stepped back by 0.3 s.
+/// writer.write(WallOffset::from_micros(1_200_000), trace, 4096, EventKind::Free)?;
+///
+/// let bytes = writer.into_inner();
+/// let free = EventLog::new(&bytes).events().nth(1).unwrap()?;
+/// assert_eq!(free.wall.as_micros(), 1_200_000);
+/// assert_eq!(free.elapsed.as_micros(), 1_500_000);
+/// assert_eq!(free.signed_size(), -4096);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EventWriter<W> {
+    out: W,
+    position: LogPosition,
+    record: Vec<u8>,
+}
+
+impl<W: Write> EventWriter<W> {
+    /// A log that begins here. Nothing is written yet: a log has no header.
+    pub fn new(out: W) -> Self {
+        Self::resume(out, LogPosition::START)
+    }
+
+    /// A log that goes on after the last whole event of another run; `out` must stand at the
+    /// position's offset.
+    pub fn resume(out: W, position: LogPosition) -> Self {
+        Self {
+            out,
+            position,
+            record: Vec::new(),
+        }
+    }
+
+    /// Writes one event.
+    ///
+    /// `wall` is what the clock says, relative to the start that is written in the `.hpm` file; it
+    /// may be before that of the event before. `trace` is where the block was *allocated*, also for
+    /// a free.
+    ///
+    /// # Errors
+    /// If the size is over 2⁶³ − 1, or if a time would be: `wall`, its difference to the event
+    /// before, or the elapsed time; then nothing is written. Or if the writer fails.
+    pub fn write(
+        &mut self,
+        wall: WallOffset,
+        trace: Option<TraceId>,
+        size: u64,
+        kind: EventKind,
+    ) -> Result<(), EncodeError> {
+        let micros = wall.as_micros();
+        let out_of_range = EncodeError::Time { micros };
+        if size > LARGEST {
+            return Err(EncodeError::Size { size });
+        }
+        let Some(difference) = micros
+            .checked_sub(self.position.wall.as_micros())
+            .filter(|_| micros.unsigned_abs() <= LARGEST)
+        else {
+            return Err(out_of_range);
+        };
+        // A difference below 0 is so many seconds back and a fraction forward again.
+        let back = difference < 0;
+        let distance = difference.unsigned_abs();
+        let (seconds, fraction) = if back {
+            let seconds = distance.div_ceil(SECOND);
+            (seconds, seconds * SECOND - distance)
+        } else {
+            (distance / SECOND, distance % SECOND)
+        };
+        let forward = if back { 0 } else { distance };
+        let elapsed = self.position.elapsed.as_micros().saturating_add(forward);
+        if elapsed > LARGEST || seconds * SECOND + fraction > LARGEST {
+            return Err(out_of_range);
+        }
+
+        let back = if back { BACKWARDS } else { 0 };
+        let free = if kind == EventKind::Free { FREE } else { 0 };
+        self.record.clear();
+        push_fixed32(&mut self.record, back | free | TraceId::to_disk(trace));
+        push_varint(&mut self.record, seconds);
+        push_varint(&mut self.record, fraction);
+        push_varint(&mut self.record, size);
+        self.out.write_all(&self.record)?;
+        self.position = LogPosition::new(
+            self.position
+                .offset
+                .saturating_add(self.record.len() as u64),
+            self.position.events.saturating_add(1),
+            Elapsed::from_micros(elapsed),
+            wall,
+        );
+        Ok(())
+    }
+
+    /// Where the next event will stand, with both clocks.
+    pub const fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    /// The writer underneath, to flush it.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Five events, byte by byte as heapprof 1.0 writes them.
+    #[rustfmt::skip]
+    const BYTES: &[u8] = &[
+        // an allocation of 424 bytes by trace 1, 16 µs after the start
+        0, 0, 0, 1,             0, 16, 0xa8, 0x03,
+        // its free, 3.2 s later
+        0x40, 0, 0, 1,          3, 0xc0, 0x9a, 0x0c, 0xa8, 0x03,
+        // an allocation of 0 bytes by an unknown trace, 0.3 s before: one second back, 0.7 s forward
+        0x80, 0, 0, 0,          1, 0xe0, 0xdc, 0x2a, 0,
+        // an allocation of 5 GiB by the largest trace index, 127 µs later
+        0x3f, 0xff, 0xff, 0xff, 0, 127, 0x80, 0x80, 0x80, 0x80, 0x14,
+        // its free, at once
+        0x7f, 0xff, 0xff, 0xff, 0, 0, 0x80, 0x80, 0x80, 0x80, 0x14,
+    ];
+
+    fn expected() -> Vec<Event> {
+        [
+            (16, 16, 424, 1, EventKind::Allocation),
+            (3_200_016, 3_200_016, 424, 1, EventKind::Free),
+            (3_200_016, 2_900_016, 0, 0, EventKind::Allocation),
+            (
+                3_200_143,
+                2_900_143,
+                5 << 30,
+                (1 << 30) - 1,
+                EventKind::Allocation,
+            ),
+            (
+                3_200_143,
+                2_900_143,
+                5 << 30,
+                (1 << 30) - 1,
+                EventKind::Free,
+            ),
+        ]
+        .into_iter()
+        .map(|(elapsed, wall, size, trace, kind)| Event {
+            elapsed: Elapsed::from_micros(elapsed),
+            wall: WallOffset::from_micros(wall),
+            size,
+            trace: TraceId::new(trace),
+            kind,
+        })
+        .collect()
+    }
+
+    fn one(bytes: &[u8]) -> Result<Event, Kind> {
+        let mut events = EventLog::new(bytes).events();
+        let first = events.next().unwrap();
+        if let Err(error) = first {
+            assert_eq!((error.file(), error.offset()), (FileKind::Hpd, 0));
+            assert_eq!(events.position(), LogPosition::START);
+            assert!(events.next().is_none());
+        }
+        first.map_err(|error| error.kind())
+    }
+
+    fn record(head: u32, seconds: u64, micros: u64, size: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        push_fixed32(&mut bytes, head);
+        for field in [seconds, micros, size] {
+            push_varint(&mut bytes, field);
+        }
+        bytes
+    }
+
+    #[test]
+    fn the_labelled_bytes_are_read_and_written() {
+        let events: Vec<_> = EventLog::new(BYTES).events().map(Result::unwrap).collect();
+        assert_eq!(events, expected());
+        let mut writer = EventWriter::new(Vec::new());
+        for event in events {
+            writer
+                .write(event.wall, event.trace, event.size, event.kind)
+                .unwrap();
+        }
+        assert_eq!(writer.position().offset(), BYTES.len() as u64);
+        assert_eq!(writer.into_inner(), BYTES);
+    }
+
+    #[test]
+    fn every_cut_keeps_the_whole_events_and_is_told_once_at_its_event() {
+        let ends = [8, 18, 27, 38, 49];
+        for cut in 0..=BYTES.len() {
+            let whole = ends.iter().filter(|&&end| end <= cut).count();
+            let start = if whole == 0 { 0 } else { ends[whole - 1] };
+            let mut events = EventLog::new(&BYTES[..cut]).events();
+            for event in &expected()[..whole] {
+                assert_eq!(events.next(), Some(Ok(*event)));
+            }
+            if cut > start {
+                let error = events.next().unwrap().unwrap_err();
+                assert!(error.is_cut());
+                assert_eq!(error.offset(), start as u64);
+            }
+            assert_eq!(events.next(), None);
+            assert_eq!(events.position().offset(), start as u64);
+
+            // Tomorrow the rest is there.
+            let rest = EventLog::new(BYTES).events_from(events.position());
+            let rest: Vec<_> = rest.map(Result::unwrap).collect();
+            assert_eq!(rest, expected()[whole..]);
+        }
+    }
+
+    #[test]
+    fn times_go_to_63_bits_and_no_further() {
+        const MAX: u64 = LARGEST;
+        let largest = one(&record(0, MAX / SECOND, MAX % SECOND, 0)).unwrap();
+        assert_eq!(largest.elapsed.as_micros(), MAX);
+        assert_eq!(largest.wall.as_micros(), i64::MAX);
+        assert_eq!(
+            one(&record(0, MAX / SECOND, MAX % SECOND + 1, 0)),
+            Err(Kind::Time)
+        );
+        assert_eq!(one(&record(0, u64::MAX, 0, 0)), Err(Kind::Time));
+        assert_eq!(one(&record(0, 0, u64::MAX, 0)), Err(Kind::Time));
+        // Also when they go back, though the difference would fit.
+        assert_eq!(
+            one(&record(BACKWARDS, MAX / SECOND + 1, SECOND, 0)),
+            Err(Kind::Time)
+        );
+        let earliest = one(&record(BACKWARDS, MAX / SECOND, 0, 0)).unwrap();
+        assert_eq!(earliest.elapsed, Elapsed::ZERO);
+        assert_eq!(
+            earliest.wall.as_micros(),
+            -i64::try_from(MAX / SECOND * SECOND).unwrap()
+        );
+
+        // The usual, short shape stops there too.
+        for (micros, fits) in [(7, true), (8, false)] {
+            let position = LogPosition::new(
+                0,
+                0,
+                Elapsed::from_micros(MAX - 7),
+                WallOffset::from_micros(i64::MAX - 100),
+            );
+            let bytes = record(1, 0, micros, 1);
+            let mut events = EventLog::new(&bytes).events_from(position);
+            assert_eq!(events.next().unwrap().is_ok(), fits);
+        }
+    }
+
+    #[test]
+    fn a_step_back_that_is_none_counts_as_forward() {
+        let event = one(&record(BACKWARDS, 1, 2_000_000, 0)).unwrap();
+        assert_eq!(event.elapsed.as_micros(), 1_000_000);
+        assert_eq!(event.wall.as_micros(), 1_000_000);
+    }
+
+    #[test]
+    fn sizes_go_to_63_bits_and_no_further() {
+        assert_eq!(one(&record(1, 0, 0, LARGEST)).unwrap().size, LARGEST);
+        assert_eq!(
+            one(&record(1, 0, 0, LARGEST + 1)),
+            Err(Kind::Size { found: 1 << 63 })
+        );
+        let mut long = record(1, 0, 0, u64::MAX);
+        *long.last_mut().unwrap() = 2;
+        assert_eq!(one(&long), Err(Kind::Varint));
+    }
+
+    #[test]
+    fn a_million_microseconds_are_kept_and_the_first_is_told() {
+        let mut bytes = record(1, 0, SECOND - 1, 0);
+        bytes.extend(record(1, 2, SECOND, 0));
+        bytes.extend(record(1, 0, SECOND + 1, 0));
+        let mut events = EventLog::new(&bytes).events();
+        assert_eq!(
+            events.by_ref().last().unwrap().unwrap().elapsed.as_micros(),
+            5_000_000
+        );
+        let strange = events.strange().unwrap();
+        assert_eq!(strange.offset(), 9);
+        assert_eq!(strange.kind(), Kind::Microseconds { found: SECOND });
+        assert!(strange.is_kept());
+    }
+
+    #[test]
+    fn the_writer_refuses_what_no_reader_would_take_and_goes_on() {
+        let mut writer = EventWriter::new(Vec::new());
+        let at = WallOffset::from_micros;
+        let kind = EventKind::Allocation;
+        assert!(matches!(
+            writer.write(at(0), None, LARGEST + 1, kind),
+            Err(EncodeError::Size { .. })
+        ));
+        assert!(matches!(
+            writer.write(at(i64::MIN), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(i64::MAX - 1), None, LARGEST, kind).unwrap();
+        // Back to the start would be stored as more than 2^63 µs back and a fraction forward.
+        assert!(matches!(
+            writer.write(at(0), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(2_000_000), None, 1, kind).unwrap();
+        writer.write(at(-5), None, 1, kind).unwrap();
+        // It may now go 1 µs forward, since the elapsed time is at its limit but for that.
+        assert!(matches!(
+            writer.write(at(-3), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(-4), None, 1, kind).unwrap();
+        let bytes = writer.into_inner();
+        let walls: Vec<_> = EventLog::new(&bytes)
+            .events()
+            .map(|event| event.unwrap().wall.as_micros())
+            .collect();
+        assert_eq!(walls, [i64::MAX - 1, 2_000_000, -5, -4]);
+    }
+}

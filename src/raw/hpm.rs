@@ -1,0 +1,714 @@
+//! `.hpm`: when the recording began, how it was sampled, and the stack of each trace.
+//!
+//! ```text
+//! header   version            fixed32   1
+//!          start, seconds     fixed64   Unix time
+//!          start, nanoseconds fixed64
+//!          number of ranges   varint
+//!          each range         fixed64   upper size
+//!                             fixed32   probability; 2^32 - 1 is 1
+//! trace 1  each frame         varint    line number + 1
+//!          (innermost first)  varint    length of the file name
+//!                             bytes     file name
+//!          end                varint    0
+//! trace 2  …
+//! ```
+
+use std::borrow::Cow;
+use std::io::Write;
+use std::iter::FusedIterator;
+
+use smallvec::SmallVec;
+
+use super::block::{Cursor, push_fixed32, push_fixed64, push_varint, varint};
+use super::rates::SamplingRates;
+use crate::error::{DecodeError, DecodeErrorKind as Kind, EncodeError, FileKind};
+use crate::id::TraceId;
+use crate::time::StartTime;
+
+/// The version of the format.
+const VERSION: u32 = 1;
+
+/// Nanoseconds in a second.
+const NANOS: u64 = 1_000_000_000;
+
+/// A `.hpm` file as bytes: its header, decoded, and its traces, to be decoded.
+///
+/// ```
+/// use heapprof::raw::TraceLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let log = TraceLog::new(&bytes)?;
+/// assert_eq!(log.start().seconds(), 1_795_345_445);
+/// assert!(log.rates().is_unsampled());
+///
+/// let first = log.traces().next().unwrap()?;
+/// let innermost = first.innermost_first().next().unwrap();
+/// assert_eq!(innermost.file_name(), "/srv/app/src/heapprof/__main__.py");
+/// assert_eq!(innermost.line(), 49);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TraceLog<'a> {
+    bytes: &'a [u8],
+    header: Header,
+}
+
+/// The header of a `.hpm` file, without a borrow of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Header {
+    pub(crate) start: StartTime,
+    pub(crate) rates: SamplingRates,
+    /// Where the first trace begins.
+    first_trace: usize,
+}
+
+impl Header {
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let fields = || {
+            let mut cursor = Cursor::new(bytes, 0);
+            let version = cursor.fixed32()?;
+            if version != VERSION {
+                return Err(Kind::Version { found: version });
+            }
+            let start = StartTime::new(cursor.fixed64()?, cursor.fixed64()?);
+            let mut ranges = Vec::new();
+            // The number can be anything; the bytes of the ranges must be there all the same.
+            for _ in 0..cursor.varint()? {
+                ranges.push((cursor.fixed64()?, cursor.fixed32()?));
+            }
+            Ok(Self {
+                start,
+                rates: SamplingRates::from_stored(ranges),
+                first_trace: cursor.at(),
+            })
+        };
+        fields().map_err(|kind| DecodeError::new(FileKind::Hpm, 0, kind))
+    }
+
+    /// What in the header was kept though it makes no sense.
+    pub(crate) fn damage(&self) -> Option<DecodeError> {
+        let found = self.start.nanoseconds();
+        (found >= NANOS).then(|| DecodeError::new(FileKind::Hpm, 0, Kind::Nanoseconds { found }))
+    }
+}
+
+impl<'a> TraceLog<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// If the bytes do not begin with a whole header of version 1.
+    pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        Header::read(bytes).map(|header| Self::with_header(bytes, header))
+    }
+
+    /// The log whose header was read before.
+    pub(crate) fn with_header(bytes: &'a [u8], header: Header) -> Self {
+        Self { bytes, header }
+    }
+
+    /// When the recording began.
+    pub fn start(&self) -> StartTime {
+        self.header.start
+    }
+
+    /// The sampling rates that the file states; what is true can be another thing, see
+    /// [`SamplingRates`].
+    pub fn rates(&self) -> &SamplingRates {
+        &self.header.rates
+    }
+
+    /// What in the header was kept though it makes no sense: a start time with a second or more of
+    /// nanoseconds.
+    pub fn header_damage(&self) -> Option<DecodeError> {
+        self.header.damage()
+    }
+
+    /// The traces, from the first.
+    pub fn traces(&self) -> RawTraces<'a> {
+        self.traces_from(TracePosition {
+            offset: self.header.first_trace as u64,
+            next: 1,
+        })
+    }
+
+    /// The traces from where an iterator over this file, or over a shorter stand of it, stood.
+    ///
+    /// ```
+    /// use heapprof::raw::TraceLog;
+    ///
+    /// let bytes = std::fs::read("examples/data/demo.hpm")?;
+    /// let mut early = TraceLog::new(&bytes[..5000])?.traces();
+    /// let whole = early.by_ref().filter_map(Result::ok).count();
+    /// // The program went on writing; so we go on reading.
+    /// let later = TraceLog::new(&bytes)?.traces_from(early.position());
+    /// assert_eq!((whole, later.count()), (22, 35));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn traces_from(&self, position: TracePosition) -> RawTraces<'a> {
+        RawTraces {
+            bytes: self.bytes,
+            at: usize::try_from(position.offset)
+                .unwrap_or(usize::MAX)
+                .min(self.bytes.len()),
+            next: position.next,
+        }
+    }
+
+    /// Where each trace begins: 8 bytes of memory a trace, one pass that skips the names.
+    pub fn index(&self) -> TraceIndex<'a> {
+        let mut traces = self.traces();
+        let mut starts = Vec::new();
+        let mut damage = None;
+        loop {
+            let start = traces.at;
+            match traces.next() {
+                Some(Ok(_)) => starts.push(start as u64),
+                Some(Err(error)) => damage = Some(error),
+                None => break,
+            }
+        }
+        TraceIndex {
+            bytes: self.bytes,
+            starts: starts.into_boxed_slice(),
+            damage,
+        }
+    }
+
+    /// How many whole traces there are: one pass that skips the names, and no memory.
+    pub fn count(&self) -> u32 {
+        let mut traces = self.traces();
+        while let Some(Ok(_)) = traces.next() {}
+        traces.next - 1
+    }
+}
+
+/// Where an iterator over traces stands: the offset of the next trace and its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TracePosition {
+    offset: u64,
+    /// From 1; one over the largest trace index once that was read.
+    next: u32,
+}
+
+impl TracePosition {
+    /// A position that was noted down: `traces` whole traces end at `offset`.
+    pub const fn new(offset: u64, traces: u32) -> Self {
+        Self {
+            offset,
+            next: traces.saturating_add(1),
+        }
+    }
+
+    /// In bytes from the start of the file.
+    pub const fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// How many whole traces stand before.
+    pub const fn traces(self) -> u32 {
+        self.next - 1
+    }
+}
+
+/// The traces of a `.hpm` file, in the order of their index.
+///
+/// A trace that is cut or damaged is an error; after it there is nothing, since nothing marks where
+/// the next one begins.
+#[derive(Debug, Clone)]
+pub struct RawTraces<'a> {
+    /// Up to the damage, once that was met: so nothing follows it.
+    bytes: &'a [u8],
+    at: usize,
+    next: u32,
+}
+
+impl RawTraces<'_> {
+    /// Where the next trace begins: after the last whole one, also when that was followed by an
+    /// error.
+    pub const fn position(&self) -> TracePosition {
+        TracePosition {
+            offset: self.at as u64,
+            next: self.next,
+        }
+    }
+}
+
+impl<'a> Iterator for RawTraces<'a> {
+    type Item = Result<RawTrace<'a>, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let start = self.at;
+        if start >= self.bytes.len() {
+            return None;
+        }
+        let whole = TraceId::new(self.next)
+            .ok_or(Kind::TraceIndex {
+                found: u64::from(self.next),
+            })
+            .and_then(|id| Ok((id, skip_trace(self.bytes, start)?)));
+        match whole {
+            Ok((id, (end, next))) => {
+                self.at = next;
+                self.next += 1;
+                Some(Ok(RawTrace {
+                    id,
+                    offset: start as u64,
+                    frames: self.bytes.get(start..end).unwrap_or_default(),
+                }))
+            }
+            Err(kind) => {
+                self.bytes = self.bytes.get(..start).unwrap_or_default();
+                Some(Err(DecodeError::new(FileKind::Hpm, start as u64, kind)))
+            }
+        }
+    }
+}
+
+impl FusedIterator for RawTraces<'_> {}
+
+/// Where the frames of the trace at `at` end, and where the next trace begins.
+fn skip_trace(bytes: &[u8], mut at: usize) -> Result<(usize, usize), Kind> {
+    loop {
+        let end = at;
+        let (line, after) = varint(bytes, at)?;
+        if line == 0 {
+            return Ok((end, after));
+        }
+        if line > 1 << 32 {
+            return Err(Kind::LineNumber { found: line - 1 });
+        }
+        let (len, name) = varint(bytes, after)?;
+        at = usize::try_from(len)
+            .ok()
+            .and_then(|len| name.checked_add(len))
+            .filter(|&end| end <= bytes.len())
+            .ok_or(Kind::Cut)?;
+    }
+}
+
+/// One trace as it stands in the file: a borrowed, whole record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawTrace<'a> {
+    id: TraceId,
+    offset: u64,
+    /// The frames, without the 0 that ends them; each of them was found whole.
+    frames: &'a [u8],
+}
+
+impl<'a> RawTrace<'a> {
+    /// The trace index.
+    pub const fn id(self) -> TraceId {
+        self.id
+    }
+
+    /// Where the record begins, in bytes from the start of the file.
+    pub const fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// Whether the trace has no frames. The recorder leaves out frames whose file name begins with
+    /// `<`, so that some traces are empty.
+    pub const fn is_empty(self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// The frames in the order of the file: the allocating line first.
+    pub const fn innermost_first(self) -> RawFrames<'a> {
+        RawFrames { rest: self.frames }
+    }
+
+    /// The frames in the order in which people read a stack: the program's entry first.
+    ///
+    /// The file has them the other way round, so this decodes the whole stack at once; up to 32
+    /// frames without an allocation.
+    ///
+    /// ```
+    /// use heapprof::raw::TraceLog;
+    ///
+    /// let bytes = std::fs::read("examples/data/demo.hpm")?;
+    /// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
+    /// let lines: Vec<u32> = trace.outermost_first().map(|frame| frame.line()).collect();
+    /// let mut reversed: Vec<u32> = trace.innermost_first().map(|frame| frame.line()).collect();
+    /// reversed.reverse();
+    /// assert_eq!(lines, reversed);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn outermost_first(self) -> OutermostFirst<'a> {
+        let stack: SmallVec<[RawFrame<'a>; 32]> = self.innermost_first().collect();
+        OutermostFirst {
+            reversed: stack.into_iter().rev(),
+        }
+    }
+}
+
+/// The frames of one trace, the allocating line first.
+#[derive(Debug, Clone)]
+pub struct RawFrames<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for RawFrames<'a> {
+    type Item = RawFrame<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<RawFrame<'a>> {
+        // The trace was found whole, so none of these is ever missing before its end.
+        let (line, at) = varint(self.rest, 0).ok()?;
+        let (len, at) = varint(self.rest, at).ok()?;
+        let end = at.checked_add(usize::try_from(len).ok()?)?;
+        let file = self.rest.get(at..end)?;
+        let record = self.rest.get(..end)?;
+        self.rest = self.rest.get(end..)?;
+        Some(RawFrame {
+            line: u32::try_from(line.checked_sub(1)?).ok()?,
+            file,
+            record,
+        })
+    }
+}
+
+impl FusedIterator for RawFrames<'_> {}
+
+/// The frames of one trace, the program's entry first.
+#[derive(Debug, Clone)]
+pub struct OutermostFirst<'a> {
+    reversed: std::iter::Rev<smallvec::IntoIter<[RawFrame<'a>; 32]>>,
+}
+
+impl<'a> Iterator for OutermostFirst<'a> {
+    type Item = RawFrame<'a>;
+
+    fn next(&mut self) -> Option<RawFrame<'a>> {
+        self.reversed.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.reversed.size_hint()
+    }
+}
+
+impl ExactSizeIterator for OutermostFirst<'_> {}
+impl FusedIterator for OutermostFirst<'_> {}
+
+/// One frame as it stands in the file: a line of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawFrame<'a> {
+    line: u32,
+    file: &'a [u8],
+    /// All bytes of the frame, line number included.
+    record: &'a [u8],
+}
+
+impl<'a> RawFrame<'a> {
+    /// The line number, from 1; 0 where the recorder knew none.
+    pub const fn line(self) -> u32 {
+        self.line
+    }
+
+    /// The bytes of the file name; they should be UTF-8.
+    pub const fn file_bytes(self) -> &'a [u8] {
+        self.file
+    }
+
+    /// The file name, with U+FFFD in place of what is not UTF-8.
+    pub fn file_name(self) -> Cow<'a, str> {
+        String::from_utf8_lossy(self.file)
+    }
+
+    /// All bytes of the frame: equal bytes are the same frame.
+    pub(crate) const fn record(self) -> &'a [u8] {
+        self.record
+    }
+}
+
+/// Where each trace of a `.hpm` file begins.
+///
+/// ```
+/// use heapprof::{TraceId, raw::TraceLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let index = TraceLog::new(&bytes)?.index();
+/// assert_eq!(index.len(), 57);
+/// assert_eq!(index.damage(), None);
+/// let trace = index.get(TraceId::new(57).unwrap()).unwrap();
+/// assert_eq!(trace.id().get(), 57);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TraceIndex<'a> {
+    bytes: &'a [u8],
+    starts: Box<[u64]>,
+    damage: Option<DecodeError>,
+}
+
+impl<'a> TraceIndex<'a> {
+    /// How many whole traces there are.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is no whole trace.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The trace with this index, or `None` if it is not among the whole ones. O(its frames).
+    pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
+        let &offset = self.starts.get(id.get() as usize - 1)?;
+        let start = usize::try_from(offset).ok()?;
+        let (end, _) = skip_trace(self.bytes, start).ok()?;
+        Some(RawTrace {
+            id,
+            offset,
+            frames: self.bytes.get(start..end)?,
+        })
+    }
+
+    /// Where the traces end early, and why.
+    pub const fn damage(&self) -> Option<DecodeError> {
+        self.damage
+    }
+}
+
+/// Writes a `.hpm` file, trace by trace, to any [`Write`].
+///
+/// Every trace goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file, and
+/// flush that before events name the trace, if somebody reads along.
+///
+/// ```
+/// use heapprof::raw::{TraceLog, TraceWriter};
+/// use heapprof::{SamplingRates, StartTime};
+///
+/// let start = StartTime::new(1_700_000_000, 0);
+/// let mut writer = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?;
+/// let id = writer.write_outermost_first([("main.py", 3), ("work.py", 20)])?;
+/// assert_eq!(id.get(), 1);
+///
+/// let bytes = writer.into_inner();
+/// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
+/// let names: Vec<_> = trace.outermost_first().map(|f| f.file_name().into_owned()).collect();
+/// assert_eq!(names, ["main.py", "work.py"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TraceWriter<W> {
+    out: W,
+    next: u32,
+    record: Vec<u8>,
+}
+
+impl<W: Write> TraceWriter<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// If `out` does.
+    pub fn new(mut out: W, start: StartTime, rates: &SamplingRates) -> Result<Self, EncodeError> {
+        let mut record = Vec::new();
+        push_fixed32(&mut record, VERSION);
+        push_fixed64(&mut record, start.seconds());
+        push_fixed64(&mut record, start.nanoseconds());
+        push_varint(&mut record, rates.ranges().len() as u64);
+        for range in rates.ranges() {
+            push_fixed64(&mut record, range.upper_size());
+            push_fixed32(&mut record, range.stored_probability());
+        }
+        out.write_all(&record)?;
+        Ok(Self {
+            out,
+            next: 1,
+            record,
+        })
+    }
+
+    /// Writes a trace, given as pairs of file name and line number from the program's entry to the
+    /// allocating line, and gives its index.
+    ///
+    /// Each call makes a new trace: a recorder remembers which stacks it has written.
+    ///
+    /// # Errors
+    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    pub fn write_outermost_first<N, I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
+    where
+        N: AsRef<[u8]>,
+        I: IntoIterator<Item = (N, u32), IntoIter: DoubleEndedIterator>,
+    {
+        self.write_innermost_first(frames.into_iter().rev())
+    }
+
+    /// Writes a trace, given as pairs of file name and line number from the allocating line to the
+    /// program's entry, and gives its index.
+    ///
+    /// # Errors
+    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    pub fn write_innermost_first<N: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = (N, u32)>,
+    ) -> Result<TraceId, EncodeError> {
+        let id = TraceId::new(self.next).ok_or(EncodeError::TooManyTraces)?;
+        self.record.clear();
+        for (file, line) in frames {
+            let file = file.as_ref();
+            push_varint(&mut self.record, u64::from(line) + 1);
+            push_varint(&mut self.record, file.len() as u64);
+            self.record.extend_from_slice(file);
+        }
+        push_varint(&mut self.record, 0);
+        self.out.write_all(&self.record)?;
+        self.next += 1;
+        Ok(id)
+    }
+
+    /// How many traces were written.
+    pub const fn count(&self) -> u32 {
+        self.next - 1
+    }
+
+    /// The writer underneath, to flush it.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A profile with two ranges and two traces, byte by byte as heapprof 1.0 writes it.
+    #[rustfmt::skip]
+    const BYTES: &[u8] = &[
+        0, 0, 0, 1,                             // version
+        0, 0, 0, 0, 0x6b, 0x02, 0xbe, 0xbb,     // start, seconds: 1795342011
+        0, 0, 0, 0, 0x07, 0x5b, 0xcd, 0x15,     // start, nanoseconds: 123456789
+        2,                                      // ranges
+        0, 0, 0, 0, 0, 0, 0, 128,               //   sizes below 128
+        0x19, 0x99, 0x99, 0x99,                 //   with probability 0.1
+        0, 0, 0, 0, 0, 0, 0x20, 0,              //   sizes below 8192
+        0xff, 0xff, 0xff, 0xff,                 //   with probability 1
+        // trace 1
+        0xac, 0x02,                             // line 299
+        4, b'a', b'.', b'p', b'y',              //   of a.py
+        1,                                      // line 0
+        0,                                      //   of a file without a name
+        0,                                      // end
+        // trace 2: empty
+        0,                                      // end
+    ];
+
+    fn rates() -> SamplingRates {
+        SamplingRates::new([(128, 0.1), (8192, 1.0)]).unwrap()
+    }
+
+    #[test]
+    fn the_labelled_bytes_are_read_and_written() {
+        let log = TraceLog::new(BYTES).unwrap();
+        assert_eq!(log.start(), StartTime::new(1_795_342_011, 123_456_789));
+        assert_eq!(log.rates(), &rates());
+        let traces: Vec<_> = log.traces().map(Result::unwrap).collect();
+        assert_eq!(traces.len(), 2);
+        let frames: Vec<_> = traces[0]
+            .outermost_first()
+            .map(|frame| (frame.file_bytes(), frame.line()))
+            .collect();
+        assert_eq!(frames, [(&b""[..], 0), (b"a.py", 299)]);
+        assert!(traces[1].is_empty());
+
+        let mut writer = TraceWriter::new(Vec::new(), log.start(), &rates()).unwrap();
+        writer
+            .write_innermost_first([("a.py", 299), ("", 0)])
+            .unwrap();
+        writer
+            .write_outermost_first(Vec::<(&str, u32)>::new())
+            .unwrap();
+        assert_eq!(writer.count(), 2);
+        assert_eq!(writer.into_inner(), BYTES);
+    }
+
+    #[test]
+    fn every_cut_keeps_the_whole_traces_and_is_told_once_at_its_trace() {
+        let header = 45;
+        let second = BYTES.len() - 1;
+        for cut in 0..BYTES.len() {
+            let bytes = &BYTES[..cut];
+            let Ok(log) = TraceLog::new(bytes) else {
+                assert!(cut < header, "{cut}");
+                continue;
+            };
+            assert!(cut >= header);
+            let whole = usize::from(cut >= second);
+            let mut traces = log.traces();
+            for _ in 0..whole {
+                assert!(matches!(traces.next(), Some(Ok(_))));
+            }
+            if cut > header && cut < second {
+                let error = traces.next().unwrap().unwrap_err();
+                assert!(error.is_cut());
+                assert_eq!(error.offset(), header as u64);
+            }
+            assert!(traces.next().is_none() && traces.next().is_none());
+            assert_eq!(log.count(), u32::from(whole == 1));
+            assert_eq!(log.index().len(), whole);
+        }
+    }
+
+    #[test]
+    fn an_end_in_a_longer_form_ends_the_trace() {
+        let mut bytes = BYTES[..21].to_vec();
+        bytes[20] = 0; // no ranges
+        bytes.extend([2, 1, b'x', 0x80, 0x00, 3, 1, b'y', 0]);
+        let log = TraceLog::new(&bytes).unwrap();
+        let index = log.index();
+        assert_eq!(index.len(), 2);
+        let lines: Vec<u32> = index
+            .get(TraceId::new(2).unwrap())
+            .unwrap()
+            .innermost_first()
+            .map(RawFrame::line)
+            .collect();
+        assert_eq!(lines, [2]);
+    }
+
+    #[test]
+    fn a_line_number_over_32_bits_ends_the_table_and_the_largest_does_not() {
+        let mut bytes = BYTES[..21].to_vec();
+        bytes[20] = 0;
+        let mut largest = bytes.clone();
+        push_varint(&mut largest, 1 << 32);
+        largest.extend([1, b'x', 0]);
+        let trace = TraceLog::new(&largest)
+            .unwrap()
+            .traces()
+            .next()
+            .unwrap()
+            .unwrap();
+        assert_eq!(trace.innermost_first().next().unwrap().line(), u32::MAX);
+
+        bytes.push(0); // an empty trace
+        push_varint(&mut bytes, (1 << 32) + 1);
+        bytes.extend([1, b'x', 0, 0, 0]);
+        let mut traces = TraceLog::new(&bytes).unwrap().traces();
+        assert!(traces.next().unwrap().is_ok());
+        let error = traces.next().unwrap().unwrap_err();
+        assert_eq!(error.offset(), 22);
+        assert_eq!(error.kind(), Kind::LineNumber { found: 1 << 32 });
+        assert!(traces.next().is_none());
+    }
+
+    #[test]
+    fn lengths_and_counts_that_no_file_has_allocate_nothing() {
+        let mut bytes = BYTES[..20].to_vec();
+        push_varint(&mut bytes, u64::MAX); // ranges
+        assert!(TraceLog::new(&bytes).unwrap_err().is_cut());
+        let mut bytes = BYTES[..21].to_vec();
+        bytes[20] = 0;
+        bytes.push(2);
+        push_varint(&mut bytes, u64::MAX); // length of a name
+        let error = TraceLog::new(&bytes).unwrap().traces().next();
+        assert!(error.unwrap().unwrap_err().is_cut());
+    }
+}

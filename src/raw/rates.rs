@@ -1,0 +1,281 @@
+//! Sampling rates: what a recorded block stands for.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+
+/// The probability 1 on disk.
+const FULL: u32 = u32::MAX;
+
+/// Sizes below this have their estimate looked up.
+const TABLE_LEN: u16 = 1024;
+
+/// With which probability a block was recorded, by its size.
+///
+/// A recording may be a sample: the block of a size is recorded with the probability of the range
+/// its size falls in, and at or above the last upper size always. So a recorded block *stands for*
+/// its size divided by that probability. This *estimate* is rounded once, to the nearest byte,
+/// halves up, so that an allocation and its free cancel exactly.
+///
+/// What a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
+/// probability above 0 it was given, and states the one it was given. So the rates in use are the
+/// caller's choice: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or
+/// [their own](Self::new).
+///
+/// ```
+/// use heapprof::SamplingRates;
+///
+/// // Below 128 bytes one block in ten is recorded, below 8192 every second one.
+/// let rates = SamplingRates::new([(128, 0.1), (8192, 0.5)])?;
+/// assert_eq!(rates.estimate(100), 1000);
+/// assert_eq!(rates.estimate(128), 256);
+/// assert_eq!(rates.estimate(8192), 8192);
+/// assert_eq!(SamplingRates::unsampled().estimate(100), 100);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SamplingRates(Arc<Rates>);
+
+#[derive(Debug)]
+struct Rates {
+    stated: Box<[SamplingRange]>,
+    /// The ranges that can decide, ascending: the first in the order of the file whose upper size
+    /// is above decides, so one that is not above all before it never does.
+    deciding: Box<[SamplingRange]>,
+    /// The estimates of the smallest sizes; empty where nothing is sampled.
+    table: Box<[u64]>,
+}
+
+/// One range of sizes and its probability.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SamplingRange {
+    upper_size: u64,
+    probability: u32,
+}
+
+impl SamplingRange {
+    /// The range holds sizes strictly below this, down to the upper size of the range before.
+    pub const fn upper_size(self) -> u64 {
+        self.upper_size
+    }
+
+    /// The probability with which a block of the range is recorded, 0 to 1.
+    pub fn probability(self) -> f64 {
+        f64::from(self.probability) / f64::from(FULL)
+    }
+
+    /// The probability as it is stored: 2³² − 1 is 1.
+    pub const fn stored_probability(self) -> u32 {
+        self.probability
+    }
+
+    fn estimate(self, size: u64) -> u64 {
+        if self.probability == 0 {
+            return 0;
+        }
+        // size / (probability / FULL), halves up.
+        let twice = u128::from(size) * 2 * u128::from(FULL) + u128::from(self.probability);
+        u64::try_from(twice / (2 * u128::from(self.probability))).unwrap_or(u64::MAX)
+    }
+}
+
+impl SamplingRates {
+    /// Everything was recorded: every block stands for itself.
+    pub fn unsampled() -> Self {
+        Self::from_stored([])
+    }
+
+    /// Rates from pairs of an upper size, in bytes, and a probability.
+    ///
+    /// Give the ranges in ascending order: the first whose upper size is above a size decides. The
+    /// probability is kept as a file keeps it, in steps of 1 / (2³² − 1), rounded down.
+    ///
+    /// # Errors
+    /// [`Error::Probability`] if a probability is not in 0 to 1.
+    pub fn new(ranges: impl IntoIterator<Item = (u64, f64)>) -> Result<Self> {
+        let ranges = ranges
+            .into_iter()
+            .map(|(upper_size, probability)| {
+                if !(0.0..=1.0).contains(&probability) {
+                    return Err(Error::Probability { found: probability });
+                }
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    clippy::cast_sign_loss,
+                    reason = "between 0 and u32::MAX, as was checked"
+                )]
+                let stored = (probability * f64::from(FULL)) as u32;
+                Ok((upper_size, stored))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        Ok(Self::from_stored(ranges))
+    }
+
+    /// Rates from pairs of an upper size and a probability as it is stored, 2³² − 1 for 1.
+    pub fn from_stored(ranges: impl IntoIterator<Item = (u64, u32)>) -> Self {
+        let stated: Box<[SamplingRange]> = ranges
+            .into_iter()
+            .map(|(upper_size, probability)| SamplingRange {
+                upper_size,
+                probability,
+            })
+            .collect();
+        let mut covered = 0;
+        let deciding: Box<[SamplingRange]> = stated
+            .iter()
+            .copied()
+            .filter(|range| {
+                let decides = range.upper_size > covered;
+                covered = covered.max(range.upper_size);
+                decides
+            })
+            .collect();
+        let mut rates = Rates {
+            stated,
+            deciding,
+            table: Box::default(),
+        };
+        if !rates.deciding.is_empty() {
+            rates.table = (0..TABLE_LEN)
+                .map(|size| rates.compute(u64::from(size)))
+                .collect();
+        }
+        Self(Arc::new(rates))
+    }
+
+    /// The ranges, in the order of the file.
+    pub fn ranges(&self) -> &[SamplingRange] {
+        &self.0.stated
+    }
+
+    /// Whether every block stands for itself.
+    pub fn is_unsampled(&self) -> bool {
+        self.0
+            .deciding
+            .iter()
+            .all(|range| range.probability == FULL)
+    }
+
+    /// The probability with which a block of `size` bytes is recorded, 0 to 1. O(log ranges).
+    pub fn probability(&self, size: u64) -> f64 {
+        self.0.range(size).map_or(1.0, SamplingRange::probability)
+    }
+
+    /// How many bytes a recorded block of `size` bytes stands for; 0 where the probability is 0.
+    ///
+    /// What does not fit is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is a bad
+    /// record. O(1) for small sizes, else O(log ranges).
+    #[inline]
+    pub fn estimate(&self, size: u64) -> u64 {
+        self.estimates().of(size)
+    }
+}
+
+/// The estimates for one pass over a log, with what is asked for most in hand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Estimates<'a> {
+    /// Empty where nothing is sampled.
+    table: &'a [u64],
+    rates: &'a Rates,
+}
+
+impl SamplingRates {
+    pub(crate) fn estimates(&self) -> Estimates<'_> {
+        Estimates {
+            table: &self.0.table,
+            rates: &self.0,
+        }
+    }
+}
+
+impl Estimates<'_> {
+    #[inline]
+    pub(crate) fn of(self, size: u64) -> u64 {
+        if self.table.is_empty() {
+            return size;
+        }
+        match usize::try_from(size).ok().and_then(|at| self.table.get(at)) {
+            Some(&estimate) => estimate,
+            None => self.rates.compute(size),
+        }
+    }
+}
+
+impl Rates {
+    fn range(&self, size: u64) -> Option<SamplingRange> {
+        let at = self
+            .deciding
+            .partition_point(|range| range.upper_size <= size);
+        self.deciding.get(at).copied()
+    }
+
+    #[cold]
+    fn compute(&self, size: u64) -> u64 {
+        self.range(size).map_or(size, |range| range.estimate(size))
+    }
+}
+
+/// Everything was recorded.
+impl Default for SamplingRates {
+    fn default() -> Self {
+        Self::unsampled()
+    }
+}
+
+/// Rates are equal if the same ranges stand in the same order.
+impl PartialEq for SamplingRates {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.stated == other.0.stated
+    }
+}
+
+impl Eq for SamplingRates {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_range_above_in_the_order_of_the_file_decides() {
+        // The second range lies below the first and never decides.
+        let rates = SamplingRates::from_stored([(100, FULL / 2), (50, 1), (2000, FULL)]);
+        assert_eq!(rates.ranges().len(), 3);
+        assert_eq!(rates.estimate(10), 20);
+        assert_eq!(rates.estimate(99), 198);
+        assert_eq!(rates.estimate(100), 100);
+        assert_eq!(rates.estimate(5000), 5000);
+    }
+
+    #[test]
+    fn estimates_are_rounded_once_halves_up() {
+        // 2^32 - 1 = 3 × 1431655765: a probability of exactly 2/3, so that odd sizes end in ½.
+        let rates = SamplingRates::from_stored([(1 << 40, 2 * 1_431_655_765)]);
+        assert_eq!(rates.estimate(1), 2); // 1.5
+        assert_eq!(rates.estimate(2), 3);
+        assert_eq!(rates.estimate(3), 5); // 4.5
+        assert_eq!(rates.estimate(4097), 6146); // 6145.5, beyond the table
+        assert_eq!(rates.estimate((1 << 40) - 2), 1_649_267_441_661);
+    }
+
+    #[test]
+    fn what_leaves_64_bits_saturates_and_probability_0_is_nothing() {
+        let rates = SamplingRates::from_stored([(10, 0), (u64::MAX, 1)]);
+        assert_eq!(rates.estimate(9), 0);
+        assert_eq!(rates.estimate(10), 10 * u64::from(FULL));
+        assert_eq!(rates.estimate(u64::MAX - 1), u64::MAX);
+        assert_eq!(rates.estimate(u64::MAX), u64::MAX);
+        assert_eq!(rates.probability(9).to_bits(), 0f64.to_bits());
+        assert_eq!(rates.probability(u64::MAX).to_bits(), 1f64.to_bits());
+    }
+
+    #[test]
+    fn a_probability_outside_0_to_1_is_refused() {
+        for wrong in [-0.1, 1.1, f64::NAN] {
+            assert!(matches!(
+                SamplingRates::new([(10, wrong)]),
+                Err(Error::Probability { .. })
+            ));
+        }
+        assert!(SamplingRates::new([(10, 1.0)]).unwrap().is_unsampled());
+    }
+}

@@ -1,0 +1,640 @@
+//! [`Reader`]: opens a profile and hands out everything else.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::io::{self, Cursor};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, OnceLock, PoisonError};
+use std::time::SystemTime;
+
+use crate::bytes::Bytes;
+use crate::digest::{Digest, DigestOptions, Snapshot, Source, replace};
+use crate::error::{DecodeError, Error, FileKind, Result};
+use crate::filebase::Filebase;
+use crate::heap::LiveHeap;
+use crate::id::TraceId;
+use crate::log::{Log, LogEvents};
+use crate::raw::hpm::Header;
+use crate::raw::rates::SamplingRates;
+use crate::raw::{LogPosition, TraceLog};
+use crate::replay::Pass;
+use crate::time::{Elapsed, StartTime};
+use crate::trace::TraceTable;
+use crate::usage::Usage;
+
+/// A profile: the front door to its log, its traces and its digest.
+///
+/// Opening one reads headers only. What takes a pass over a file (the table of traces, the end of
+/// the log, a digest) is made when it is first asked for, once, also if several threads ask; the
+/// rest of the library takes it from there. A reader sees the log as long as it was when it was
+/// opened; for what was written since, open it again or [go on reading](Self::events_from).
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let traces = reader.traces()?;
+/// let live = reader.live_at_end()?;
+/// let (heaviest, bytes) = live.iter().next().unwrap();
+/// let trace = traces.trace(heaviest.unwrap()).unwrap();
+/// assert_eq!(trace.innermost().unwrap().to_string(), "/srv/app/workloads/shop/customers.py:11");
+/// assert_eq!(bytes, 8_149_808);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+pub struct Reader {
+    files: Option<Filebase>,
+    hpm: Bytes,
+    header: Header,
+    log: Option<Log>,
+    /// The rates in use.
+    rates: SamplingRates,
+    traces: OnceLock<TraceTable>,
+    trace_count: OnceLock<u32>,
+    end: OnceLock<LogPosition>,
+    log_damage: OnceLock<Vec<DecodeError>>,
+    digest: OnceLock<Digest>,
+    unused: Option<UnusedDigest>,
+    /// Held while something is made that must be made once.
+    making: Mutex<()>,
+}
+
+/// Why the `.hpc` file beside a log is not used.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum UnusedDigest {
+    /// Another program wrote it, as heapprof 1.0 does. [`Digest::open`] reads it all the same.
+    Foreign,
+    /// It is of another recording: the start time differs.
+    Recording {
+        /// The start time that the digest has.
+        digest: StartTime,
+    },
+    /// It was made with other sampling rates.
+    Rates,
+    /// It was stopped before the end of the log.
+    Stopped,
+    /// It was made when the log had another length.
+    Length {
+        /// How many bytes the log had then.
+        digested: u64,
+        /// How many it has now.
+        now: u64,
+    },
+    /// It cannot be read.
+    Unreadable(Error),
+}
+
+impl fmt::Display for UnusedDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Foreign => f.write_str("the digest was written by another program"),
+            Self::Recording { digest } => write!(
+                f,
+                "the digest is of another recording, which began at {} ns",
+                digest.as_nanos()
+            ),
+            Self::Rates => f.write_str("the digest was made with other sampling rates"),
+            Self::Stopped => f.write_str("the digest was stopped before the end of the log"),
+            Self::Length { digested, now } => write!(
+                f,
+                "the digest was made when the log had {digested} bytes, and now it has {now}"
+            ),
+            Self::Unreadable(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Reader {
+    /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The
+    /// name of one of the files will do as well.
+    ///
+    /// Reads headers only: the time does not depend on the size of the files. A `.hpc` file is used
+    /// if it is a digest of ours that fits the log beside it, else [`unused_digest`] says why not.
+    /// The log may be missing, as where only the digest was kept; then what needs it fails.
+    ///
+    /// `.hpm` and `.hpc` are mapped: a program that shortens them while the reader lives can end
+    /// this process. Their recorders and ours do not. The log, which may be being written, is read.
+    ///
+    /// [`unused_digest`]: Self::unused_digest
+    ///
+    /// # Errors
+    /// If `.hpm` is missing or has no whole header, or the system refuses.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let files = Filebase::new(path.as_ref());
+        let hpm_path = files.file(FileKind::Hpm);
+        let hpm = Bytes::map(&hpm_path)?;
+        let header = Header::read(&hpm).map_err(|source| Error::Decode {
+            path: Some(hpm_path),
+            source,
+        })?;
+        let log = match Log::open(&files.file(FileKind::Hpd)) {
+            Ok(log) => Some(log),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        let digest = match Digest::map(files.file(FileKind::Hpc)) {
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found),
+        };
+        Ok(Self::new(Some(files), hpm, header, log).with_digest(digest))
+    }
+
+    /// A profile from the bytes of its files; a `.hpc` file is used under the same conditions as by
+    /// [`open`](Self::open).
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::from_bytes(
+    ///     std::fs::read("examples/data/demo.hpm")?,
+    ///     std::fs::read("examples/data/demo.hpd")?,
+    ///     None,
+    /// )?;
+    /// assert_eq!(reader.end()?.events(), 49_779);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `hpm` has no whole header.
+    pub fn from_bytes(
+        hpm: impl Into<Cow<'static, [u8]>>,
+        hpd: impl Into<Cow<'static, [u8]>>,
+        hpc: Option<Cow<'static, [u8]>>,
+    ) -> Result<Self> {
+        let hpm = Bytes::Owned(hpm.into());
+        let header = Header::read(&hpm).map_err(|source| Error::Decode { path: None, source })?;
+        let log = Log::Memory(Bytes::Owned(hpd.into()));
+        Ok(Self::new(None, hpm, header, Some(log)).with_digest(hpc.map(Digest::from_bytes)))
+    }
+
+    fn new(files: Option<Filebase>, hpm: Bytes, header: Header, log: Option<Log>) -> Self {
+        Self {
+            files,
+            hpm,
+            rates: header.rates.clone(),
+            header,
+            log,
+            traces: OnceLock::new(),
+            trace_count: OnceLock::new(),
+            end: OnceLock::new(),
+            log_damage: OnceLock::new(),
+            digest: OnceLock::new(),
+            unused: None,
+            making: Mutex::new(()),
+        }
+    }
+
+    /// Uses a digest that was found, if it fits.
+    fn with_digest(mut self, found: Option<Result<Digest>>) -> Self {
+        let Some(found) = found else {
+            return self;
+        };
+        match found.map_err(UnusedDigest::Unreadable).and_then(|digest| {
+            self.fits(&digest)?;
+            Ok(digest)
+        }) {
+            Ok(digest) => self.digest = OnceLock::from(digest),
+            Err(why) => self.unused = Some(why),
+        }
+        self
+    }
+
+    fn fits(&self, digest: &Digest) -> Result<(), UnusedDigest> {
+        let (Some(rates), Some(digested)) = (digest.rates(), digest.log_len()) else {
+            return Err(UnusedDigest::Foreign);
+        };
+        if digest.start() != self.start() {
+            let digest = digest.start();
+            return Err(UnusedDigest::Recording { digest });
+        }
+        match self.log.as_ref().map(Log::len) {
+            Some(now) if now != digested => return Err(UnusedDigest::Length { digested, now }),
+            _ => {}
+        }
+        if digest.is_stopped() {
+            return Err(UnusedDigest::Stopped);
+        }
+        if rates != &self.rates {
+            return Err(UnusedDigest::Rates);
+        }
+        Ok(())
+    }
+
+    /// Takes the log as one in which everything was recorded, whatever rates the file states.
+    ///
+    /// A recording that heapprof 1.0 made on 64-bit Linux is such a one, unless a probability is 0.
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?.unsampled();
+    /// assert!(reader.rates().is_unsampled());
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[must_use]
+    pub fn unsampled(self) -> Self {
+        self.with_rates(SamplingRates::unsampled())
+    }
+
+    /// Makes estimates with these rates, whatever rates the file states.
+    ///
+    /// A digest that was made with others is not used any more.
+    #[must_use]
+    pub fn with_rates(mut self, rates: SamplingRates) -> Self {
+        if self.rates == rates {
+            return self;
+        }
+        self.rates = rates;
+        self.end = OnceLock::new();
+        self.log_damage = OnceLock::new();
+        self.digest = OnceLock::new();
+        self.unused = None;
+        let found = self
+            .files
+            .as_ref()
+            .map(|files| Digest::map(files.file(FileKind::Hpc)))
+            .filter(|found| {
+                !matches!(found, Err(Error::Io { source, .. })
+                    if source.kind() == io::ErrorKind::NotFound)
+            });
+        self.with_digest(found)
+    }
+
+    /// When the recording began.
+    #[doc(alias = "initialTime")]
+    pub fn start(&self) -> StartTime {
+        self.header.start
+    }
+
+    /// The sampling rates that the `.hpm` file states.
+    #[doc(alias = "samplingRate")]
+    pub fn stated_rates(&self) -> &SamplingRates {
+        &self.header.rates
+    }
+
+    /// The sampling rates that estimates are made with: those stated, unless the caller chose
+    /// others.
+    pub fn rates(&self) -> &SamplingRates {
+        &self.rates
+    }
+
+    /// Where one of the profile's files is, or would be; `None` if the profile was [made from
+    /// bytes](Self::from_bytes).
+    pub fn path(&self, file: FileKind) -> Option<PathBuf> {
+        self.files.as_ref().map(|files| files.file(file))
+    }
+
+    fn log(&self) -> Result<&Log> {
+        self.log.as_ref().ok_or_else(|| Error::Missing {
+            path: self.path(FileKind::Hpd),
+            file: FileKind::Hpd,
+        })
+    }
+
+    /// The events of the log, from the first, through a buffer of 256 KB.
+    ///
+    /// An event whose estimate with the [`rates`](Self::rates) in use is over 2⁶³ − 1 ends the log.
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let mut allocated = 0;
+    /// for event in reader.events()? {
+    ///     let event = event?;
+    ///     if !event.is_free() {
+    ///         allocated += event.size;
+    ///     }
+    /// }
+    /// assert_eq!(allocated, 39_830_786);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the profile has no log.
+    #[doc(alias("hpd", "HPD"))]
+    pub fn events(&self) -> Result<LogEvents<'_>> {
+        self.events_from(LogPosition::START)
+    }
+
+    /// The events of the log from where another iterator over it [stood](LogEvents::position): so a
+    /// log can be followed that is still being written.
+    ///
+    /// # Errors
+    /// If the profile has no log.
+    pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
+        Ok(self.log()?.events(&self.rates, position))
+    }
+
+    /// The stacks of all traces, made on the first call: one pass over the `.hpm` file.
+    ///
+    /// A cut or damaged file keeps every whole trace before the damage, and the table [says
+    /// so](TraceTable::damage).
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
+    pub fn traces(&self) -> Result<&TraceTable> {
+        Ok(self
+            .traces
+            .get_or_init(|| TraceTable::from_log(&self.trace_log())))
+    }
+
+    fn trace_log(&self) -> TraceLog<'_> {
+        TraceLog::with_header(&self.hpm, self.header.clone())
+    }
+
+    /// How many whole traces there are.
+    fn trace_count(&self) -> u32 {
+        match self.traces.get() {
+            Some(table) => u32::try_from(table.len()).unwrap_or(u32::MAX),
+            None => *self.trace_count.get_or_init(|| self.trace_log().count()),
+        }
+    }
+
+    /// What is in `place`, made by `make` if it is not there: once, though that can fail.
+    fn once<'a, T>(
+        &self,
+        place: &'a OnceLock<T>,
+        make: impl FnOnce() -> Result<T>,
+    ) -> Result<&'a T> {
+        if let Some(made) = place.get() {
+            return Ok(made);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        match place.get() {
+            Some(made) => Ok(made),
+            None => {
+                let made = make()?;
+                Ok(place.get_or_init(|| made))
+            }
+        }
+    }
+
+    fn pass(&self) -> Result<Pass<'_>> {
+        Ok(Pass {
+            log: self.log()?,
+            rates: &self.rates,
+            traces: self.trace_count(),
+        })
+    }
+
+    fn source(&self) -> Result<Source<'_>> {
+        Ok(Source {
+            pass: self.pass()?,
+            start: self.start(),
+            end: self.known_end(),
+        })
+    }
+
+    fn known_end(&self) -> Option<LogPosition> {
+        let digested = || self.digest.get().and_then(Digest::end);
+        self.end.get().copied().or_else(digested)
+    }
+
+    /// The end of the log: its bytes and events, and both clocks at the last whole event.
+    ///
+    /// Known from a digest, or by a pass over the log on the first call.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn end(&self) -> Result<LogPosition> {
+        match self.known_end() {
+            Some(end) => Ok(end),
+            None => self
+                .once(&self.end, || {
+                    let passed = self.source()?.measure(|_| ControlFlow::Continue(()))?;
+                    Ok(passed.place)
+                })
+                .copied(),
+        }
+    }
+
+    /// How long the recording is, on the clock that only grows.
+    ///
+    /// heapprof's recorder cuts each difference of time to whole microseconds, so this is about
+    /// half a microsecond an event less than the program ran.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    #[doc(alias = "elapsedTime")]
+    pub fn elapsed(&self) -> Result<Elapsed> {
+        Ok(self.end()?.elapsed())
+    }
+
+    /// What the wall clock showed at the last event; `None` where the platform cannot hold it.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    #[doc(alias = "finalTime")]
+    pub fn end_time(&self) -> Result<Option<SystemTime>> {
+        Ok(self.start().at(self.end()?.wall()))
+    }
+
+    /// What is wrong with the `.hpm` file and the log: the first record of each kind, in the order
+    /// of the files. Empty for a whole profile.
+    ///
+    /// Makes the [table](Self::traces) if it is not made yet, and knows what is wrong with the log
+    /// from a digest, or by a pass over it on the first call.
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    pub fn damage(&self) -> Result<Vec<DecodeError>> {
+        let of_the_traces = self.traces()?.damage();
+        let of_the_log = match self.digest.get().and_then(Digest::log_damage) {
+            Some(digested) => digested,
+            None => self.once(&self.log_damage, || self.source()?.damage())?,
+        };
+        Ok(of_the_traces.iter().chain(of_the_log).copied().collect())
+    }
+
+    /// Whether there is a digest at hand, so that [`digest`](Self::digest) need not make one.
+    #[doc(alias = "hasDigest")]
+    pub fn has_digest(&self) -> bool {
+        self.digest.get().is_some()
+    }
+
+    /// Why the `.hpc` file beside the log is not used; `None` if it is, or if there is none.
+    pub fn unused_digest(&self) -> Option<&UnusedDigest> {
+        self.unused.as_ref()
+    }
+
+    /// The digest: that of the `.hpc` file if it fits, else one in memory, made on the first call
+    /// with the default [options](DigestOptions). Nothing is written.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn digest(&self) -> Result<&Digest> {
+        self.once(&self.digest, || self.digest_with(DigestOptions::default()))
+    }
+
+    /// A digest of the log, in memory, made with these options. Nothing is written or remembered.
+    ///
+    /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
+    ///
+    /// # Errors
+    /// If an option makes no sense, if there would be more than
+    /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
+    pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
+        let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
+        Digest::from_bytes(bytes.into_inner())
+    }
+
+    /// Makes a digest, writes it to the profile's `.hpc` file, and uses it from now on.
+    ///
+    /// Whatever happens meanwhile, a crash, a full disk, another process that does the same: who
+    /// looks at the file finds the old one or the new one, whole. A digest that the options'
+    /// progress [stops](DigestOptions::progress) is written too.
+    ///
+    /// ```
+    /// use heapprof::{DigestOptions, Reader};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// for file in ["demo.hpm", "demo.hpd"] {
+    ///     std::fs::copy(format!("examples/data/{file}"), folder.path().join(file))?;
+    /// }
+    /// let mut reader = Reader::open(folder.path().join("demo"))?;
+    /// assert!(!reader.has_digest());
+    /// reader.make_digest(DigestOptions::default())?;
+    ///
+    /// // From now on it is there at once.
+    /// assert!(Reader::open(folder.path().join("demo"))?.has_digest());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if the profile
+    /// was [made from bytes](Self::from_bytes) and has no place for one.
+    #[doc(alias = "makeDigest")]
+    pub fn make_digest(&mut self, options: DigestOptions<'_>) -> Result<&Digest> {
+        let path = self.path(FileKind::Hpc).ok_or(Error::Missing {
+            path: None,
+            file: FileKind::Hpc,
+        })?;
+        let source = self.source()?;
+        replace(&path, |out| source.digest(options, out))?;
+        let digest = Digest::map(path)?;
+        self.unused = None;
+        self.digest = OnceLock::new();
+        Ok(self.digest.get_or_init(|| digest))
+    }
+
+    /// All snapshots of the [digest](Self::digest), in the order of time.
+    ///
+    /// # Errors
+    /// As [`digest`](Self::digest); each item fails if its bytes are damaged.
+    pub fn snapshots(&self) -> Result<impl ExactSizeIterator<Item = Result<Snapshot>>> {
+        Ok(self.digest()?.snapshots())
+    }
+
+    /// The latest snapshot of the [digest](Self::digest) at or before `time`. Before the first it is
+    /// empty; at or after the end of the log it is the last.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, Reader};
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?;
+    /// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
+    /// assert_eq!(snapshot.usage().total(), 14_452_555);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`digest`](Self::digest), or if its bytes are damaged.
+    #[doc(alias = "snapshotAt")]
+    pub fn snapshot_at(&self, time: impl Into<Elapsed>) -> Result<Snapshot> {
+        self.digest()?.snapshot_at(time)
+    }
+
+    /// What is live at `time`, exactly: after all events with an elapsed time up to that.
+    ///
+    /// Replays the log from the snapshot before, if there is a digest at hand, else from the start.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, Reader};
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let live = reader.live_at(Elapsed::from_micros(12_678_881))?;
+    /// assert_eq!(live.total(), 19_241_503);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
+        let time = time.into();
+        let mut heap = LiveHeap::new(self.trace_count());
+        let from = self.nearest(time, &mut heap);
+        self.pass()?.run(from, |step| {
+            if step.event.elapsed > time {
+                return ControlFlow::Break(());
+            }
+            ControlFlow::Continue(heap.add(step.index, step.bytes))
+        })?;
+        Ok(heap.usage())
+    }
+
+    /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place.
+    fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
+        let Some(digest) = self.digest.get() else {
+            return LogPosition::START;
+        };
+        let before = digest.times().take_while(|&taken| taken <= time).count();
+        let snapshot = before.checked_sub(1).and_then(|number| {
+            let place = digest.place(number)?;
+            // A snapshot that cannot be read is no reason to fail: the log has it all.
+            Some((place, digest.get(number)?.ok()?))
+        });
+        match snapshot {
+            Some((place, snapshot)) => {
+                for (trace, bytes) in snapshot.usage().by_trace() {
+                    heap.add(TraceId::to_disk(trace), bytes);
+                }
+                place
+            }
+            None => LogPosition::START,
+        }
+    }
+
+    /// What is live at the end of the log: what leaked, and what lives as long as the program.
+    ///
+    /// If the log was cut (see [`damage`](Self::damage)), frees may be missing.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn live_at_end(&self) -> Result<Usage> {
+        self.live_at(Elapsed::MAX)
+    }
+
+    /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
+    /// minus what is live at `from`. What shrank is negative.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, Reader};
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let growth = reader.growth(Elapsed::from_secs(5), Elapsed::from_secs(20))?;
+    /// assert_eq!(growth.total(), 5_395_028);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn growth(&self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Result<Usage> {
+        Ok(&self.live_at(to)? - &self.live_at(from)?)
+    }
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader")
+            .field("files", &self.files)
+            .field("start", &self.start())
+            .field("rates", &self.rates)
+            .field("digest", &self.digest.get())
+            .field("unused_digest", &self.unused)
+            .finish_non_exhaustive()
+    }
+}

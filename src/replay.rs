@@ -1,0 +1,128 @@
+//! One pass over a log: events with their estimates, and what is wrong with the log.
+
+use std::ops::ControlFlow;
+
+use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
+use crate::heap::Change;
+use crate::id::TraceId;
+use crate::log::Log;
+use crate::raw::rates::SamplingRates;
+use crate::raw::{Event, LogPosition};
+
+/// A pass over a log, or over a part of it, still to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub(crate) log: &'a Log,
+    /// What estimates are made with.
+    pub(crate) rates: &'a SamplingRates,
+    /// How many traces the table has.
+    pub(crate) traces: u32,
+}
+
+/// Where a pass ended.
+#[derive(Debug)]
+pub(crate) struct Passed {
+    /// After the last event that was taken.
+    pub(crate) place: LogPosition,
+    /// What is wrong with the log, as far as the pass came: the first record of each kind, in the
+    /// order of the file.
+    pub(crate) damage: Vec<DecodeError>,
+    /// Whether it was stopped before the end of the log.
+    pub(crate) stopped: bool,
+}
+
+/// One event of a pass.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step {
+    pub(crate) event: Event,
+    /// The trace index; 0 for unknown.
+    pub(crate) index: u32,
+    /// The estimate of its bytes, negative for a free.
+    pub(crate) bytes: i64,
+    /// The place in the log before it.
+    pub(crate) before: LogPosition,
+}
+
+impl Pass<'_> {
+    /// Takes the events from `from` on one by one, until `take` breaks off: that event is not taken
+    /// any more. `take` says what it did to the balance of the event's trace.
+    ///
+    /// A log that ends early is a log: the pass ends there too. Only the operating system can make
+    /// it fail.
+    #[inline]
+    pub(crate) fn run(
+        self,
+        from: LogPosition,
+        mut take: impl FnMut(Step) -> ControlFlow<(), Change>,
+    ) -> Result<Passed> {
+        let estimates = self.rates.estimates();
+        let mut first = First::default();
+        let ended = self.log.each(self.rates, from, |event, before| {
+            let index = TraceId::to_disk(event.trace);
+            let step = Step {
+                event,
+                index,
+                bytes: event.signed(estimates.of(event.size)),
+                before,
+            };
+            let change = match take(step) {
+                ControlFlow::Continue(change) => change,
+                ControlFlow::Break(()) => return ControlFlow::Break(()),
+            };
+            let negative = change.after < 0 && event.is_free();
+            if index > self.traces || negative || change.saturated {
+                // By value, so that it need not live in memory.
+                first = first.with(step, change, self.traces);
+            }
+            ControlFlow::Continue(())
+        })?;
+        Ok(Passed {
+            place: ended.place,
+            damage: first.and(ended.strange, ended.error),
+            stopped: ended.stopped,
+        })
+    }
+}
+
+/// The first record of each kind that is whole but makes no sense.
+#[derive(Debug, Clone, Copy, Default)]
+struct First {
+    unknown_trace: Option<DecodeError>,
+    negative_balance: Option<DecodeError>,
+    saturated: Option<DecodeError>,
+}
+
+impl First {
+    #[cold]
+    fn with(mut self, step: Step, change: Change, traces: u32) -> Self {
+        let error = |kind| DecodeError::new(FileKind::Hpd, step.before.offset(), kind);
+        let trace = step.index;
+        if trace > traces {
+            let found = trace;
+            self.unknown_trace
+                .get_or_insert_with(|| error(Kind::UnknownTrace { found, traces }));
+        }
+        if change.after < 0 && step.event.is_free() {
+            self.negative_balance
+                .get_or_insert_with(|| error(Kind::NegativeBalance { trace }));
+        }
+        if change.saturated {
+            self.saturated.get_or_insert_with(|| error(Kind::Saturated));
+        }
+        self
+    }
+
+    fn and(self, strange: Option<DecodeError>, end: Option<DecodeError>) -> Vec<DecodeError> {
+        let First {
+            unknown_trace,
+            negative_balance,
+            saturated,
+        } = self;
+        let mut damage: Vec<_> = [strange, unknown_trace, negative_balance, saturated, end]
+            .into_iter()
+            .flatten()
+            .collect();
+        damage.sort_by_key(DecodeError::offset);
+        damage
+    }
+}
