@@ -1,0 +1,283 @@
+//! Where did the memory of a program go? One screen of plain text.
+//!
+//! ```text
+//! cargo run --release --example report                  # on the profile that ships with the crate
+//! cargo run --release --example report -- runs/nightly  # on runs/nightly.hpm and .hpd
+//! ```
+
+use std::io::{self, ErrorKind, Write};
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use heapprof::{
+    Digest, DigestOptions, Elapsed, Lines, Movement, Reader, Series, SourceLines, TimeSeries,
+    Trace, TraceTable, Usage,
+};
+use humansize::{DECIMAL, SizeFormatter};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Timestamp;
+use textplots::{Chart, LabelBuilder, LabelFormat, Plot, Shape, TickDisplay, TickDisplayBuilder};
+
+/// How many rows a list has.
+const ROWS: usize = 4;
+
+/// Where did the memory of a program go?
+#[derive(Parser)]
+struct Cli {
+    /// The profile: what the names of its files begin with, or one of the names. Without it, the
+    /// one that ships with the crate.
+    filebase: Option<PathBuf>,
+
+    /// Where the program's sources are here, as RECORDED=HERE, to show what the lines say.
+    #[arg(long, value_parser = mapping)]
+    map: Vec<(String, PathBuf)>,
+}
+
+fn mapping(text: &str) -> Result<(String, PathBuf), String> {
+    let (recorded, here) = text.split_once('=').ok_or("not RECORDED=HERE")?;
+    Ok((recorded.to_owned(), here.into()))
+}
+
+/// The profile that ships with the crate, from its folder and from anywhere else.
+const SHIPPED: [&str; 2] = [
+    "examples/data/demo",
+    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/demo"),
+];
+
+fn main() -> ExitCode {
+    match run(Cli::parse(), &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => match error.downcast_ref::<io::Error>() {
+            // Whoever reads has seen enough.
+            Some(closed) if closed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+            _ => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}
+
+fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
+    let filebase = cli.filebase.unwrap_or_else(|| {
+        let [here, anywhere] = SHIPPED.map(PathBuf::from);
+        if here.with_extension("hpm").exists() {
+            here
+        } else {
+            anywhere
+        }
+    });
+    if filebase.is_dir() {
+        bail!("{}: a folder; name a profile in it", filebase.display());
+    }
+    let reader = Reader::open(&filebase)?;
+    let digest = digest(&reader)?;
+    let traces = reader.traces()?;
+    let sources = cli.map.into_iter().fold(
+        SourceLines::new().recorded_at(reader.start()),
+        |sources, (recorded, here)| sources.map_prefix(recorded, here),
+    );
+
+    recorded(out, &filebase, &reader, &digest, traces)?;
+    let Some(first) = digest.get(0).transpose()? else {
+        writeln!(out, "\nThe log has no events.")?;
+        return Ok(());
+    };
+    let series = TimeSeries::new(&digest, traces, &[])?;
+    let total = series.total();
+    time_line(out, total)?;
+    movements(out, total)?;
+
+    let (at, _) = total.largest().unwrap_or_default();
+    let largest = digest.snapshot_at(at)?;
+    writeln!(
+        out,
+        "\nLargest snapshot: {} at {}",
+        bytes(largest.usage().total()),
+        seconds(at)
+    )?;
+    lines(out, traces, largest.usage(), &sources)?;
+
+    let end = digest.snapshot_at(Elapsed::MAX)?;
+    let growth = end.usage() - first.usage();
+    writeln!(
+        out,
+        "\nGrown from {} to the end: {}",
+        seconds(first.time()),
+        bytes(growth.total())
+    )?;
+    lines(out, traces, &growth, &sources)?;
+
+    writeln!(
+        out,
+        "\nStill live at the end: {}",
+        bytes(end.usage().total())
+    )?;
+    for (id, weight) in end.usage().iter().take(ROWS) {
+        let trace = id.and_then(|id| traces.trace(id));
+        writeln!(
+            out,
+            "{:>10}  {}",
+            bytes(weight),
+            trace.map_or("unknown".to_owned(), stack)
+        )?;
+    }
+    Ok(())
+}
+
+/// The digest beside the log if it fits, else one in memory, with a progress bar on a terminal.
+fn digest(reader: &Reader) -> Result<Digest> {
+    if reader.has_digest() {
+        return Ok(reader.digest()?.clone());
+    }
+    let style = ProgressStyle::with_template("{bar:40} {percent} %  {msg}")?;
+    let bar = ProgressBar::no_length().with_style(style);
+    let digest = reader.digest_with(DigestOptions::default().progress(|progress| {
+        bar.set_length(progress.total_bytes);
+        bar.set_position(progress.bytes);
+        bar.set_message(format!("{} of the recording", seconds(progress.elapsed)));
+        ControlFlow::Continue(())
+    }))?;
+    bar.finish_and_clear();
+    Ok(digest)
+}
+
+/// What was recorded.
+fn recorded(
+    out: &mut impl Write,
+    filebase: &Path,
+    reader: &Reader,
+    digest: &Digest,
+    traces: &TraceTable,
+) -> Result<()> {
+    let start = i128::try_from(reader.start().as_nanos()).ok();
+    let start = start.and_then(|nanos| Timestamp::from_nanosecond(nanos).ok());
+    let start = start.map_or("an impossible time".to_owned(), |start| {
+        start.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    });
+    let end = digest.end().unwrap_or_default();
+    writeln!(out, "{}", filebase.display())?;
+    writeln!(
+        out,
+        "  started   {start}, recorded for {}",
+        seconds(end.elapsed())
+    )?;
+    writeln!(
+        out,
+        "  events    {} of {} traces",
+        end.events(),
+        traces.len()
+    )?;
+    if reader.rates().is_unsampled() {
+        writeln!(out, "  sampling  none: every allocation was recorded")?;
+    } else {
+        for range in reader.rates().ranges() {
+            let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
+            writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
+        }
+    }
+    for error in traces.damage().iter().chain(digest.damage()) {
+        writeln!(out, "  damage    {error}")?;
+    }
+    if let Some(why) = reader.unused_digest() {
+        writeln!(out, "  note      {why}")?;
+    }
+    Ok(())
+}
+
+/// The total over time.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a plot"
+)]
+fn time_line(out: &mut impl Write, total: Series<'_>) -> Result<()> {
+    let points: Vec<_> = total
+        .iter()
+        .map(|(at, value)| (at.as_secs_f64() as f32, value as f32))
+        .collect();
+    let highest = points.iter().map(|point| point.1).fold(1.0, f32::max);
+    let lowest = points.iter().map(|point| point.1).fold(0.0, f32::min);
+    let end = points.last().map_or(1.0, |point| point.0);
+    writeln!(out, "\nLive memory over time")?;
+    let shape = Shape::Lines(&points);
+    let mut chart = Chart::new_with_y_range(140, 32, 0.0, end, lowest, highest);
+    let chart = chart
+        .lineplot(&shape)
+        .x_label_format(LabelFormat::Custom(Box::new(|at| format!("{at:.1} s"))))
+        .y_label_format(LabelFormat::Custom(Box::new(|value| bytes(value as i64))))
+        .y_tick_display(TickDisplay::Sparse);
+    chart.axis();
+    chart.figures();
+    Ok(writeln!(out, "{chart}")?)
+}
+
+/// Creeping or sudden?
+fn movements(out: &mut impl Write, total: Series<'_>) -> Result<()> {
+    let movements = total.movements();
+    let trend = movements.trend();
+    #[expect(clippy::cast_possible_truncation, reason = "for people")]
+    let rate = bytes(trend.bytes_per_second.round() as i64);
+    let explained = 100.0 * trend.explained;
+    writeln!(
+        out,
+        "  trend     {rate} a second, which explains {explained:.0} % of the spread"
+    )?;
+    let mut told = |name, movements: &[Movement]| {
+        for movement in movements.iter().take(2) {
+            let (from, to) = (seconds(movement.from), seconds(movement.to));
+            writeln!(
+                out,
+                "  {name}      {} from {from} to {to}",
+                bytes(movement.by)
+            )?;
+        }
+        Ok(())
+    };
+    told("rise", movements.rises())?;
+    told("fall", movements.falls())
+}
+
+/// The lines that hold the most.
+fn lines(
+    out: &mut impl Write,
+    traces: &TraceTable,
+    usage: &Usage,
+    sources: &SourceLines,
+) -> Result<()> {
+    let lines = Lines::new(traces, usage);
+    writeln!(out, "{:>10} {:>10}  line", "local", "cumulative")?;
+    for line in lines.by_local().take(ROWS) {
+        let text = sources
+            .line(line.frame)
+            .map_or(String::new(), |line| format!("  {line}"));
+        let (local, cumulative) = (bytes(line.local), bytes(line.cumulative));
+        writeln!(out, "{local:>10} {cumulative:>10}  {}{text}", line.frame)?;
+    }
+    if lines.unknown() != 0 {
+        writeln!(out, "{:>10} {:>10}  unknown", bytes(lines.unknown()), "")?;
+    }
+    Ok(())
+}
+
+/// The innermost frames of a stack, shortened to the names of their files.
+fn stack(trace: Trace<'_>) -> String {
+    let frames = trace.frames().rev().take(4).map(|frame| {
+        let file = frame.file.rsplit(['/', '\\']).next().unwrap_or(frame.file);
+        format!("{file}:{}", frame.line)
+    });
+    frames.collect::<Vec<_>>().join(" < ")
+}
+
+fn bytes(bytes: i64) -> String {
+    let sign = if bytes < 0 { "-" } else { "" };
+    let size = SizeFormatter::new(bytes.unsigned_abs(), DECIMAL);
+    format!("{sign}{size}")
+}
+
+fn seconds(at: Elapsed) -> String {
+    format!("{:.3} s", at.as_secs_f64())
+}
