@@ -1,0 +1,543 @@
+//! Digests: equal to the plain way, in memory and on disk, and honest about what they are of.
+
+mod common;
+#[path = "common/plain.rs"]
+mod plain;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+use common::Profile;
+use heapprof::{
+    DecodeErrorKind, Digest, DigestOptions, Elapsed, Error, FileKind, Reader, SamplingRates,
+    Snapshot, TraceId, UnusedDigest, Usage,
+};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+fn millis(millis: u64) -> DigestOptions<'static> {
+    DigestOptions::default().interval(Duration::from_millis(millis))
+}
+
+/// A usage as the plain way has it.
+fn live(usage: &Usage) -> plain::Live {
+    usage
+        .by_trace()
+        .map(|(trace, bytes)| (trace.map_or(0, TraceId::get), i128::from(bytes)))
+        .collect()
+}
+
+fn snapshots(digest: &Digest) -> Vec<(i128, plain::Live)> {
+    digest
+        .snapshots()
+        .map(|snapshot| {
+            let snapshot = snapshot.unwrap();
+            (snapshot.time().as_micros().into(), live(snapshot.usage()))
+        })
+        .collect()
+}
+
+/// Events as (time forward or back in µs, trace, bytes), often at the same time or on a boundary.
+fn events() -> impl Strategy<Value = Vec<(i64, u32, i64)>> {
+    let step = prop_oneof![
+        4 => 0_i64..5,
+        2 => 0_i64..2000,
+        1 => Just(1000),
+        1 => 0_i64..50_000,
+        1 => -3000_i64..0,
+    ];
+    let bytes = prop_oneof![4 => -40_i64..60, 1 => -5000_i64..20_000, 1 => Just(0)];
+    vec((step, 0_u32..12, bytes), 0..120).prop_map(|steps| {
+        let mut wall = 0;
+        steps
+            .into_iter()
+            .map(|(step, trace, bytes)| {
+                wall += step;
+                (wall, trace, bytes)
+            })
+            .collect()
+    })
+}
+
+fn rates() -> impl Strategy<Value = SamplingRates> {
+    prop_oneof![
+        Just(SamplingRates::unsampled()),
+        vec((0_u64..3000, any::<u32>()), 0..4).prop_map(SamplingRates::from_stored),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn snapshots_equal_the_plain_ones(
+        events in events(),
+        rates in rates(),
+        interval in prop_oneof![Just(1_u64), 1_u64..40],
+        precision in prop_oneof![Just(0.0), 0.0_f64..1.0],
+        time in 0_u64..200_000,
+    ) {
+        // Traces 10 and 11 are not in the table.
+        let (hpm, hpd) = Profile::sampled(&rates).traces(9).with_events(&events).into_bytes();
+        let (plain_events, _) = plain::events(&hpd, &rates);
+        let expected = plain::snapshots(&plain_events, i128::from(interval) * 1000, precision);
+        let reader = Reader::from_bytes(hpm, hpd, None).unwrap();
+        let digest = reader.digest_with(millis(interval).precision(precision)).unwrap();
+        prop_assert_eq!(&snapshots(&digest), &expected);
+        prop_assert_eq!(digest.precision(), Some(precision));
+        prop_assert_eq!(digest.rates(), Some(&rates));
+        let end = digest.end().unwrap();
+        prop_assert_eq!(end.events(), plain_events.len() as u64);
+        prop_assert_eq!(end, reader.end().unwrap());
+        let unknown = plain_events.iter().any(|event| event.trace > 9);
+        prop_assert_eq!(unknown, digest.damage().iter().any(|error| {
+            matches!(error.kind(), DecodeErrorKind::UnknownTrace { traces: 9, .. })
+        }));
+
+        // The latest snapshot at or before a time; at or after the end of the log the last.
+        let last = plain_events.last().map_or(0, |event| event.elapsed);
+        let time = i128::from(time);
+        let at = if time >= last {
+            expected.last()
+        } else {
+            expected.iter().rev().find(|(taken, _)| *taken <= time)
+        };
+        let snapshot = digest.snapshot_at(Elapsed::from_micros(u64::try_from(time).unwrap())).unwrap();
+        match at {
+            Some((taken, usage)) => {
+                prop_assert_eq!(i128::from(snapshot.time().as_micros()), *taken);
+                prop_assert_eq!(&live(snapshot.usage()), usage);
+            }
+            None => {
+                prop_assert_eq!(snapshot.time(), Elapsed::ZERO);
+                prop_assert!(snapshot.usage().is_empty());
+            }
+        }
+    }
+
+    #[test]
+    fn live_at_a_time_is_exact_with_and_without_a_digest(
+        events in events(),
+        rates in rates(),
+        times in vec(0_u64..150_000, 1..6),
+        precision in prop_oneof![Just(0.0), Just(0.3)],
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let filebase = Profile::sampled(&rates).traces(9).with_events(&events).save(folder.path());
+        let log = fs::read(filebase.with_extension("hpd")).unwrap();
+        let (plain_events, _) = plain::events(&log, &rates);
+        let mut reader = Reader::open(&filebase).unwrap();
+        for digested in [false, true] {
+            if digested {
+                reader.make_digest(millis(3).precision(precision)).unwrap();
+            }
+            for &time in &times {
+                let usage = reader.live_at(Elapsed::from_micros(time)).unwrap();
+                prop_assert_eq!(live(&usage), plain::live_at(&plain_events, time.into()));
+            }
+            let end = reader.live_at_end().unwrap();
+            prop_assert_eq!(live(&end), plain::live_at(&plain_events, i128::MAX));
+            let growth = reader.growth(Elapsed::from_micros(times[0]), Elapsed::MAX).unwrap();
+            prop_assert_eq!(&growth + &reader.live_at(Elapsed::from_micros(times[0])).unwrap(), end);
+        }
+    }
+}
+
+/// A profile with an idle hour between two bursts.
+fn idle_hour() -> Profile {
+    let hour = 3_600_000_000;
+    Profile::default().traces(2).with_events(&[
+        (10, 1, 100),
+        (20, 2, 50),
+        (hour, 1, -100),
+        (hour + 5, 2, 7),
+    ])
+}
+
+#[test]
+fn an_idle_hour_costs_a_byte_a_snapshot() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = idle_hour().save(folder.path());
+    let mut reader = Reader::open(&filebase).unwrap();
+    let digest = reader.make_digest(millis(1000)).unwrap();
+    assert_eq!(digest.len(), 3601);
+    let size = fs::metadata(filebase.with_extension("hpc")).unwrap().len();
+    assert!(size < 3601 + 150, "{size}");
+    let totals: Vec<i64> = digest
+        .snapshots()
+        .map(|s| s.unwrap().usage().total())
+        .collect();
+    assert!(totals[..3599].iter().all(|&total| total == 150));
+    // The hour itself is a boundary: its event belongs to the snapshot labelled so.
+    assert_eq!(totals[3599..], [50, 57]);
+}
+
+#[test]
+fn the_default_interval_is_round_and_fits_the_length() {
+    let reader = idle_hour().reader();
+    let digest = reader.digest().unwrap();
+    assert_eq!(digest.interval(), Duration::from_secs(5));
+    assert_eq!(digest.len(), 721);
+}
+
+#[test]
+fn an_empty_log_is_a_log() {
+    let reader = Profile::default().traces(2).reader();
+    let digest = reader.digest().unwrap();
+    assert!(digest.is_empty() && digest.damage().is_empty());
+    assert_eq!(digest.interval(), Duration::from_millis(1));
+    let snapshot = digest.snapshot_at(Elapsed::MAX).unwrap();
+    assert_eq!(
+        (snapshot.time(), snapshot.usage().len()),
+        (Elapsed::ZERO, 0)
+    );
+    assert!(reader.live_at_end().unwrap().is_empty());
+    assert_eq!(reader.elapsed().unwrap(), Elapsed::ZERO);
+}
+
+#[test]
+fn a_recording_shorter_than_the_interval_has_one_snapshot() {
+    let reader = Profile::default()
+        .traces(1)
+        .with_events(&[(0, 1, 9)])
+        .reader();
+    let digest = reader.digest_with(millis(60_000)).unwrap();
+    assert_eq!(digest.times().collect::<Vec<_>>(), [Elapsed::from_secs(60)]);
+    assert_eq!(digest.get(0).unwrap().unwrap().usage().total(), 9);
+    assert!(digest.get(1).is_none());
+}
+
+#[test]
+fn options_that_make_no_sense_are_errors() {
+    let reader = idle_hour().reader();
+    let refused = |options| reader.digest_with(options).unwrap_err();
+    assert!(matches!(
+        refused(DigestOptions::default().interval(Duration::from_micros(1500))),
+        Error::Interval { .. }
+    ));
+    assert!(matches!(refused(millis(0)), Error::Interval { .. }));
+    for precision in [1.0, -0.5, f64::NAN] {
+        let options = DigestOptions::default().precision(precision);
+        assert!(matches!(refused(options), Error::Precision { .. }));
+    }
+}
+
+#[test]
+fn a_century_at_a_millisecond_is_refused_with_an_interval_that_works() {
+    let century = 100 * 365 * 86_400 * 1_000_000_i64;
+    let profile = Profile::default().traces(1).with_events(&[
+        (1, 1, 9),
+        (century, 1, 1),
+        (century + 7, 1, 1),
+    ]);
+    let reader = profile.reader();
+    let error = reader.digest_with(millis(1)).unwrap_err();
+    let Error::TooManySnapshots {
+        interval_ms: 1,
+        limit,
+        works_ms,
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!(limit, DigestOptions::MAX_SNAPSHOTS);
+    let digest = reader.digest_with(millis(works_ms)).unwrap();
+    assert!(digest.len() as u64 <= limit);
+    assert!(matches!(
+        reader.digest_with(millis(works_ms - 1)),
+        Err(Error::TooManySnapshots { .. })
+    ));
+    // The default just fits.
+    assert!(reader.digest().unwrap().len() <= 1000);
+}
+
+/// Many events, so that progress is told.
+fn busy() -> Profile {
+    let mut profile = Profile::default().traces(100);
+    for number in 0..200_000_i64 {
+        let trace = 1 + u32::try_from(number % 97).unwrap();
+        profile.event(number * 10, trace, 1 + number % 5);
+    }
+    profile
+}
+
+#[test]
+fn progress_ascends_and_counts_the_look_ahead() {
+    let reader = busy().reader();
+    let log = reader.end().unwrap().offset();
+    for (options, total) in [(millis(100), log), (DigestOptions::default(), 2 * log)] {
+        // A reader of its own, which does not know the length yet.
+        let reader = busy().reader();
+        let mut told = Vec::new();
+        let digest = reader
+            .digest_with(options.progress(|progress| {
+                told.push(progress);
+                ControlFlow::Continue(())
+            }))
+            .unwrap();
+        assert!(told.len() >= 6);
+        assert!(told.iter().all(|progress| progress.total_bytes == total));
+        assert!(told.is_sorted_by_key(|progress| progress.bytes));
+        assert!(told.last().unwrap().fraction() > 0.7);
+        assert!(
+            told.iter()
+                .any(|progress| progress.elapsed > Elapsed::from_secs(1))
+        );
+        assert!(!digest.is_stopped());
+    }
+}
+
+#[test]
+fn what_was_digested_until_a_stop_is_a_valid_digest_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = busy().save(folder.path());
+    let mut reader = Reader::open(&filebase).unwrap();
+    let options = millis(100).progress(|progress| {
+        if progress.elapsed > Elapsed::from_millis(900) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
+    let digest = reader.make_digest(options).unwrap().clone();
+    assert!(digest.is_stopped());
+    let end = digest.end().unwrap();
+    assert!((90_000..200_000).contains(&end.events()), "{end:?}");
+    let usage = digest.snapshot_at(Elapsed::MAX).unwrap().into_usage();
+    let fresh = Reader::open(&filebase).unwrap();
+    assert_eq!(usage, fresh.live_at(end.elapsed()).unwrap());
+    // Who opens the profile anew does not take it for the whole log's.
+    assert!(!fresh.has_digest());
+    assert!(matches!(fresh.unused_digest(), Some(UnusedDigest::Stopped)));
+    // Where it was stopped in the look ahead already, there is nothing yet.
+    let digest = fresh
+        .digest_with(DigestOptions::default().progress(|_| ControlFlow::Break(())))
+        .unwrap();
+    assert!(digest.is_stopped() && digest.is_empty());
+}
+
+#[test]
+fn a_stored_digest_equals_one_in_memory_and_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = busy().save(folder.path());
+    let mut reader = Reader::open(&filebase).unwrap();
+    let in_memory = reader.digest_with(millis(50)).unwrap();
+    reader.make_digest(millis(50)).unwrap();
+    let reopened = Reader::open(filebase.with_extension("hpc")).unwrap();
+    assert!(reopened.has_digest() && reopened.unused_digest().is_none());
+    let stored = reopened.digest().unwrap();
+    assert_eq!(snapshots(stored), snapshots(&in_memory));
+    assert_eq!(stored.interval(), Duration::from_millis(50));
+    assert_eq!(stored.end(), in_memory.end());
+    assert!(!stored.is_foreign());
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(names.len(), 3);
+}
+
+#[test]
+fn a_digest_that_does_not_fit_is_not_used_and_the_reason_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = idle_hour().save(folder.path());
+    Reader::open(&filebase)
+        .unwrap()
+        .make_digest(millis(1000))
+        .unwrap();
+    let hpc = fs::read(filebase.with_extension("hpc")).unwrap();
+    let hpd = fs::read(filebase.with_extension("hpd")).unwrap();
+    let hpm = fs::read(filebase.with_extension("hpm")).unwrap();
+    let reader = |hpm: &[u8], hpd: &[u8], hpc: &[u8]| {
+        Reader::from_bytes(hpm.to_vec(), hpd.to_vec(), Some(hpc.to_vec().into())).unwrap()
+    };
+    assert!(reader(&hpm, &hpd, &hpc).has_digest());
+
+    // The log has grown since.
+    let grown = [&hpd[..], &hpd[..8]].concat();
+    let length = reader(&hpm, &grown, &hpc);
+    assert!(!length.has_digest());
+    assert!(matches!(
+        length.unused_digest(),
+        Some(UnusedDigest::Length { .. })
+    ));
+    assert_eq!(length.end().unwrap().events(), 5);
+    // Another recording: its start differs by a nanosecond.
+    let mut other = hpm.clone();
+    other[19] ^= 1;
+    assert!(matches!(
+        reader(&other, &hpd, &hpc).unused_digest(),
+        Some(UnusedDigest::Recording { .. })
+    ));
+    // Other rates.
+    let rates = SamplingRates::new([(1000, 0.5)]).unwrap();
+    let sampled = reader(&hpm, &hpd, &hpc).with_rates(rates);
+    assert!(!sampled.has_digest());
+    assert_eq!(sampled.live_at_end().unwrap().total(), 2 * 57);
+    // Damaged anywhere in header, index or trailer.
+    let unused = |at: usize| {
+        let mut hpc = hpc.clone();
+        hpc[at] ^= 4;
+        let reader = reader(&hpm, &hpd, &hpc);
+        assert!(!reader.has_digest(), "{at}");
+        reader.unused_digest().unwrap().to_string()
+    };
+    assert_eq!(
+        unused(3),
+        ".hpc, record at byte 0: version 1 expected, found 5"
+    );
+    // The snapshots, between header and index, are checked when they are read.
+    let header = 30;
+    let index = usize::from(hpc[header - 1]);
+    assert!((50..120).contains(&index));
+    for at in (0..header).chain(index..hpc.len()) {
+        unused(at);
+    }
+}
+
+#[test]
+fn a_changed_byte_in_a_snapshot_is_noticed_when_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = busy().save(folder.path());
+    let mut reader = Reader::open(&filebase).unwrap();
+    reader.make_digest(millis(500)).unwrap();
+    let path = filebase.with_extension("hpc");
+    let whole = fs::read(&path).unwrap();
+    let mut refused = 0;
+    for at in 40..400 {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&path, &bytes).unwrap();
+        let reader = Reader::open(&filebase).unwrap();
+        if !reader.has_digest() {
+            continue;
+        }
+        match reader.digest().unwrap().get(0).unwrap() {
+            Ok(snapshot) => assert_eq!(
+                snapshot,
+                Digest::from_bytes(whole.clone())
+                    .unwrap()
+                    .get(0)
+                    .unwrap()
+                    .unwrap()
+            ),
+            Err(error) => {
+                assert_eq!(error.decode_error().unwrap().file(), FileKind::Hpc);
+                refused += 1;
+                // The log has it all.
+                let live = reader.live_at(Elapsed::from_millis(700)).unwrap();
+                assert_eq!(live.total(), 210_001);
+            }
+        }
+    }
+    assert!(refused > 150, "{refused}");
+}
+
+#[test]
+fn without_the_log_its_digest_still_answers() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = idle_hour().save(folder.path());
+    Reader::open(&filebase)
+        .unwrap()
+        .make_digest(millis(1000))
+        .unwrap();
+    fs::remove_file(filebase.with_extension("hpd")).unwrap();
+    let reader = Reader::open(&filebase).unwrap();
+    assert_eq!(
+        reader
+            .snapshot_at(Elapsed::from_secs(10))
+            .unwrap()
+            .usage()
+            .total(),
+        150
+    );
+    assert_eq!(reader.elapsed().unwrap().as_micros(), 3_600_000_005);
+    let error = reader.events().unwrap_err().to_string();
+    assert!(
+        error.ends_with("run.hpd: the profile has no .hpd file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn foreign_digests_are_read_on_request() {
+    let filebase = common::recording("tiny").unwrap();
+    let answers = filebase.with_file_name("heapprof-1.0");
+    let digest = Digest::open(answers.join("digest_i0.1_p0.hpc")).unwrap();
+    assert!(digest.is_foreign());
+    assert_eq!(
+        (digest.end(), digest.precision(), digest.rates()),
+        (None, None, None)
+    );
+    assert_eq!(digest.interval(), Duration::from_millis(100));
+    assert_eq!(digest.times().next(), Some(Elapsed::from_millis(100)));
+    let totals: Vec<i64> = digest
+        .snapshots()
+        .map(|s| s.unwrap().usage().total())
+        .collect();
+    assert_eq!(totals[..3], [1_014_788, 1_014_788, 2_015_092]);
+    let last: Snapshot = digest.snapshot_at(Elapsed::MAX).unwrap();
+    assert_eq!(last.usage().total(), 1_516_318);
+
+    // But not taken for the log's own.
+    let folder = tempfile::tempdir().unwrap();
+    for extension in ["hpm", "hpd"] {
+        let name = format!("run.{extension}");
+        fs::copy(filebase.with_extension(extension), folder.path().join(name)).unwrap();
+    }
+    fs::copy(
+        answers.join("digest_i0.1_p0.hpc"),
+        folder.path().join("run.hpc"),
+    )
+    .unwrap();
+    let reader = Reader::open(folder.path().join("run")).unwrap();
+    assert!(!reader.has_digest());
+    assert!(matches!(
+        reader.unused_digest(),
+        Some(UnusedDigest::Foreign)
+    ));
+    assert_eq!(
+        reader
+            .digest()
+            .unwrap()
+            .snapshot_at(Elapsed::MAX)
+            .unwrap()
+            .usage()
+            .total(),
+        1_516_736
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn on_a_read_only_disk_there_is_one_in_memory() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = idle_hour().save(folder.path());
+    let lock = |mode| {
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(mode)).unwrap();
+    };
+    lock(0o555);
+    let mut reader = Reader::open(&filebase).unwrap();
+    assert_eq!(reader.digest().unwrap().len(), 721);
+    // Root may write everywhere.
+    if fs::write(folder.path().join("probe"), "").is_err() {
+        let error = reader.make_digest(millis(1000)).unwrap_err().to_string();
+        assert!(
+            error.contains("run.hpc: cannot create a file beside it: "),
+            "{error}"
+        );
+    }
+    lock(0o755);
+}
+
+#[test]
+fn a_profile_from_bytes_has_no_place_for_a_digest() {
+    let mut reader = idle_hour().reader();
+    assert!(matches!(
+        reader.make_digest(DigestOptions::default()),
+        Err(Error::Missing {
+            path: None,
+            file: FileKind::Hpc
+        })
+    ));
+}

@@ -1,0 +1,268 @@
+//! The examples as a user runs them: what they print where, and how they end.
+
+mod common;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
+
+use common::{Profile, example, recording};
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> Vec<String> {
+    String::from_utf8(output.stderr.clone())
+        .unwrap()
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn export(args: &[&str]) -> Output {
+    example("export_json", args)
+}
+
+#[test]
+fn the_report_shows_the_shipped_profile_on_one_screen() {
+    let output = example("report", &[]);
+    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+    let text = stdout(&output);
+    assert!(text.lines().count() <= 48, "{}", text.lines().count());
+    assert!(text.lines().all(|line| line.chars().count() <= 100));
+    for part in [
+        "examples/data/demo\n",
+        "  started   2026-11-22 11:04:05 UTC, recorded for 21.789 s\n",
+        "  events    49779 of 57 traces\n",
+        "  sampling  none: every allocation was recorded\n",
+        "  rise      9.51 MB from 11.250 s to 11.350 s\n",
+        "Largest snapshot: 14.52 MB at 12.700 s\n",
+        "   4.89 MB    4.89 MB  /srv/app/workloads/shop/customers.py:11\n",
+        "Grown from 0.050 s to the end: 8.22 MB\n",
+        "Still live at the end: 8.33 MB\n",
+        "   8.15 MB  customers.py:11 < customers.py:7 < main.py:18 < main.py:29\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    // A progress bar is for terminals.
+    assert!(!text.contains('\r'));
+}
+
+#[test]
+fn the_report_tells_damage_and_takes_an_empty_log() {
+    let filebase = recording("huge_corrupt").unwrap();
+    let output = example("report", &[filebase.to_str().unwrap()]);
+    assert_eq!(status(&output), 0);
+    let text = stdout(&output);
+    assert!(text.contains("record at byte 1523: trace 1536 is not among the 8 of the .hpm file"));
+
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = Profile::default().save(folder.path());
+    let output = example("report", &[filebase.to_str().unwrap()]);
+    assert_eq!(status(&output), 0);
+    assert!(stdout(&output).ends_with("\nThe log has no events.\n"));
+}
+
+#[test]
+fn the_report_shows_what_lines_say_where_the_sources_are_at_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "\n".repeat(10) + "        history.append(order)\n";
+    fs::write(folder.path().join("customers.py"), text).unwrap();
+    let map = format!("/srv/app/workloads/shop={}", folder.path().display());
+    let output = example("report", &["--map", &map]);
+    assert!(stdout(&output).contains("/customers.py:11  history.append(order)\n"));
+}
+
+#[test]
+fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    fs::write(path("text.hpm"), "not a profile").unwrap();
+    let filebase = Profile::default().save(folder.path());
+    fs::rename(filebase.with_extension("hpm"), path("logless.hpm")).unwrap();
+    fs::create_dir(path("folder.hpm")).unwrap();
+    for (given, expected) in [
+        ("none", "none.hpm: cannot open: "),
+        (
+            "text",
+            "text.hpm: .hpm, record at byte 0: version 1 expected, found 1852797984",
+        ),
+        ("logless", "logless.hpd: the profile has no .hpd file"),
+        ("folder", "folder.hpm: not a regular file"),
+        ("", ": a folder; name a profile in it"),
+    ] {
+        let output = example("report", &[&path(given)]);
+        assert_eq!(status(&output), 1, "{given}");
+        let lines = stderr(&output);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        assert!(lines[0].contains(expected), "{lines:?}");
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
+fn the_low_level_loop_finds_the_stack_that_allocates_most() {
+    let output = example("events", &[]);
+    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+    let text = stdout(&output);
+    let mut lines = text.lines();
+    assert!(lines.next().unwrap().starts_with("9550464 bytes"));
+    assert_eq!(lines.next(), Some("  /srv/app/workloads/shop/report.py:13"));
+}
+
+#[test]
+fn export_json_prints_lines_and_nothing_else() {
+    let filebase = recording("tiny").unwrap();
+    let filebase = filebase.to_str().unwrap();
+    let output = export(&["meta", filebase]);
+    assert_eq!(
+        stdout(&output),
+        "{\"start_ns\":1795342107811250516,\"rates\":[],\"traces\":17}\n"
+    );
+    // The name of a file of the profile will do.
+    let output = export(&["meta", &format!("{filebase}.hpd")]);
+    assert_eq!(status(&output), 0);
+    let output = export(&["events", filebase]);
+    let text = stdout(&output);
+    assert_eq!(
+        text.lines().next(),
+        Some(
+            "{\"elapsed_us\":16,\"wall_us\":16,\"trace\":1,\"free\":false,\"bytes\":424,\"estimate\":424}"
+        )
+    );
+    assert_eq!(text.lines().count(), 366);
+    assert_eq!(stderr(&output), Vec::<String>::new());
+}
+
+#[test]
+fn export_json_says_on_standard_error_where_files_stop_making_sense() {
+    let told = |name: &str, question: &[&str]| {
+        let filebase = recording(name).unwrap();
+        let mut args = question.to_vec();
+        args.insert(1, filebase.to_str().unwrap());
+        let output = export(&args);
+        assert_eq!(status(&output), 0);
+        let folder = filebase.parent().unwrap().to_str().unwrap();
+        stderr(&output)
+            .into_iter()
+            .map(|line| line.strip_prefix(folder).unwrap()[1..].to_owned())
+            .collect::<Vec<_>>()
+    };
+    let corrupt = [
+        "huge_corrupt.hpd: record at byte 1523: trace 1536 is not among the 8 of the .hpm file",
+        "huge_corrupt.hpd: record at byte 3127: the file ends inside the record",
+    ];
+    let surrogate = [
+        "surrogate.hpm: record at byte 1253: the file ends inside the record",
+        "surrogate.hpd: record at byte 4199: trace 8 is not among the 7 of the .hpm file",
+    ];
+    for question in [&["events"][..], &["usage", "end"]] {
+        assert_eq!(told("huge_corrupt", question), corrupt);
+        assert_eq!(told("surrogate", question), surrogate);
+    }
+    assert_eq!(told("surrogate", &["traces"]), surrogate[..1]);
+    assert_eq!(
+        told("forked", &["snapshots", "100"]),
+        ["forked.hpd: record at byte 6019: more is freed than was allocated by trace 2"]
+    );
+    assert_eq!(told("tiny", &["usage", "end"]), Vec::<String>::new());
+}
+
+#[test]
+fn export_json_ends_with_1_where_there_is_nothing_to_answer_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = Profile::default().traces(1).save(folder.path());
+    let given = filebase.to_str().unwrap();
+    // An empty log is a log.
+    let output = export(&["usage", given, "end"]);
+    assert_eq!((status(&output), stdout(&output)), (0, String::new()));
+    assert_eq!(status(&export(&["digest", given])), 1);
+
+    fs::remove_file(filebase.with_extension("hpd")).unwrap();
+    for (question, expected) in [
+        (&["meta", given][..], 0),
+        (&["traces", given], 0),
+        (&["events", given], 1),
+        (&["usage", given, "end"], 1),
+        (&["snapshots", given, "5"], 1),
+        (&["series", given, "5"], 1),
+    ] {
+        assert_eq!(status(&export(question)), expected, "{question:?}");
+    }
+    fs::write(filebase.with_extension("hpd"), "").unwrap();
+    fs::write(filebase.with_extension("hpm"), "").unwrap();
+    for what in ["meta", "traces", "events"] {
+        assert_eq!(status(&export(&[what, given])), 1);
+    }
+}
+
+#[test]
+fn export_json_reads_a_digest_alone() {
+    let filebase = recording("tiny").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let alone = folder.path().join("alone.hpc");
+    fs::copy(
+        filebase.with_file_name("heapprof-1.0/digest_i1_p0.hpc"),
+        &alone,
+    )
+    .unwrap();
+    let output = export(&["digest", alone.to_str().unwrap()]);
+    assert_eq!(status(&output), 0);
+    let text = stdout(&output);
+    assert_eq!(
+        text.lines().next(),
+        Some("{\"at_us\":1000000,\"trace\":13,\"bytes\":2000228}")
+    );
+    assert_eq!(text.lines().count(), 13);
+}
+
+#[test]
+fn export_json_ends_with_2_where_the_arguments_make_no_sense() {
+    let filebase = recording("tiny").unwrap();
+    let given = filebase.to_str().unwrap();
+    for senseless in [
+        &["snapshots", given, "0"][..],
+        &["snapshots", given, "ten"],
+        &["snapshots", given, "10", "1"],
+        &["snapshots", given, "10", "-0.1"],
+        &["snapshots", given, "10", "nan"],
+        &["snapshots", given],
+        &["usage", given, "yesterday"],
+        &["usage", given, "1..x"],
+        &["usage", given],
+        &["series", given, "0"],
+        &["series", given, "10", "no line"],
+        &["everything", given],
+        &[],
+    ] {
+        let output = export(senseless);
+        assert_eq!(
+            (status(&output), stdout(&output)),
+            (2, String::new()),
+            "{senseless:?}"
+        );
+    }
+}
+
+#[test]
+fn export_json_ends_quietly_when_its_reader_has_seen_enough() {
+    let filebase = recording("demo").unwrap();
+    let mut child = Command::new(common::program("export_json"))
+        .args(["events", filebase.to_str().unwrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut first = String::new();
+    BufReader::with_capacity(64, child.stdout.take().unwrap())
+        .read_line(&mut first)
+        .unwrap();
+    assert!(first.starts_with("{\"elapsed_us\":"));
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+}

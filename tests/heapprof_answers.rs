@@ -1,0 +1,298 @@
+//! heapprof 1.0's own answers, where they are right: events, traces, the usages of its digests with
+//! precision 0, `timePlot` and `fastGetUsage`.
+//!
+//! What it gets wrong is not compared: sums over 2 GiB (`huge`), the time of events after the clock
+//! was stepped back, and the labels of snapshots.
+
+mod common;
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use heapprof::raw::{DigestFile, Event};
+use heapprof::{
+    Digest, DigestOptions, Elapsed, Frame, Lines, Reader, TimeSeries, TraceId, Track, Usage,
+};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+/// The recordings that come with answers.
+const RECORDINGS: [&str; 16] = [
+    "forked",
+    "huge",
+    "huge_corrupt",
+    "killed",
+    "killed_hpm",
+    "loss",
+    "negtime",
+    "onelive",
+    "real_docutils",
+    "realloc",
+    "recursion",
+    "spike",
+    "surrogate",
+    "threads",
+    "tiny",
+    "unicode",
+];
+
+/// Calls `check` with each recording that is here and has an answer of this name.
+fn each(answer: &str, mut check: impl FnMut(&str, &Reader, &Path)) {
+    let mut checked = 0;
+    for name in RECORDINGS {
+        let Some(filebase) = common::recording(name) else {
+            continue;
+        };
+        // The copies in tests/data have no answers; those beside the project have.
+        let own = filebase.with_file_name("heapprof-1.0");
+        let beside = || common::shared(&format!("recordings/{name}/heapprof-1.0"));
+        let Some(answers) = Some(own).filter(|own| own.exists()).or_else(beside) else {
+            continue;
+        };
+        let mut paths: Vec<_> = fs::read_dir(&answers)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .filter(|path| {
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                name.starts_with(answer) && path.extension().is_some_and(|it| it == "json")
+            })
+            .collect();
+        paths.sort();
+        let reader = Reader::open(&filebase).unwrap();
+        for path in paths {
+            check(name, &reader, &path);
+            checked += 1;
+        }
+    }
+    assert!(checked > 0);
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+fn hex(hash: impl AsRef<[u8]>) -> String {
+    hash.as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
+
+fn index(trace: Option<TraceId>) -> u32 {
+    trace.map_or(0, TraceId::get)
+}
+
+#[test]
+fn events() {
+    each("events", |name, reader, path| {
+        let answer = json(path);
+        let events: Vec<Event> = reader.events().unwrap().map_while(Result::ok).collect();
+        assert_eq!(answer["count"], events.len(), "{name}");
+        let mut hash = Sha256::new();
+        let mut sums = [0_i64; 2];
+        for event in &events {
+            sums[usize::from(event.is_free())] += event.signed_size();
+            let line = format!("{} {}\n", index(event.trace), event.signed_size());
+            hash.update(line);
+        }
+        assert_eq!(answer["sum_alloc"], sums[0], "{name}");
+        assert_eq!(answer["sum_free"], sums[1], "{name}");
+        assert_eq!(
+            answer["sha256_of_lines_traceindex_space_size"],
+            hex(hash.finalize()),
+            "{name}"
+        );
+
+        let first = answer["first"].as_array().unwrap();
+        let last = answer["last"].as_array().unwrap();
+        let start = reader.start().as_nanos();
+        let same = |event: &Event, theirs: &Value| {
+            assert_eq!(theirs[1], index(event.trace), "{name}");
+            assert_eq!(theirs[2], event.signed_size(), "{name}");
+        };
+        for (event, theirs) in events.iter().rev().zip(last.iter().rev()) {
+            same(event, theirs);
+        }
+        for (event, theirs) in events.iter().zip(first) {
+            same(event, theirs);
+            // Its clock is a sum of floats, and goes wrong with the first step back.
+            if name != "negtime" {
+                let micros = i128::from(event.wall.as_micros());
+                #[expect(clippy::cast_precision_loss)]
+                let seconds = start.saturating_add_signed(micros * 1000) as f64 / 1e9;
+                let difference = theirs[0].as_f64().unwrap() - seconds;
+                assert!(difference.abs() < 1e-4, "{name}: {difference}");
+            }
+        }
+    });
+}
+
+#[test]
+fn traces() {
+    each("traces", |name, reader, path| {
+        let answer = json(path);
+        let traces = reader.traces().unwrap();
+        assert_eq!(answer["count"], traces.len(), "{name}");
+        for (trace, frames) in answer["rawTraces_root_first"].as_object().unwrap() {
+            let id = TraceId::new(trace.parse().unwrap()).unwrap();
+            let ours: Vec<(&str, u32)> = traces
+                .trace(id)
+                .unwrap()
+                .frames()
+                .map(|frame| (frame.file, frame.line))
+                .collect();
+            assert_eq!(
+                *frames,
+                serde_json::to_value(ours).unwrap(),
+                "{name} {trace}"
+            );
+        }
+    });
+}
+
+/// What a digest of heapprof 1.0 can hold in place of our snapshot at `boundary`: the heap after the
+/// first event at or after it. Its sums of floats can take an event on the boundary for one before.
+fn with_the_crossing_event(reader: &Reader, ours: &Usage, boundary: Elapsed) -> Vec<Usage> {
+    let pair = |event: Event| (event.trace, event.signed_estimate(reader.rates()));
+    let events = || reader.events().unwrap().map_while(Result::ok);
+    let crossing = events().find(|event| event.elapsed > boundary);
+    let after = crossing.map(|event| ours + &Usage::from_iter([pair(event)]));
+    let mut on_it = events().filter(|event| event.elapsed == boundary);
+    // Of several events on the boundary it has the first.
+    let unchanged = on_it.next().map(|_| ours - &on_it.map(pair).collect());
+    unchanged.into_iter().chain(after).collect()
+}
+
+#[test]
+fn digests_with_precision_0() {
+    let mut compared = 0;
+    each("digest_", |name, reader, path| {
+        if name == "huge" {
+            return; // sums over 2 GiB
+        }
+        let answer = json(path);
+        // digest_i0.1_p0.json
+        let file = path.file_name().unwrap().to_str().unwrap();
+        let interval: f64 = file["digest_i".len()..file.len() - "_p0.json".len()]
+            .parse()
+            .unwrap();
+        let options = DigestOptions::default().interval(Duration::from_secs_f64(interval));
+        let ours = reader.digest_with(options).unwrap();
+        let theirs = Digest::open(path.with_extension("hpc")).unwrap();
+        assert!(theirs.is_foreign());
+        assert_eq!(theirs.interval(), ours.interval());
+        assert_eq!(answer["snapshots"], theirs.len(), "{name} {file}");
+
+        // Their file as they read it. It can hold entries of 0 bytes, which a usage leaves out.
+        let bytes = fs::read(path.with_extension("hpc")).unwrap();
+        let raw = DigestFile::new(&bytes).unwrap();
+        let totals: Vec<i64> = theirs
+            .snapshots()
+            .map(|snapshot| snapshot.unwrap().usage().total())
+            .collect();
+        assert_eq!(
+            answer["totals"],
+            serde_json::to_value(totals).unwrap(),
+            "{name} {file}"
+        );
+        for (number, entries) in answer["usage_file_order"].as_object().unwrap() {
+            let number: usize = number.parse().unwrap();
+            let pairs = |entries: &Value| -> Vec<(Option<TraceId>, i64)> {
+                let pair = |entry: &Value| {
+                    let trace = u32::try_from(entry[0].as_u64().unwrap()).unwrap();
+                    (TraceId::new(trace), entry[1].as_i64().unwrap())
+                };
+                entries.as_array().unwrap().iter().map(pair).collect()
+            };
+            let found = theirs.get(number).unwrap().unwrap().into_usage();
+            if entries.is_array() {
+                let expected: Usage = pairs(entries).into_iter().collect();
+                assert_eq!(found, expected, "{name} {file} {number}");
+            } else {
+                // Of a large one the answer has a summary.
+                let raw = raw.entries(number).unwrap();
+                assert_eq!(entries["len"], raw.count(), "{name} {file} {number}");
+                assert_eq!(entries["sum"], found.total(), "{name} {file} {number}");
+                for (trace, bytes) in pairs(&entries["top_1000"]) {
+                    assert_eq!(found.get(trace), bytes, "{name} {file} {number}");
+                }
+            }
+        }
+
+        // Ours, after one more event.
+        let step = theirs.len().div_ceil(40).max(1);
+        for number in (0..theirs.len()).step_by(step) {
+            let own = ours.get(number).unwrap().unwrap();
+            let crossed = with_the_crossing_event(reader, own.usage(), own.time());
+            let their = theirs.get(number).unwrap().unwrap();
+            assert!(crossed.contains(their.usage()), "{name} {file} {number}");
+            compared += 1;
+        }
+    });
+    assert!(compared >= 14, "{compared}");
+}
+
+#[test]
+fn time_plots() {
+    each("timeplot", |name, reader, path| {
+        let answer = json(path);
+        let Some(file) = answer["digest"].as_str() else {
+            return;
+        };
+        let traces = reader.traces().unwrap();
+        let digest = Digest::open(path.with_file_name(file)).unwrap();
+        let labels = answer["labels"].as_array().unwrap();
+        let tracks: Vec<_> = labels
+            .iter()
+            .map(|label| {
+                let line = &answer["lines"][label.as_str().unwrap()];
+                let number = u32::try_from(line[1].as_u64().unwrap()).unwrap();
+                let frame = Frame::new(line[0].as_str().unwrap(), number);
+                Track::Cumulative(traces.find(frame).unwrap())
+            })
+            .collect();
+        let series = TimeSeries::new(&digest, traces, &tracks).unwrap();
+        let values: Vec<_> = series.iter().map(|(_, series)| series.values()).collect();
+        let total = series.total().values();
+        assert_eq!(
+            answer["totalUsage"],
+            serde_json::to_value(total).unwrap(),
+            "{name}"
+        );
+        assert_eq!(
+            answer["values"],
+            serde_json::to_value(values).unwrap(),
+            "{name}"
+        );
+    });
+}
+
+#[test]
+fn fast_get_usage() {
+    each("fastGetUsage", |name, reader, path| {
+        let answer = json(path);
+        if !answer["cumulative"].is_array() {
+            return; // it raises on an empty trace
+        }
+        let plot = json(&path.with_file_name("timeplot.json"));
+        let digest = Digest::open(path.with_file_name(plot["digest"].as_str().unwrap())).unwrap();
+        let number = usize::try_from(answer["snapshot"].as_u64().unwrap()).unwrap();
+        let snapshot = digest.get(number).unwrap().unwrap();
+        let traces = reader.traces().unwrap();
+        let lines = Lines::new(traces, snapshot.usage());
+        for (place, line) in answer["lines"].as_array().unwrap().iter().enumerate() {
+            let number = u32::try_from(line[1].as_u64().unwrap()).unwrap();
+            let frame = Frame::new(line[0].as_str().unwrap(), number);
+            let own = lines.get(traces.find(frame).unwrap()).unwrap();
+            assert_eq!(
+                answer["cumulative"][0][place], own.cumulative,
+                "{name} {frame}"
+            );
+            if answer["local"].is_array() {
+                assert_eq!(answer["local"][0][place], own.local, "{name} {frame}");
+            }
+        }
+        assert_eq!(answer["cumulative"][1], lines.total(), "{name}");
+    });
+}

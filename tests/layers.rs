@@ -1,0 +1,93 @@
+//! Imports point one way: a file may name files of lower layers only.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The layers, from the ground up. The files of one layer may name each other where they stand in
+/// one folder.
+const LAYERS: &[&[&str]] = &[
+    &["error", "id", "time", "bytes", "filebase"],
+    &["raw"],
+    &["frame", "intern", "trace", "source", "usage", "log"],
+    &["heap", "replay"],
+    &["digest"],
+    &["reader"],
+    &["analysis"],
+];
+
+/// Within a layer, who may name whom.
+const INSIDE: &[(&str, &str)] = &[
+    ("bytes", "error"),
+    ("filebase", "error"),
+    ("intern", "frame"),
+    ("trace", "frame"),
+    ("trace", "intern"),
+    ("source", "frame"),
+    ("source", "trace"),
+    ("replay", "heap"),
+];
+
+/// What a file answers for: its name, or that of its folder.
+fn module(path: &Path) -> String {
+    let first = path.components().next().unwrap();
+    Path::new(first.as_os_str())
+        .file_stem()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, files);
+        } else {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn imports_point_down() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let layer_of: HashMap<&str, usize> = LAYERS
+        .iter()
+        .enumerate()
+        .flat_map(|(layer, modules)| modules.iter().map(move |&module| (module, layer)))
+        .collect();
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut met = 0;
+    for file in files {
+        let name = module(file.strip_prefix(&src).unwrap());
+        if name == "lib" {
+            continue;
+        }
+        let layer = *layer_of
+            .get(name.as_str())
+            .unwrap_or_else(|| panic!("{name} is in no layer"));
+        let text = fs::read_to_string(&file).unwrap();
+        // Tests stand at the end of a file and may name anything.
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let code = code
+            .lines()
+            .filter(|line| !line.trim_start().starts_with("//"));
+        for import in code.flat_map(|line| line.split("crate::").skip(1)) {
+            let imported: String = import
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            let below = *layer_of
+                .get(imported.as_str())
+                .unwrap_or_else(|| panic!("{}: names crate::{imported}", file.display()));
+            let allowed = below < layer
+                || imported == name
+                || INSIDE.contains(&(name.as_str(), imported.as_str()));
+            assert!(allowed, "{} names {imported}", file.display());
+            met += 1;
+        }
+    }
+    assert!(met > 50, "only {met} imports were met");
+}
