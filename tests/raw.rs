@@ -141,7 +141,7 @@ proptest! {
         let mut joined: Vec<_> = events
             .by_ref()
             .take(read.index(whole.len() + 1))
-            .filter(|event| event.is_ok())
+            .take_while(Result::is_ok)
             .collect();
         joined.extend(EventLog::new(&bytes).events_from(events.position()));
         prop_assert_eq!(joined, whole);
