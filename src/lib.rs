@@ -106,7 +106,7 @@ mod trace;
 mod usage;
 
 pub use analysis::{LineUsage, Lines, Movement, Movements, Series, TimeSeries, Track, Trend};
-pub use digest::{Digest, DigestOptions, Progress, Snapshot};
+pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
     DecodeError, DecodeErrorKind, EncodeError, Error, FileKind, ParseFrameError, Result,
 };
@@ -115,7 +115,7 @@ pub use heap::LiveHeap;
 pub use id::{FrameId, TraceId};
 pub use log::LogEvents;
 pub use raw::rates::{SamplingRange, SamplingRates};
-pub use reader::{Reader, UnusedDigest};
+pub use reader::Reader;
 pub use source::{SourceLine, SourceLines};
 pub use time::{Elapsed, StartTime, WallOffset};
 pub use trace::{Trace, TraceTable};

@@ -1,6 +1,7 @@
 //! The high-level API: ways of looking at usages and digests. One file, one question or one view.
 
 mod lines;
+mod live;
 mod movements;
 mod series;
 

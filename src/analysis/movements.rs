@@ -135,6 +135,13 @@ impl Movements {
     }
 }
 
+impl Series<'_> {
+    /// Creeping or sudden? The steady trend, and the largest rises and falls.
+    pub fn movements(self) -> Movements {
+        Movements::new(self)
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 struct Point {
     seconds: f64,

@@ -3,7 +3,6 @@
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::analysis::movements::Movements;
 use crate::digest::Digest;
 use crate::error::Result;
 use crate::id::{FrameId, TraceId};
@@ -198,11 +197,6 @@ impl<'a> Series<'a> {
     /// ```
     pub fn largest(self) -> Option<(Elapsed, i64)> {
         self.iter().rev().max_by_key(|&(_, value)| value)
-    }
-
-    /// Creeping or sudden? The steady trend, and the largest rises and falls.
-    pub fn movements(self) -> Movements {
-        Movements::new(self)
     }
 }
 

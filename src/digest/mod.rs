@@ -3,6 +3,7 @@
 
 mod build;
 mod checksum;
+mod fit;
 mod options;
 mod order;
 mod replace;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub(crate) use build::Source;
 use checksum::Checksum;
+pub use fit::UnusedDigest;
 pub use options::{DigestOptions, Progress};
 pub(crate) use replace::replace;
 use trailer::Trailer;

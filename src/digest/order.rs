@@ -14,7 +14,7 @@
 //! Unknown is kept apart, since folding adds to it.
 
 use crate::raw::block::varint;
-use crate::raw::hpc::push_entry;
+use crate::raw::write::hpc::push_entry;
 
 /// A block with more entries than this is divided; two that have no more than this together, of
 /// which one has changed, are joined.

@@ -12,19 +12,19 @@
 //! With bit 31 clear the difference of time is `seconds + microseconds`, with bit 31 set it is
 //! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
 
-use std::io::Write;
 use std::iter::FusedIterator;
 
-use super::block::{push_fixed32, push_varint, varint};
+use super::block::varint;
+use super::event::{Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
-use crate::error::{DecodeError, DecodeErrorKind as Kind, EncodeError, FileKind};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
 /// The time went backwards.
-const BACKWARDS: u32 = 1 << 31;
+pub(crate) const BACKWARDS: u32 = 1 << 31;
 /// The event is a free.
-const FREE: u32 = 1 << 30;
+pub(crate) const FREE: u32 = 1 << 30;
 
 /// A `.hpd` file, or the beginning of one, as bytes.
 ///
@@ -78,129 +78,11 @@ impl<'a> EventLog<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
-        let skipped = usize::try_from(position.offset).unwrap_or(usize::MAX);
+        let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
         Events {
             bytes: self.bytes.get(skipped..).unwrap_or_default(),
             decoder: Decoder::at(position, None),
         }
-    }
-}
-
-/// One recorded allocation or free.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Event {
-    /// When, on the clock that only grows.
-    pub elapsed: Elapsed,
-    /// When, on the wall clock as recorded.
-    pub wall: WallOffset,
-    /// The size of the block in bytes, at most 2⁶³ − 1.
-    pub size: u64,
-    /// Where the block was *allocated*, also for a free; `None` where that is unknown.
-    pub trace: Option<TraceId>,
-    /// Allocation or free.
-    pub kind: EventKind,
-}
-
-/// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum EventKind {
-    /// A block was allocated.
-    Allocation,
-    /// A block was freed.
-    Free,
-}
-
-impl Event {
-    /// Whether a block was freed.
-    #[inline]
-    pub const fn is_free(self) -> bool {
-        matches!(self.kind, EventKind::Free)
-    }
-
-    /// The size as recorded: positive for an allocation, negative for a free.
-    #[inline]
-    pub const fn signed_size(self) -> i64 {
-        self.signed(self.size)
-    }
-
-    /// The estimate of how many bytes the block stands for: positive for an allocation, negative
-    /// for a free. What is over 2⁶³ − 1 is taken as that.
-    ///
-    /// ```
-    /// use heapprof::{Elapsed, SamplingRates, TraceId, WallOffset, raw::{Event, EventKind}};
-    ///
-    /// let event = Event {
-    ///     elapsed: Elapsed::ZERO,
-    ///     wall: WallOffset::ZERO,
-    ///     size: 50,
-    ///     trace: TraceId::new(1),
-    ///     kind: EventKind::Free,
-    /// };
-    /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
-    /// # Ok::<(), heapprof::Error>(())
-    /// ```
-    #[inline]
-    pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
-        self.signed(rates.estimate(self.size))
-    }
-
-    /// `bytes` with the sign of the event.
-    #[inline]
-    pub(crate) const fn signed(self, bytes: u64) -> i64 {
-        #[expect(clippy::cast_possible_wrap, reason = "at most i64::MAX")]
-        let bytes = if bytes > LARGEST { LARGEST } else { bytes } as i64;
-        match self.kind {
-            EventKind::Allocation => bytes,
-            EventKind::Free => -bytes,
-        }
-    }
-}
-
-/// A place in a log, between two events: how far it is, and what both clocks show.
-///
-/// An iterator says where it [stands](Events::position) and can be [resumed
-/// there](EventLog::events_from); the end of a log is such a place too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct LogPosition {
-    offset: u64,
-    events: u64,
-    elapsed: Elapsed,
-    wall: WallOffset,
-}
-
-impl LogPosition {
-    /// Before the first event.
-    pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
-
-    /// A place that was noted down: after so many `events`, the last of which ends at `offset` and
-    /// has these times.
-    pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
-        Self {
-            offset,
-            events,
-            elapsed,
-            wall,
-        }
-    }
-
-    /// In bytes from the start of the log.
-    pub const fn offset(self) -> u64 {
-        self.offset
-    }
-
-    /// How many events stand before.
-    pub const fn events(self) -> u64 {
-        self.events
-    }
-
-    /// The elapsed time of the event before.
-    pub const fn elapsed(self) -> Elapsed {
-        self.elapsed
-    }
-
-    /// The wall clock at the event before.
-    pub const fn wall(self) -> WallOffset {
-        self.wall
     }
 }
 
@@ -282,14 +164,14 @@ impl Decoder {
     /// Decodes bytes that follow on `position`.
     #[inline]
     pub(crate) fn at(position: LogPosition, strange: Option<DecodeError>) -> Self {
-        let elapsed = position.elapsed.as_micros().min(LARGEST);
-        let behind = i128::from(elapsed) - i128::from(position.wall.as_micros());
+        let elapsed = position.elapsed().as_micros().min(LARGEST);
+        let behind = i128::from(elapsed) - i128::from(position.wall().as_micros());
         Self {
             at: 0,
             elapsed,
             behind: u64::try_from(behind).unwrap_or(0),
-            events: position.events,
-            base: position.offset,
+            events: position.events(),
+            base: position.offset(),
             bad: 0,
             strange,
         }
@@ -451,129 +333,10 @@ fn fields(bytes: &[u8], at: usize, rates: Option<&SamplingRates>) -> Result<Fiel
     })
 }
 
-/// Writes a `.hpd` file, event by event, to any [`Write`].
-///
-/// Every event goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file.
-///
-/// ```
-/// use heapprof::raw::{EventKind, EventLog, EventWriter};
-/// use heapprof::{TraceId, WallOffset};
-///
-/// let mut writer = EventWriter::new(Vec::new());
-/// let trace = TraceId::new(1);
-/// writer.write(WallOffset::from_micros(1_500_000), trace, 4096, EventKind::Allocation)?;
-/// // The clock was stepped back by 0.3 s.
-/// writer.write(WallOffset::from_micros(1_200_000), trace, 4096, EventKind::Free)?;
-///
-/// let bytes = writer.into_inner();
-/// let free = EventLog::new(&bytes).events().nth(1).unwrap()?;
-/// assert_eq!(free.wall.as_micros(), 1_200_000);
-/// assert_eq!(free.elapsed.as_micros(), 1_500_000);
-/// assert_eq!(free.signed_size(), -4096);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct EventWriter<W> {
-    out: W,
-    position: LogPosition,
-    record: Vec<u8>,
-}
-
-impl<W: Write> EventWriter<W> {
-    /// A log that begins here. Nothing is written yet: a log has no header.
-    pub fn new(out: W) -> Self {
-        Self::resume(out, LogPosition::START)
-    }
-
-    /// A log that goes on after the last whole event of another run; `out` must stand at the
-    /// position's offset.
-    pub fn resume(out: W, position: LogPosition) -> Self {
-        Self {
-            out,
-            position,
-            record: Vec::new(),
-        }
-    }
-
-    /// Writes one event.
-    ///
-    /// `wall` is what the clock says, relative to the start that is written in the `.hpm` file; it
-    /// may be before that of the event before. `trace` is where the block was *allocated*, also for
-    /// a free.
-    ///
-    /// # Errors
-    /// If the size is over 2⁶³ − 1, or if a time would be: `wall`, its difference to the event
-    /// before, or the elapsed time; then nothing is written. Or if the writer fails.
-    pub fn write(
-        &mut self,
-        wall: WallOffset,
-        trace: Option<TraceId>,
-        size: u64,
-        kind: EventKind,
-    ) -> Result<(), EncodeError> {
-        let micros = wall.as_micros();
-        let out_of_range = EncodeError::Time { micros };
-        if size > LARGEST {
-            return Err(EncodeError::Size { size });
-        }
-        let Some(difference) = micros
-            .checked_sub(self.position.wall.as_micros())
-            .filter(|_| micros.unsigned_abs() <= LARGEST)
-        else {
-            return Err(out_of_range);
-        };
-        // A difference below 0 is so many seconds back and a fraction forward again.
-        let back = difference < 0;
-        let distance = difference.unsigned_abs();
-        let (seconds, fraction) = if back {
-            let seconds = distance.div_ceil(SECOND);
-            (seconds, seconds * SECOND - distance)
-        } else {
-            (distance / SECOND, distance % SECOND)
-        };
-        let forward = if back { 0 } else { distance };
-        let elapsed = self.position.elapsed.as_micros().saturating_add(forward);
-        if elapsed > LARGEST || seconds * SECOND + fraction > LARGEST {
-            return Err(out_of_range);
-        }
-
-        let back = if back { BACKWARDS } else { 0 };
-        let free = if kind == EventKind::Free { FREE } else { 0 };
-        self.record.clear();
-        push_fixed32(&mut self.record, back | free | TraceId::to_disk(trace));
-        push_varint(&mut self.record, seconds);
-        push_varint(&mut self.record, fraction);
-        push_varint(&mut self.record, size);
-        self.out.write_all(&self.record)?;
-        self.position = LogPosition::new(
-            self.position
-                .offset
-                .saturating_add(self.record.len() as u64),
-            self.position.events.saturating_add(1),
-            Elapsed::from_micros(elapsed),
-            wall,
-        );
-        Ok(())
-    }
-
-    /// Where the next event will stand, with both clocks.
-    pub const fn position(&self) -> LogPosition {
-        self.position
-    }
-
-    /// The writer underneath, to flush it.
-    pub const fn get_mut(&mut self) -> &mut W {
-        &mut self.out
-    }
-
-    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
-    pub fn into_inner(self) -> W {
-        self.out
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::EventWriter;
+    use super::super::block::{push_fixed32, push_varint};
     use super::*;
 
     /// Five events, byte by byte as heapprof 1.0 writes them.
@@ -752,40 +515,5 @@ mod tests {
         assert_eq!(strange.offset(), 9);
         assert_eq!(strange.kind(), Kind::Microseconds { found: SECOND });
         assert!(strange.is_kept());
-    }
-
-    #[test]
-    fn the_writer_refuses_what_no_reader_would_take_and_goes_on() {
-        let mut writer = EventWriter::new(Vec::new());
-        let at = WallOffset::from_micros;
-        let kind = EventKind::Allocation;
-        assert!(matches!(
-            writer.write(at(0), None, LARGEST + 1, kind),
-            Err(EncodeError::Size { .. })
-        ));
-        assert!(matches!(
-            writer.write(at(i64::MIN), None, 1, kind),
-            Err(EncodeError::Time { .. })
-        ));
-        writer.write(at(i64::MAX - 1), None, LARGEST, kind).unwrap();
-        // Back to the start would be stored as more than 2^63 µs back and a fraction forward.
-        assert!(matches!(
-            writer.write(at(0), None, 1, kind),
-            Err(EncodeError::Time { .. })
-        ));
-        writer.write(at(2_000_000), None, 1, kind).unwrap();
-        writer.write(at(-5), None, 1, kind).unwrap();
-        // It may now go 1 µs forward, since the elapsed time is at its limit but for that.
-        assert!(matches!(
-            writer.write(at(-3), None, 1, kind),
-            Err(EncodeError::Time { .. })
-        ));
-        writer.write(at(-4), None, 1, kind).unwrap();
-        let bytes = writer.into_inner();
-        let walls: Vec<_> = EventLog::new(&bytes)
-            .events()
-            .map(|event| event.unwrap().wall.as_micros())
-            .collect();
-        assert_eq!(walls, [i64::MAX - 1, 2_000_000, -5, -4]);
     }
 }

@@ -15,19 +15,19 @@
 //! ```
 
 use std::borrow::Cow;
-use std::io::Write;
 use std::iter::FusedIterator;
 
 use smallvec::SmallVec;
 
-use super::block::{Cursor, push_fixed32, push_fixed64, push_varint, varint};
+use super::block::{Cursor, varint};
+use super::index::TraceIndex;
 use super::rates::SamplingRates;
-use crate::error::{DecodeError, DecodeErrorKind as Kind, EncodeError, FileKind};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::StartTime;
 
 /// The version of the format.
-const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// Nanoseconds in a second.
 const NANOS: u64 = 1_000_000_000;
@@ -157,22 +157,7 @@ impl<'a> TraceLog<'a> {
 
     /// Where each trace begins: 8 bytes of memory a trace, one pass that skips the names.
     pub fn index(&self) -> TraceIndex<'a> {
-        let mut traces = self.traces();
-        let mut starts = Vec::new();
-        let mut damage = None;
-        loop {
-            let start = traces.at;
-            match traces.next() {
-                Some(Ok(_)) => starts.push(start as u64),
-                Some(Err(error)) => damage = Some(error),
-                None => break,
-            }
-        }
-        TraceIndex {
-            bytes: self.bytes,
-            starts: starts.into_boxed_slice(),
-            damage,
-        }
+        TraceIndex::new(self.bytes, self.traces())
     }
 
     /// How many whole traces there are: one pass that skips the names, and no memory.
@@ -297,6 +282,17 @@ pub struct RawTrace<'a> {
 }
 
 impl<'a> RawTrace<'a> {
+    /// The whole trace that begins at `offset`.
+    pub(crate) fn at(bytes: &'a [u8], offset: u64, id: TraceId) -> Option<Self> {
+        let start = usize::try_from(offset).ok()?;
+        let (end, _) = skip_trace(bytes, start).ok()?;
+        Some(Self {
+            id,
+            offset,
+            frames: bytes.get(start..end)?,
+        })
+    }
+
     /// The trace index.
     pub const fn id(self) -> TraceId {
         self.id
@@ -422,161 +418,10 @@ impl<'a> RawFrame<'a> {
     }
 }
 
-/// Where each trace of a `.hpm` file begins.
-///
-/// ```
-/// use heapprof::{TraceId, raw::TraceLog};
-///
-/// let bytes = std::fs::read("examples/data/demo.hpm")?;
-/// let index = TraceLog::new(&bytes)?.index();
-/// assert_eq!(index.len(), 57);
-/// assert_eq!(index.damage(), None);
-/// let trace = index.get(TraceId::new(57).unwrap()).unwrap();
-/// assert_eq!(trace.id().get(), 57);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct TraceIndex<'a> {
-    bytes: &'a [u8],
-    starts: Box<[u64]>,
-    damage: Option<DecodeError>,
-}
-
-impl<'a> TraceIndex<'a> {
-    /// How many whole traces there are.
-    pub fn len(&self) -> usize {
-        self.starts.len()
-    }
-
-    /// Whether there is no whole trace.
-    pub fn is_empty(&self) -> bool {
-        self.starts.is_empty()
-    }
-
-    /// The trace with this index, or `None` if it is not among the whole ones. O(its frames).
-    pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
-        let &offset = self.starts.get(id.get() as usize - 1)?;
-        let start = usize::try_from(offset).ok()?;
-        let (end, _) = skip_trace(self.bytes, start).ok()?;
-        Some(RawTrace {
-            id,
-            offset,
-            frames: self.bytes.get(start..end)?,
-        })
-    }
-
-    /// Where the traces end early, and why.
-    pub const fn damage(&self) -> Option<DecodeError> {
-        self.damage
-    }
-}
-
-/// Writes a `.hpm` file, trace by trace, to any [`Write`].
-///
-/// Every trace goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file, and
-/// flush that before events name the trace, if somebody reads along.
-///
-/// ```
-/// use heapprof::raw::{TraceLog, TraceWriter};
-/// use heapprof::{SamplingRates, StartTime};
-///
-/// let start = StartTime::new(1_700_000_000, 0);
-/// let mut writer = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?;
-/// let id = writer.write_outermost_first([("main.py", 3), ("work.py", 20)])?;
-/// assert_eq!(id.get(), 1);
-///
-/// let bytes = writer.into_inner();
-/// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
-/// let names: Vec<_> = trace.outermost_first().map(|f| f.file_name().into_owned()).collect();
-/// assert_eq!(names, ["main.py", "work.py"]);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Debug)]
-pub struct TraceWriter<W> {
-    out: W,
-    next: u32,
-    record: Vec<u8>,
-}
-
-impl<W: Write> TraceWriter<W> {
-    /// Writes the header.
-    ///
-    /// # Errors
-    /// If `out` does.
-    pub fn new(mut out: W, start: StartTime, rates: &SamplingRates) -> Result<Self, EncodeError> {
-        let mut record = Vec::new();
-        push_fixed32(&mut record, VERSION);
-        push_fixed64(&mut record, start.seconds());
-        push_fixed64(&mut record, start.nanoseconds());
-        push_varint(&mut record, rates.ranges().len() as u64);
-        for range in rates.ranges() {
-            push_fixed64(&mut record, range.upper_size());
-            push_fixed32(&mut record, range.stored_probability());
-        }
-        out.write_all(&record)?;
-        Ok(Self {
-            out,
-            next: 1,
-            record,
-        })
-    }
-
-    /// Writes a trace, given as pairs of file name and line number from the program's entry to the
-    /// allocating line, and gives its index.
-    ///
-    /// Each call makes a new trace: a recorder remembers which stacks it has written.
-    ///
-    /// # Errors
-    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
-    pub fn write_outermost_first<N, I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
-    where
-        N: AsRef<[u8]>,
-        I: IntoIterator<Item = (N, u32), IntoIter: DoubleEndedIterator>,
-    {
-        self.write_innermost_first(frames.into_iter().rev())
-    }
-
-    /// Writes a trace, given as pairs of file name and line number from the allocating line to the
-    /// program's entry, and gives its index.
-    ///
-    /// # Errors
-    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
-    pub fn write_innermost_first<N: AsRef<[u8]>>(
-        &mut self,
-        frames: impl IntoIterator<Item = (N, u32)>,
-    ) -> Result<TraceId, EncodeError> {
-        let id = TraceId::new(self.next).ok_or(EncodeError::TooManyTraces)?;
-        self.record.clear();
-        for (file, line) in frames {
-            let file = file.as_ref();
-            push_varint(&mut self.record, u64::from(line) + 1);
-            push_varint(&mut self.record, file.len() as u64);
-            self.record.extend_from_slice(file);
-        }
-        push_varint(&mut self.record, 0);
-        self.out.write_all(&self.record)?;
-        self.next += 1;
-        Ok(id)
-    }
-
-    /// How many traces were written.
-    pub const fn count(&self) -> u32 {
-        self.next - 1
-    }
-
-    /// The writer underneath, to flush it.
-    pub const fn get_mut(&mut self) -> &mut W {
-        &mut self.out
-    }
-
-    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
-    pub fn into_inner(self) -> W {
-        self.out
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::TraceWriter;
+    use super::super::block::push_varint;
     use super::*;
 
     /// A profile with two ranges and two traces, byte by byte as heapprof 1.0 writes it.

@@ -24,14 +24,17 @@
 //! The layout of each file stands at the top of its source file.
 
 pub(crate) mod block;
+mod event;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
+mod index;
 pub(crate) mod rates;
+pub(crate) mod write;
 
-pub use hpc::{DigestFile, DigestWriter, Entries};
-pub use hpd::{Event, EventKind, EventLog, EventWriter, Events, LogPosition};
-pub use hpm::{
-    OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceIndex, TraceLog, TracePosition,
-    TraceWriter,
-};
+pub use event::{Event, EventKind, LogPosition};
+pub use hpc::{DigestFile, Entries};
+pub use hpd::{EventLog, Events};
+pub use hpm::{OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceLog, TracePosition};
+pub use index::TraceIndex;
+pub use write::{DigestWriter, EventWriter, TraceWriter};

@@ -1,19 +1,19 @@
 //! [`Reader`]: opens a profile and hands out everything else.
 
+mod digests;
+
 use std::borrow::Cow;
 use std::fmt;
-use std::io::{self, Cursor};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use crate::bytes::Bytes;
-use crate::digest::{Digest, DigestOptions, Snapshot, Source, replace};
+use crate::digest::{Digest, Source, UnusedDigest};
 use crate::error::{DecodeError, Error, FileKind, Result};
 use crate::filebase::Filebase;
-use crate::heap::LiveHeap;
-use crate::id::TraceId;
 use crate::log::{Log, LogEvents};
 use crate::raw::hpm::Header;
 use crate::raw::rates::SamplingRates;
@@ -21,14 +21,14 @@ use crate::raw::{LogPosition, TraceLog};
 use crate::replay::Pass;
 use crate::time::{Elapsed, StartTime};
 use crate::trace::TraceTable;
-use crate::usage::Usage;
 
 /// A profile: the front door to its log, its traces and its digest.
 ///
 /// Opening one reads headers only. What takes a pass over a file (the table of traces, the end of
 /// the log, a digest) is made when it is first asked for, once, also if several threads ask; the
 /// rest of the library takes it from there. A reader sees the log as long as it was when it was
-/// opened; for what was written since, open it again or [go on reading](Self::events_from).
+/// opened; for what was written since, open another and [go on](Self::events_from) from where the
+/// first stood.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -57,52 +57,6 @@ pub struct Reader {
     unused: Option<UnusedDigest>,
     /// Held while something is made that must be made once.
     making: Mutex<()>,
-}
-
-/// Why the `.hpc` file beside a log is not used.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum UnusedDigest {
-    /// Another program wrote it, as heapprof 1.0 does. [`Digest::open`] reads it all the same.
-    Foreign,
-    /// It is of another recording: the start time differs.
-    Recording {
-        /// The start time that the digest has.
-        digest: StartTime,
-    },
-    /// It was made with other sampling rates.
-    Rates,
-    /// It was stopped before the end of the log.
-    Stopped,
-    /// It was made when the log had another length.
-    Length {
-        /// How many bytes the log had then.
-        digested: u64,
-        /// How many it has now.
-        now: u64,
-    },
-    /// It cannot be read.
-    Unreadable(Error),
-}
-
-impl fmt::Display for UnusedDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Foreign => f.write_str("the digest was written by another program"),
-            Self::Recording { digest } => write!(
-                f,
-                "the digest is of another recording, which began at {} ns",
-                digest.as_nanos()
-            ),
-            Self::Rates => f.write_str("the digest was made with other sampling rates"),
-            Self::Stopped => f.write_str("the digest was stopped before the end of the log"),
-            Self::Length { digested, now } => write!(
-                f,
-                "the digest was made when the log had {digested} bytes, and now it has {now}"
-            ),
-            Self::Unreadable(error) => error.fmt(f),
-        }
-    }
 }
 
 impl Reader {
@@ -185,42 +139,6 @@ impl Reader {
         }
     }
 
-    /// Uses a digest that was found, if it fits.
-    fn with_digest(mut self, found: Option<Result<Digest>>) -> Self {
-        let Some(found) = found else {
-            return self;
-        };
-        match found.map_err(UnusedDigest::Unreadable).and_then(|digest| {
-            self.fits(&digest)?;
-            Ok(digest)
-        }) {
-            Ok(digest) => self.digest = OnceLock::from(digest),
-            Err(why) => self.unused = Some(why),
-        }
-        self
-    }
-
-    fn fits(&self, digest: &Digest) -> Result<(), UnusedDigest> {
-        let (Some(rates), Some(digested)) = (digest.rates(), digest.log_len()) else {
-            return Err(UnusedDigest::Foreign);
-        };
-        if digest.start() != self.start() {
-            let digest = digest.start();
-            return Err(UnusedDigest::Recording { digest });
-        }
-        match self.log.as_ref().map(Log::len) {
-            Some(now) if now != digested => return Err(UnusedDigest::Length { digested, now }),
-            _ => {}
-        }
-        if digest.is_stopped() {
-            return Err(UnusedDigest::Stopped);
-        }
-        if rates != &self.rates {
-            return Err(UnusedDigest::Rates);
-        }
-        Ok(())
-    }
-
     /// Takes the log as one in which everything was recorded, whatever rates the file states.
     ///
     /// A recording that heapprof 1.0 made on 64-bit Linux is such a one, unless a probability is 0.
@@ -285,7 +203,7 @@ impl Reader {
         self.files.as_ref().map(|files| files.file(file))
     }
 
-    fn log(&self) -> Result<&Log> {
+    pub(crate) fn log(&self) -> Result<&Log> {
         self.log.as_ref().ok_or_else(|| Error::Missing {
             path: self.path(FileKind::Hpd),
             file: FileKind::Hpd,
@@ -346,7 +264,7 @@ impl Reader {
     }
 
     /// How many whole traces there are.
-    fn trace_count(&self) -> u32 {
+    pub(crate) fn trace_count(&self) -> u32 {
         match self.traces.get() {
             Some(table) => u32::try_from(table.len()).unwrap_or(u32::MAX),
             None => *self.trace_count.get_or_init(|| self.trace_log().count()),
@@ -372,7 +290,7 @@ impl Reader {
         }
     }
 
-    fn pass(&self) -> Result<Pass<'_>> {
+    pub(crate) fn pass(&self) -> Result<Pass<'_>> {
         Ok(Pass {
             log: self.log()?,
             rates: &self.rates,
@@ -447,183 +365,6 @@ impl Reader {
             None => self.once(&self.log_damage, || self.source()?.damage())?,
         };
         Ok(of_the_traces.iter().chain(of_the_log).copied().collect())
-    }
-
-    /// Whether there is a digest at hand, so that [`digest`](Self::digest) need not make one.
-    #[doc(alias = "hasDigest")]
-    pub fn has_digest(&self) -> bool {
-        self.digest.get().is_some()
-    }
-
-    /// Why the `.hpc` file beside the log is not used; `None` if it is, or if there is none.
-    pub fn unused_digest(&self) -> Option<&UnusedDigest> {
-        self.unused.as_ref()
-    }
-
-    /// The digest: that of the `.hpc` file if it fits, else one in memory, made on the first call
-    /// with the default [options](DigestOptions). Nothing is written.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn digest(&self) -> Result<&Digest> {
-        self.once(&self.digest, || self.digest_with(DigestOptions::default()))
-    }
-
-    /// A digest of the log, in memory, made with these options. Nothing is written or remembered.
-    ///
-    /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
-    ///
-    /// # Errors
-    /// If an option makes no sense, if there would be more than
-    /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
-    pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
-        let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
-        Digest::from_bytes(bytes.into_inner())
-    }
-
-    /// Makes a digest, writes it to the profile's `.hpc` file, and uses it from now on.
-    ///
-    /// Whatever happens meanwhile, a crash, a full disk, another process that does the same: who
-    /// looks at the file finds the old one or the new one, whole. A digest that the options'
-    /// progress [stops](DigestOptions::progress) is written too.
-    ///
-    /// ```
-    /// use heapprof::{DigestOptions, Reader};
-    ///
-    /// let folder = tempfile::tempdir()?;
-    /// for file in ["demo.hpm", "demo.hpd"] {
-    ///     std::fs::copy(format!("examples/data/{file}"), folder.path().join(file))?;
-    /// }
-    /// let mut reader = Reader::open(folder.path().join("demo"))?;
-    /// assert!(!reader.has_digest());
-    /// reader.make_digest(DigestOptions::default())?;
-    ///
-    /// // From now on it is there at once.
-    /// assert!(Reader::open(folder.path().join("demo"))?.has_digest());
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if the profile
-    /// was [made from bytes](Self::from_bytes) and has no place for one.
-    #[doc(alias = "makeDigest")]
-    pub fn make_digest(&mut self, options: DigestOptions<'_>) -> Result<&Digest> {
-        let path = self.path(FileKind::Hpc).ok_or(Error::Missing {
-            path: None,
-            file: FileKind::Hpc,
-        })?;
-        let source = self.source()?;
-        replace(&path, |out| source.digest(options, out))?;
-        let digest = Digest::map(path)?;
-        self.unused = None;
-        self.digest = OnceLock::new();
-        Ok(self.digest.get_or_init(|| digest))
-    }
-
-    /// All snapshots of the [digest](Self::digest), in the order of time.
-    ///
-    /// # Errors
-    /// As [`digest`](Self::digest); each item fails if its bytes are damaged.
-    pub fn snapshots(&self) -> Result<impl ExactSizeIterator<Item = Result<Snapshot>>> {
-        Ok(self.digest()?.snapshots())
-    }
-
-    /// The latest snapshot of the [digest](Self::digest) at or before `time`. Before the first it is
-    /// empty; at or after the end of the log it is the last.
-    ///
-    /// ```
-    /// use heapprof::{Elapsed, Reader};
-    ///
-    /// let reader = Reader::open("examples/data/demo")?;
-    /// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?;
-    /// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
-    /// assert_eq!(snapshot.usage().total(), 14_452_555);
-    /// # Ok::<(), heapprof::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`digest`](Self::digest), or if its bytes are damaged.
-    #[doc(alias = "snapshotAt")]
-    pub fn snapshot_at(&self, time: impl Into<Elapsed>) -> Result<Snapshot> {
-        self.digest()?.snapshot_at(time)
-    }
-
-    /// What is live at `time`, exactly: after all events with an elapsed time up to that.
-    ///
-    /// Replays the log from the snapshot before, if there is a digest at hand, else from the start.
-    ///
-    /// ```
-    /// use heapprof::{Elapsed, Reader};
-    ///
-    /// let reader = Reader::open("examples/data/demo")?;
-    /// let live = reader.live_at(Elapsed::from_micros(12_678_881))?;
-    /// assert_eq!(live.total(), 19_241_503);
-    /// # Ok::<(), heapprof::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
-        let time = time.into();
-        let mut heap = LiveHeap::new(self.trace_count());
-        let from = self.nearest(time, &mut heap);
-        self.pass()?.run(from, |step| {
-            if step.event.elapsed > time {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(heap.add(step.index, step.bytes))
-        })?;
-        Ok(heap.usage())
-    }
-
-    /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place.
-    fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
-        let Some(digest) = self.digest.get() else {
-            return LogPosition::START;
-        };
-        let before = digest.times().take_while(|&taken| taken <= time).count();
-        let snapshot = before.checked_sub(1).and_then(|number| {
-            let place = digest.place(number)?;
-            // A snapshot that cannot be read is no reason to fail: the log has it all.
-            Some((place, digest.get(number)?.ok()?))
-        });
-        match snapshot {
-            Some((place, snapshot)) => {
-                for (trace, bytes) in snapshot.usage().by_trace() {
-                    heap.add(TraceId::to_disk(trace), bytes);
-                }
-                place
-            }
-            None => LogPosition::START,
-        }
-    }
-
-    /// What is live at the end of the log: what leaked, and what lives as long as the program.
-    ///
-    /// If the log was cut (see [`damage`](Self::damage)), frees may be missing.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn live_at_end(&self) -> Result<Usage> {
-        self.live_at(Elapsed::MAX)
-    }
-
-    /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
-    /// minus what is live at `from`. What shrank is negative.
-    ///
-    /// ```
-    /// use heapprof::{Elapsed, Reader};
-    ///
-    /// let reader = Reader::open("examples/data/demo")?;
-    /// let growth = reader.growth(Elapsed::from_secs(5), Elapsed::from_secs(20))?;
-    /// assert_eq!(growth.total(), 5_395_028);
-    /// # Ok::<(), heapprof::Error>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn growth(&self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Result<Usage> {
-        Ok(&self.live_at(to)? - &self.live_at(from)?)
     }
 }
 

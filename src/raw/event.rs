@@ -1,0 +1,123 @@
+//! One event of a log, and a place between two of them.
+
+use super::rates::SamplingRates;
+use crate::id::TraceId;
+use crate::time::{Elapsed, LARGEST, WallOffset};
+
+/// One recorded allocation or free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Event {
+    /// When, on the clock that only grows.
+    pub elapsed: Elapsed,
+    /// When, on the wall clock as recorded.
+    pub wall: WallOffset,
+    /// The size of the block in bytes, at most 2⁶³ − 1.
+    pub size: u64,
+    /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    pub trace: Option<TraceId>,
+    /// Allocation or free.
+    pub kind: EventKind,
+}
+
+/// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// A block was allocated.
+    Allocation,
+    /// A block was freed.
+    Free,
+}
+
+impl Event {
+    /// Whether a block was freed.
+    #[inline]
+    pub const fn is_free(self) -> bool {
+        matches!(self.kind, EventKind::Free)
+    }
+
+    /// The size as recorded: positive for an allocation, negative for a free.
+    #[inline]
+    pub const fn signed_size(self) -> i64 {
+        self.signed(self.size)
+    }
+
+    /// The estimate of how many bytes the block stands for: positive for an allocation, negative
+    /// for a free. What is over 2⁶³ − 1 is taken as that.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, SamplingRates, TraceId, WallOffset, raw::{Event, EventKind}};
+    ///
+    /// let event = Event {
+    ///     elapsed: Elapsed::ZERO,
+    ///     wall: WallOffset::ZERO,
+    ///     size: 50,
+    ///     trace: TraceId::new(1),
+    ///     kind: EventKind::Free,
+    /// };
+    /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[inline]
+    pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
+        self.signed(rates.estimate(self.size))
+    }
+
+    /// `bytes` with the sign of the event.
+    #[inline]
+    pub(crate) const fn signed(self, bytes: u64) -> i64 {
+        #[expect(clippy::cast_possible_wrap, reason = "at most i64::MAX")]
+        let bytes = if bytes > LARGEST { LARGEST } else { bytes } as i64;
+        match self.kind {
+            EventKind::Allocation => bytes,
+            EventKind::Free => -bytes,
+        }
+    }
+}
+
+/// A place in a log, between two events: how far it is, and what both clocks show.
+///
+/// An iterator says where it [stands](super::Events::position) and can be [resumed
+/// there](super::EventLog::events_from); the end of a log is such a place too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct LogPosition {
+    offset: u64,
+    events: u64,
+    elapsed: Elapsed,
+    wall: WallOffset,
+}
+
+impl LogPosition {
+    /// Before the first event.
+    pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
+
+    /// A place that was noted down: after so many `events`, the last of which ends at `offset` and
+    /// has these times.
+    pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
+        Self {
+            offset,
+            events,
+            elapsed,
+            wall,
+        }
+    }
+
+    /// In bytes from the start of the log.
+    pub const fn offset(self) -> u64 {
+        self.offset
+    }
+
+    /// How many events stand before.
+    pub const fn events(self) -> u64 {
+        self.events
+    }
+
+    /// The elapsed time of the event before.
+    pub const fn elapsed(self) -> Elapsed {
+        self.elapsed
+    }
+
+    /// The wall clock at the event before.
+    pub const fn wall(self) -> WallOffset {
+        self.wall
+    }
+}

@@ -1,0 +1,64 @@
+//! Random access to the traces of a `.hpm` file.
+
+use super::hpm::{RawTrace, RawTraces};
+use crate::error::DecodeError;
+use crate::id::TraceId;
+
+/// Where each trace of a `.hpm` file begins.
+///
+/// ```
+/// use heapprof::{TraceId, raw::TraceLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let index = TraceLog::new(&bytes)?.index();
+/// assert_eq!(index.len(), 57);
+/// assert_eq!(index.damage(), None);
+/// let trace = index.get(TraceId::new(57).unwrap()).unwrap();
+/// assert_eq!(trace.id().get(), 57);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct TraceIndex<'a> {
+    bytes: &'a [u8],
+    starts: Box<[u64]>,
+    damage: Option<DecodeError>,
+}
+
+impl<'a> TraceIndex<'a> {
+    pub(crate) fn new(bytes: &'a [u8], traces: RawTraces<'a>) -> Self {
+        let mut starts = Vec::new();
+        let mut damage = None;
+        for trace in traces {
+            match trace {
+                Ok(trace) => starts.push(trace.offset()),
+                Err(error) => damage = Some(error),
+            }
+        }
+        Self {
+            bytes,
+            starts: starts.into_boxed_slice(),
+            damage,
+        }
+    }
+
+    /// How many whole traces there are.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is no whole trace.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
+    /// The trace with this index, or `None` if it is not among the whole ones. O(its frames).
+    pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
+        let &offset = self.starts.get(id.get() as usize - 1)?;
+        RawTrace::at(self.bytes, offset, id)
+    }
+
+    /// Where the traces end early, and why.
+    pub const fn damage(&self) -> Option<DecodeError> {
+        self.damage
+    }
+}

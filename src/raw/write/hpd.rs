@@ -1,0 +1,172 @@
+//! Writes the event log.
+
+use std::io::Write;
+
+use crate::error::EncodeError;
+use crate::id::TraceId;
+use crate::raw::block::{push_fixed32, push_varint};
+use crate::raw::event::{EventKind, LogPosition};
+use crate::raw::hpd::{BACKWARDS, FREE};
+use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
+
+/// Writes a `.hpd` file, event by event, to any [`Write`].
+///
+/// Every event goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog, EventWriter};
+/// use heapprof::{TraceId, WallOffset};
+///
+/// let mut writer = EventWriter::new(Vec::new());
+/// let trace = TraceId::new(1);
+/// writer.write(WallOffset::from_micros(1_500_000), trace, 4096, EventKind::Allocation)?;
+/// // The clock was stepped back by 0.3 s.
+/// writer.write(WallOffset::from_micros(1_200_000), trace, 4096, EventKind::Free)?;
+///
+/// let bytes = writer.into_inner();
+/// let free = EventLog::new(&bytes).events().nth(1).unwrap()?;
+/// assert_eq!(free.wall.as_micros(), 1_200_000);
+/// assert_eq!(free.elapsed.as_micros(), 1_500_000);
+/// assert_eq!(free.signed_size(), -4096);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct EventWriter<W> {
+    out: W,
+    position: LogPosition,
+    record: Vec<u8>,
+}
+
+impl<W: Write> EventWriter<W> {
+    /// A log that begins here. Nothing is written yet: a log has no header.
+    pub fn new(out: W) -> Self {
+        Self::resume(out, LogPosition::START)
+    }
+
+    /// A log that goes on after the last whole event of another run; `out` must stand at the
+    /// position's offset.
+    pub fn resume(out: W, position: LogPosition) -> Self {
+        Self {
+            out,
+            position,
+            record: Vec::new(),
+        }
+    }
+
+    /// Writes one event.
+    ///
+    /// `wall` is what the clock says, relative to the start that is written in the `.hpm` file; it
+    /// may be before that of the event before. `trace` is where the block was *allocated*, also for
+    /// a free.
+    ///
+    /// # Errors
+    /// If the size is over 2⁶³ − 1, or if a time would be: `wall`, its difference to the event
+    /// before, or the elapsed time; then nothing is written. Or if the writer fails.
+    pub fn write(
+        &mut self,
+        wall: WallOffset,
+        trace: Option<TraceId>,
+        size: u64,
+        kind: EventKind,
+    ) -> Result<(), EncodeError> {
+        let micros = wall.as_micros();
+        let out_of_range = EncodeError::Time { micros };
+        if size > LARGEST {
+            return Err(EncodeError::Size { size });
+        }
+        let Some(difference) = micros
+            .checked_sub(self.position.wall().as_micros())
+            .filter(|_| micros.unsigned_abs() <= LARGEST)
+        else {
+            return Err(out_of_range);
+        };
+        // A difference below 0 is so many seconds back and a fraction forward again.
+        let back = difference < 0;
+        let distance = difference.unsigned_abs();
+        let (seconds, fraction) = if back {
+            let seconds = distance.div_ceil(SECOND);
+            (seconds, seconds * SECOND - distance)
+        } else {
+            (distance / SECOND, distance % SECOND)
+        };
+        let forward = if back { 0 } else { distance };
+        let elapsed = self.position.elapsed().as_micros().saturating_add(forward);
+        if elapsed > LARGEST || seconds * SECOND + fraction > LARGEST {
+            return Err(out_of_range);
+        }
+
+        let back = if back { BACKWARDS } else { 0 };
+        let free = if kind == EventKind::Free { FREE } else { 0 };
+        self.record.clear();
+        push_fixed32(&mut self.record, back | free | TraceId::to_disk(trace));
+        push_varint(&mut self.record, seconds);
+        push_varint(&mut self.record, fraction);
+        push_varint(&mut self.record, size);
+        self.out.write_all(&self.record)?;
+        self.position = LogPosition::new(
+            self.position
+                .offset()
+                .saturating_add(self.record.len() as u64),
+            self.position.events().saturating_add(1),
+            Elapsed::from_micros(elapsed),
+            wall,
+        );
+        Ok(())
+    }
+
+    /// Where the next event will stand, with both clocks.
+    pub const fn position(&self) -> LogPosition {
+        self.position
+    }
+
+    /// The writer underneath, to flush it.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::raw::EventLog;
+
+    #[test]
+    fn the_writer_refuses_what_no_reader_would_take_and_goes_on() {
+        let mut writer = EventWriter::new(Vec::new());
+        let at = WallOffset::from_micros;
+        let kind = EventKind::Allocation;
+        assert!(matches!(
+            writer.write(at(0), None, LARGEST + 1, kind),
+            Err(EncodeError::Size { .. })
+        ));
+        assert!(matches!(
+            writer.write(at(i64::MIN), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(i64::MAX - 1), None, LARGEST, kind).unwrap();
+        // Back to the start would be stored as more than 2^63 µs back and a fraction forward.
+        assert!(matches!(
+            writer.write(at(0), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(2_000_000), None, 1, kind).unwrap();
+        writer.write(at(-5), None, 1, kind).unwrap();
+        // It may now go 1 µs forward, since the elapsed time is at its limit but for that.
+        assert!(matches!(
+            writer.write(at(-3), None, 1, kind),
+            Err(EncodeError::Time { .. })
+        ));
+        writer.write(at(-4), None, 1, kind).unwrap();
+        let bytes = writer.into_inner();
+        let walls: Vec<_> = EventLog::new(&bytes)
+            .events()
+            .map(|event| event.unwrap().wall.as_micros())
+            .collect();
+        assert_eq!(walls, [i64::MAX - 1, 2_000_000, -5, -4]);
+    }
+}

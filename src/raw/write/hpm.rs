@@ -1,0 +1,114 @@
+//! Writes start time, sampling rates and stacks.
+
+use std::io::Write;
+
+use crate::error::EncodeError;
+use crate::id::TraceId;
+use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
+use crate::raw::hpm::VERSION;
+use crate::raw::rates::SamplingRates;
+use crate::time::StartTime;
+
+/// Writes a `.hpm` file, trace by trace, to any [`Write`].
+///
+/// Every trace goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file, and
+/// flush that before events name the trace, if somebody reads along.
+///
+/// ```
+/// use heapprof::raw::{TraceLog, TraceWriter};
+/// use heapprof::{SamplingRates, StartTime};
+///
+/// let start = StartTime::new(1_700_000_000, 0);
+/// let mut writer = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?;
+/// let id = writer.write_outermost_first([("main.py", 3), ("work.py", 20)])?;
+/// assert_eq!(id.get(), 1);
+///
+/// let bytes = writer.into_inner();
+/// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
+/// let names: Vec<_> = trace.outermost_first().map(|f| f.file_name().into_owned()).collect();
+/// assert_eq!(names, ["main.py", "work.py"]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TraceWriter<W> {
+    out: W,
+    next: u32,
+    record: Vec<u8>,
+}
+
+impl<W: Write> TraceWriter<W> {
+    /// Writes the header.
+    ///
+    /// # Errors
+    /// If `out` does.
+    pub fn new(mut out: W, start: StartTime, rates: &SamplingRates) -> Result<Self, EncodeError> {
+        let mut record = Vec::new();
+        push_fixed32(&mut record, VERSION);
+        push_fixed64(&mut record, start.seconds());
+        push_fixed64(&mut record, start.nanoseconds());
+        push_varint(&mut record, rates.ranges().len() as u64);
+        for range in rates.ranges() {
+            push_fixed64(&mut record, range.upper_size());
+            push_fixed32(&mut record, range.stored_probability());
+        }
+        out.write_all(&record)?;
+        Ok(Self {
+            out,
+            next: 1,
+            record,
+        })
+    }
+
+    /// Writes a trace, given as pairs of file name and line number from the program's entry to the
+    /// allocating line, and gives its index.
+    ///
+    /// Each call makes a new trace: a recorder remembers which stacks it has written.
+    ///
+    /// # Errors
+    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    pub fn write_outermost_first<N, I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
+    where
+        N: AsRef<[u8]>,
+        I: IntoIterator<Item = (N, u32), IntoIter: DoubleEndedIterator>,
+    {
+        self.write_innermost_first(frames.into_iter().rev())
+    }
+
+    /// Writes a trace, given as pairs of file name and line number from the allocating line to the
+    /// program's entry, and gives its index.
+    ///
+    /// # Errors
+    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    pub fn write_innermost_first<N: AsRef<[u8]>>(
+        &mut self,
+        frames: impl IntoIterator<Item = (N, u32)>,
+    ) -> Result<TraceId, EncodeError> {
+        let id = TraceId::new(self.next).ok_or(EncodeError::TooManyTraces)?;
+        self.record.clear();
+        for (file, line) in frames {
+            let file = file.as_ref();
+            push_varint(&mut self.record, u64::from(line) + 1);
+            push_varint(&mut self.record, file.len() as u64);
+            self.record.extend_from_slice(file);
+        }
+        push_varint(&mut self.record, 0);
+        self.out.write_all(&self.record)?;
+        self.next += 1;
+        Ok(id)
+    }
+
+    /// How many traces were written.
+    pub const fn count(&self) -> u32 {
+        self.next - 1
+    }
+
+    /// The writer underneath, to flush it.
+    pub const fn get_mut(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
