@@ -20,7 +20,6 @@ use std::iter::FusedIterator;
 use smallvec::SmallVec;
 
 use super::block::{Cursor, varint};
-use super::index::TraceIndex;
 use super::rates::SamplingRates;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
@@ -107,6 +106,10 @@ impl<'a> TraceLog<'a> {
         Self { bytes, header }
     }
 
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// When the recording began.
     pub fn start(&self) -> StartTime {
         self.header.start
@@ -153,11 +156,6 @@ impl<'a> TraceLog<'a> {
                 .min(self.bytes.len()),
             next: position.next,
         }
-    }
-
-    /// Where each trace begins: 8 bytes of memory a trace, one pass that skips the names.
-    pub fn index(&self) -> TraceIndex<'a> {
-        TraceIndex::new(self.bytes, self.traces())
     }
 
     /// How many whole traces there are: one pass that skips the names, and no memory.

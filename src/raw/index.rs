@@ -1,6 +1,6 @@
 //! Random access to the traces of a `.hpm` file.
 
-use super::hpm::{RawTrace, RawTraces};
+use super::hpm::{RawTrace, TraceLog};
 use crate::error::DecodeError;
 use crate::id::TraceId;
 
@@ -25,22 +25,6 @@ pub struct TraceIndex<'a> {
 }
 
 impl<'a> TraceIndex<'a> {
-    pub(crate) fn new(bytes: &'a [u8], traces: RawTraces<'a>) -> Self {
-        let mut starts = Vec::new();
-        let mut damage = None;
-        for trace in traces {
-            match trace {
-                Ok(trace) => starts.push(trace.offset()),
-                Err(error) => damage = Some(error),
-            }
-        }
-        Self {
-            bytes,
-            starts: starts.into_boxed_slice(),
-            damage,
-        }
-    }
-
     /// How many whole traces there are.
     pub fn len(&self) -> usize {
         self.starts.len()
@@ -60,5 +44,24 @@ impl<'a> TraceIndex<'a> {
     /// Where the traces end early, and why.
     pub const fn damage(&self) -> Option<DecodeError> {
         self.damage
+    }
+}
+
+impl<'a> TraceLog<'a> {
+    /// Where each trace begins: 8 bytes of memory a trace, one pass that skips the names.
+    pub fn index(&self) -> TraceIndex<'a> {
+        let mut starts = Vec::new();
+        let mut damage = None;
+        for trace in self.traces() {
+            match trace {
+                Ok(trace) => starts.push(trace.offset()),
+                Err(error) => damage = Some(error),
+            }
+        }
+        TraceIndex {
+            bytes: self.bytes(),
+            starts: starts.into_boxed_slice(),
+            damage,
+        }
     }
 }
