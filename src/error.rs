@@ -138,8 +138,11 @@ pub enum DecodeErrorKind {
         /// The line number.
         found: u64,
     },
-    /// There are more than 2³² − 1 distinct lines of code.
-    #[error("more than 4294967295 distinct lines of code")]
+    /// There are more traces than a trace index can tell apart.
+    #[error("more than 1073741823 traces")]
+    TooManyTraces,
+    /// There are more than 2³² − 2 distinct lines of code or beginnings of stacks.
+    #[error("more than 4294967294 distinct lines of code or beginnings of stacks")]
     TooManyFrames,
     /// The difference of time, or one of the two clocks after it, is over 2⁶³ − 1 µs.
     #[error("the time is over 2^63 - 1 microseconds")]

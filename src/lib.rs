@@ -103,6 +103,7 @@ mod replay;
 mod source;
 mod time;
 mod trace;
+mod tree;
 mod usage;
 
 pub use analysis::{LineUsage, Lines, Movement, Movements, Series, TimeSeries, Track, Trend};

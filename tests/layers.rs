@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["error", "id", "time", "bytes", "filebase"],
     &["raw"],
-    &["frame", "intern", "trace", "source", "usage", "log"],
+    &["frame", "intern", "tree", "trace", "source", "usage", "log"],
     &["heap", "replay"],
     &["digest"],
     &["reader"],
@@ -23,6 +23,8 @@ const INSIDE: &[(&str, &str)] = &[
     ("intern", "frame"),
     ("trace", "frame"),
     ("trace", "intern"),
+    ("trace", "tree"),
+    ("tree", "intern"),
     ("source", "frame"),
     ("source", "trace"),
     ("replay", "heap"),

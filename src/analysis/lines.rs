@@ -48,33 +48,37 @@ pub struct LineUsage<'a> {
 }
 
 impl Lines {
-    /// Sums a usage up by line. O(frames of the traces in it), and 24 bytes a line of the table.
+    /// Sums a usage up by line. O(nodes of the call tree), however many traces the usage has; memory
+    /// 24 bytes a line and 8 bytes a node.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
-        /// A line with the trace that was counted for it last.
-        #[derive(Clone, Copy, Default)]
-        struct Sum {
-            local: i64,
-            cumulative: i64,
-            counted: u32,
-        }
-        let mut sums = vec![Sum::default(); traces.frame_count()];
+        let tree = traces.tree();
+        let mut sums = vec![(0_i64, 0_i64); traces.frame_count()];
+        // What ends at each node; then, what ends at or below it.
+        let mut weights = vec![0_i64; tree.len()];
         let mut known = 0;
         for (trace, weight) in usage.by_trace() {
-            let Some(trace) = trace else { continue };
-            let Some(stack) = traces.stack(trace) else {
+            let Some(node) = trace.and_then(|trace| traces.node(trace)) else {
                 continue;
             };
-            for id in stack {
-                if let Some(sum) = sums.get_mut(id.index())
-                    && sum.counted != trace.get()
-                {
-                    sum.counted = trace.get();
-                    sum.cumulative = sum.cumulative.saturating_add(weight);
-                }
+            let Some(frame) = tree.frame(node) else {
+                continue;
+            };
+            if let Some((local, _)) = sums.get_mut(frame.index()) {
+                *local = local.saturating_add(weight);
             }
-            if let Some(sum) = stack.last().and_then(|id| sums.get_mut(id.index())) {
-                sum.local = sum.local.saturating_add(weight);
-                known += i128::from(weight);
+            if let Some(at_node) = weights.get_mut(node as usize) {
+                *at_node = at_node.saturating_add(weight);
+            }
+            known += i128::from(weight);
+        }
+        tree.sum_up(&mut weights);
+        // Where a line recurs, it was counted further out.
+        let nodes = tree.frames().iter().zip(&weights).zip(traces.recurring());
+        for ((frame, &weight), &recurs) in nodes.skip(1) {
+            if let Some((_, cumulative)) = sums.get_mut(frame.index())
+                && !recurs
+            {
+                *cumulative = cumulative.saturating_add(weight);
             }
         }
         let unknown = i128::from(usage.total()) - known;
@@ -84,9 +88,9 @@ impl Lines {
                 .frames()
                 .map(|(id, _)| id)
                 .zip(&sums)
-                .filter(|(_, sum)| sum.local != 0 || sum.cumulative != 0)
+                .filter(|&(_, &sum)| sum != (0, 0))
         };
-        let heaviest_first = |weight: fn(&Sum) -> i64| {
+        let heaviest_first = |weight: fn(&(i64, i64)) -> i64| {
             let mut weights: Vec<_> = used()
                 .map(|(id, sum)| (std::cmp::Reverse(weight(sum)), id))
                 .collect();
@@ -96,9 +100,9 @@ impl Lines {
         Self {
             total: usage.total(),
             unknown: i64::try_from(unknown).unwrap_or(i64::MAX),
-            by_local: heaviest_first(|sum| sum.local),
-            by_cumulative: heaviest_first(|sum| sum.cumulative),
-            usages: sums.iter().map(|sum| (sum.local, sum.cumulative)).collect(),
+            by_local: heaviest_first(|sum| sum.0),
+            by_cumulative: heaviest_first(|sum| sum.1),
+            usages: sums.into_boxed_slice(),
             traces: traces.clone(),
         }
     }

@@ -9,6 +9,7 @@ use crate::id::{FrameId, TraceId};
 use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::trace::TraceTable;
+use crate::tree::ROOT;
 
 /// What a time series can follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -208,8 +209,7 @@ fn saturated(sum: i128) -> i64 {
 struct Counted {
     /// Of each trace of the table, from index 0 for unknown, which list is its.
     lists_of: Box<[u32]>,
-    /// The lists of tracks; the first is empty.
-    lists: Vec<List>,
+    lists: Lists,
     /// Of traces that the table does not have, but that are followed.
     strangers: HashMap<u32, u32>,
     /// The list of all other traces that the table does not have.
@@ -218,69 +218,96 @@ struct Counted {
 
 type List = SmallVec<[u32; 4]>;
 
+/// The list of no track.
+const EMPTY: u32 = 0;
+
+/// Lists of tracks by their number, each once.
+struct Lists {
+    lists: Vec<List>,
+    numbers: HashMap<List, u32>,
+}
+
+impl Lists {
+    fn new() -> Self {
+        Self {
+            lists: vec![List::new()],
+            numbers: HashMap::from_iter([(List::new(), EMPTY)]),
+        }
+    }
+
+    /// The list of the tracks of another and more.
+    fn with(&mut self, list: u32, more: &[u32]) -> u32 {
+        if more.is_empty() {
+            return list;
+        }
+        let mut both: List = self.get(list).iter().chain(more).copied().collect();
+        both.sort_unstable();
+        both.dedup();
+        let Self { lists, numbers } = self;
+        *numbers.entry(both).or_insert_with_key(|both| {
+            lists.push(both.clone());
+            u32::try_from(lists.len() - 1).unwrap_or(EMPTY)
+        })
+    }
+
+    #[inline]
+    fn get(&self, list: u32) -> &[u32] {
+        self.lists.get(list as usize).map_or(&[], |list| list)
+    }
+}
+
 impl Counted {
     fn new(traces: &TraceTable, tracks: &[Track]) -> Self {
-        let numbered = || (0_u32..).zip(tracks.iter().copied());
-        let mut local: HashMap<FrameId, List> = HashMap::new();
-        let mut cumulative: HashMap<FrameId, List> = HashMap::new();
+        let mut local = vec![List::new(); traces.frame_count()];
+        let mut cumulative = local.clone();
         let mut of_trace: HashMap<TraceId, List> = HashMap::new();
         let mut of_unknown = List::new();
-        for (number, track) in numbered() {
-            match track {
-                Track::Trace(id) => of_trace.entry(id).or_default().push(number),
-                Track::Local(id) => local.entry(id).or_default().push(number),
-                Track::Cumulative(id) => cumulative.entry(id).or_default().push(number),
-                Track::Unknown => of_unknown.push(number),
+        for (number, track) in (0_u32..).zip(tracks.iter().copied()) {
+            let followed = match track {
+                Track::Trace(id) => Some(of_trace.entry(id).or_default()),
+                Track::Local(id) => local.get_mut(id.index()),
+                Track::Cumulative(id) => cumulative.get_mut(id.index()),
+                Track::Unknown => Some(&mut of_unknown),
+            };
+            // A line of another table is in no stack of this one.
+            if let Some(followed) = followed {
+                followed.push(number);
             }
         }
-        // So that walking over all stacks asks no map.
-        let mut followed = vec![false; traces.frame_count()];
-        for id in cumulative.keys() {
-            if let Some(place) = followed.get_mut(id.index()) {
-                *place = true;
-            }
-        }
+        let of = |lists: &[List], frame: FrameId| lists.get(frame.index()).cloned();
 
-        let mut lists = vec![List::new()];
-        let mut number_of: HashMap<List, u32> = HashMap::new();
-        let mut number = |mut list: List| {
-            if list.is_empty() {
-                return 0;
-            }
-            list.sort_unstable();
-            list.dedup();
-            *number_of.entry(list).or_insert_with_key(|list| {
-                lists.push(list.clone());
-                u32::try_from(lists.len() - 1).unwrap_or(0)
-            })
-        };
-        let mut lists_of = vec![number(of_unknown.clone())];
-        for (id, trace) in traces.iter() {
-            let mut list = List::new();
-            for frame in trace.ids() {
-                if followed.get(frame.index()) == Some(&true) {
-                    list.extend(cumulative.get(frame).into_iter().flatten().copied());
-                }
-            }
-            match trace.ids().last() {
-                Some(last) => list.extend(local.get(last).into_iter().flatten().copied()),
-                None => list.extend_from_slice(&of_unknown),
-            }
-            list.extend(of_trace.remove(&id).into_iter().flatten());
-            lists_of.push(number(list));
+        // A node of the call tree counts for what its parent counts for, and for its own line.
+        let tree = traces.tree();
+        let mut lists = Lists::new();
+        let mut lists_of_nodes: Vec<u32> = Vec::with_capacity(tree.len());
+        for (&parent, &frame) in tree.parents().iter().zip(tree.frames()) {
+            let inherited = lists_of_nodes.get(parent as usize).copied();
+            let own = inherited
+                .and_then(|_| of(&cumulative, frame))
+                .unwrap_or_default();
+            lists_of_nodes.push(lists.with(inherited.unwrap_or(EMPTY), &own));
+        }
+        let unknown = lists.with(EMPTY, &of_unknown);
+        let mut lists_of = vec![unknown];
+        for (id, _) in traces.iter() {
+            let node = traces.node(id).unwrap_or(ROOT);
+            let list = lists_of_nodes.get(node as usize).copied().unwrap_or(EMPTY);
+            let list = match tree.frame(node) {
+                Some(frame) => lists.with(list, &of(&local, frame).unwrap_or_default()),
+                None => unknown,
+            };
+            let own = of_trace.remove(&id).unwrap_or_default();
+            lists_of.push(lists.with(list, &own));
         }
         let strangers = of_trace
             .into_iter()
-            .map(|(id, mut list)| {
-                list.extend_from_slice(&of_unknown);
-                (id.get(), number(list))
-            })
+            .map(|(id, list)| (id.get(), lists.with(unknown, &list)))
             .collect();
         Self {
-            unknown: number(of_unknown),
             lists_of: lists_of.into_boxed_slice(),
             lists,
             strangers,
+            unknown,
         }
     }
 
@@ -291,7 +318,7 @@ impl Counted {
             Some(&list) => list,
             None => self.strangers.get(&index).copied().unwrap_or(self.unknown),
         };
-        self.lists.get(list as usize).map_or(&[], |list| list)
+        self.lists.get(list)
     }
 }
 

@@ -110,6 +110,10 @@ impl<'a> TraceLog<'a> {
         self.bytes
     }
 
+    pub(crate) fn first_trace(&self) -> usize {
+        self.header.first_trace
+    }
+
     /// When the recording began.
     pub fn start(&self) -> StartTime {
         self.header.start
@@ -226,9 +230,7 @@ impl<'a> Iterator for RawTraces<'a> {
             return None;
         }
         let whole = TraceId::new(self.next)
-            .ok_or(Kind::TraceIndex {
-                found: u64::from(self.next),
-            })
+            .ok_or(Kind::TooManyTraces)
             .and_then(|id| Ok((id, skip_trace(self.bytes, start)?)));
         match whole {
             Ok((id, (end, next))) => {
@@ -253,21 +255,51 @@ impl FusedIterator for RawTraces<'_> {}
 /// Where the frames of the trace at `at` end, and where the next trace begins.
 fn skip_trace(bytes: &[u8], mut at: usize) -> Result<(usize, usize), Kind> {
     loop {
-        let end = at;
-        let (line, after) = varint(bytes, at)?;
-        if line == 0 {
-            return Ok((end, after));
+        match skip_frame(bytes, at)? {
+            Some(frame) => at = frame.end,
+            // The 0 that ends the trace can be written longer than needed.
+            None => return varint(bytes, at).map(|(_, after)| (at, after)),
         }
-        if line > 1 << 32 {
-            return Err(Kind::LineNumber { found: line - 1 });
-        }
-        let (len, name) = varint(bytes, after)?;
-        at = usize::try_from(len)
-            .ok()
-            .and_then(|len| name.checked_add(len))
-            .filter(|&end| end <= bytes.len())
-            .ok_or(Kind::Cut)?;
     }
+}
+
+/// Where the parts of a frame are.
+struct FramePlace {
+    line: u32,
+    name: usize,
+    end: usize,
+}
+
+/// The frame at `at`, or `None` if the trace ends there.
+#[inline]
+fn skip_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
+    let (line, after) = varint(bytes, at)?;
+    let Some(line) = line.checked_sub(1) else {
+        return Ok(None);
+    };
+    let line = u32::try_from(line).map_err(|_| Kind::LineNumber { found: line })?;
+    let (len, name) = varint(bytes, after)?;
+    let end = usize::try_from(len)
+        .ok()
+        .and_then(|len| name.checked_add(len))
+        .filter(|&end| end <= bytes.len())
+        .ok_or(Kind::Cut)?;
+    Ok(Some(FramePlace { line, name, end }))
+}
+
+/// The frame at `at` and where the next begins, or with `None` that the trace ends there, and where
+/// the next begins.
+#[inline]
+pub(crate) fn frame_at(bytes: &[u8], at: usize) -> Result<(Option<RawFrame<'_>>, usize), Kind> {
+    let Some(place) = skip_frame(bytes, at)? else {
+        return varint(bytes, at).map(|(_, after)| (None, after));
+    };
+    let frame = RawFrame {
+        line: place.line,
+        file: bytes.get(place.name..place.end).unwrap_or_default(),
+        record: bytes.get(at..place.end).unwrap_or_default(),
+    };
+    Ok((Some(frame), place.end))
 }
 
 /// One trace as it stands in the file: a borrowed, whole record.
@@ -347,18 +379,10 @@ impl<'a> Iterator for RawFrames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RawFrame<'a>> {
-        // The trace was found whole, so none of these is ever missing before its end.
-        let (line, at) = varint(self.rest, 0).ok()?;
-        let (len, at) = varint(self.rest, at).ok()?;
-        let end = at.checked_add(usize::try_from(len).ok()?)?;
-        let file = self.rest.get(at..end)?;
-        let record = self.rest.get(..end)?;
+        // The trace was found whole, so there is no error before its end.
+        let (frame, end) = frame_at(self.rest, 0).ok()?;
         self.rest = self.rest.get(end..)?;
-        Some(RawFrame {
-            line: u32::try_from(line.checked_sub(1)?).ok()?,
-            file,
-            record,
-        })
+        frame
     }
 }
 

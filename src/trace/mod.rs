@@ -1,20 +1,25 @@
 //! [`TraceTable`]: which stack a trace id stands for.
 
+mod read;
+
 use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::{Arc, OnceLock};
 
-use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
+use smallvec::SmallVec;
+
+use crate::error::DecodeError;
 use crate::frame::Frame;
 use crate::id::{FrameId, TraceId};
-use crate::intern::{Frames, RecordInterner};
-use crate::raw::TraceLog;
+use crate::intern::Frames;
+use crate::tree::{CallTree, ROOT};
 
 /// The stacks of a recording: for each trace its frames, outermost first.
 ///
-/// Each distinct line of code is kept once and has a dense [`FrameId`]; a stack is a slice of
-/// these. So a view of a thousand stacks walks over numbers, and looks a name up where it shows it.
-/// Memory: 4 bytes a frame, 8 bytes a trace, each distinct file name once. A clone shares it.
+/// Each distinct line of code is kept once and has a dense [`FrameId`], and each beginning that
+/// stacks share is kept once. So a view walks over numbers, a few for each stack, and looks a name up
+/// where it shows it. Memory: 4 bytes a trace, 12 bytes a node of the call tree (in real programs
+/// one for 20 frames), each distinct file name once. A clone shares it.
 ///
 /// ```
 /// use heapprof::{Reader, TraceId};
@@ -30,69 +35,27 @@ use crate::raw::TraceLog;
 #[derive(Clone)]
 pub struct TraceTable(Arc<Table>);
 
+#[derive(Default)]
 struct Table {
     frames: Frames,
-    /// All stacks one after the other, each outermost first.
-    stacks: Box<[FrameId]>,
-    /// Where the stack of each trace ends.
-    ends: Box<[u64]>,
+    tree: CallTree,
+    /// The node of each trace.
+    leaves: Box<[u32]>,
     damage: Vec<DecodeError>,
     /// The frames by file and line, for who looks for one.
     sorted: OnceLock<Box<[FrameId]>>,
+    /// The nodes at which a line recurs, for who counts it once.
+    recurring: OnceLock<Box<[bool]>>,
 }
 
 impl TraceTable {
-    /// Reads all traces of a `.hpm` file.
-    ///
-    /// A cut or damaged file keeps every whole trace before the damage, and [says
-    /// so](Self::damage).
-    pub fn from_log(log: &TraceLog<'_>) -> Self {
-        let mut interner = RecordInterner::new();
-        let mut stacks = Vec::new();
-        let mut ends = Vec::new();
-        let mut damage: Vec<DecodeError> = log.header_damage().into_iter().collect();
-        let mut not_utf8 = None;
-        for trace in log.traces() {
-            let trace = match trace {
-                Ok(trace) => trace,
-                Err(error) => {
-                    damage.push(error);
-                    break;
-                }
-            };
-            let start = stacks.len();
-            let whole = trace.innermost_first().try_for_each(|frame| {
-                let (id, odd) = interner.frame(frame)?;
-                if odd && not_utf8.is_none() {
-                    not_utf8 = Some(trace.offset());
-                }
-                stacks.push(id);
-                Ok::<_, crate::intern::Full>(())
-            });
-            if whole.is_err() {
-                stacks.truncate(start);
-                let kind = Kind::TooManyFrames;
-                damage.push(DecodeError::new(FileKind::Hpm, trace.offset(), kind));
-                break;
-            }
-            if let Some(stack) = stacks.get_mut(start..) {
-                stack.reverse();
-            }
-            ends.push(stacks.len() as u64);
-        }
-        damage.extend(not_utf8.map(|at| DecodeError::new(FileKind::Hpm, at, Kind::NotUtf8)));
-        Self(Arc::new(Table {
-            frames: interner.into_frames(),
-            stacks: stacks.into_boxed_slice(),
-            ends: ends.into_boxed_slice(),
-            damage,
-            sorted: OnceLock::new(),
-        }))
+    fn new(table: Table) -> Self {
+        Self(Arc::new(table))
     }
 
     /// How many traces there are: their ids are 1 to this.
     pub fn len(&self) -> usize {
-        self.0.ends.len()
+        self.0.leaves.len()
     }
 
     /// Whether there is no trace.
@@ -100,34 +63,37 @@ impl TraceTable {
         self.len() == 0
     }
 
-    /// The frames of a trace, outermost first; `None` if the table does not have it.
+    /// The node of a trace in the call tree.
+    #[inline]
+    pub(crate) fn node(&self, id: TraceId) -> Option<u32> {
+        self.0.leaves.get(id.get() as usize - 1).copied()
+    }
+
+    pub(crate) fn tree(&self) -> &CallTree {
+        &self.0.tree
+    }
+
+    /// For each node of the call tree whether its line stands in its stack before.
+    pub(crate) fn recurring(&self) -> &[bool] {
+        self.0
+            .recurring
+            .get_or_init(|| self.0.tree.recurring(self.frame_count()))
+    }
+
+    /// The stack of a trace; `None` if the table does not have it.
     ///
     /// In a log that outlived its `.hpm` file an event can name such a trace. In views it counts as
     /// unknown.
-    #[inline]
-    pub fn stack(&self, id: TraceId) -> Option<&[FrameId]> {
-        let place = id.get() as usize - 1;
-        let end = usize::try_from(*self.0.ends.get(place)?).ok()?;
-        let start = match place.checked_sub(1) {
-            Some(before) => usize::try_from(*self.0.ends.get(before)?).ok()?,
-            None => 0,
-        };
-        self.0.stacks.get(start..end)
-    }
-
-    /// The trace with this id, its frames ready to be shown.
     pub fn trace(&self, id: TraceId) -> Option<Trace<'_>> {
-        let stack = self.stack(id)?;
-        Some(Trace { table: self, stack })
+        let node = self.node(id)?;
+        Some(Trace { table: self, node })
     }
 
     /// All traces with their ids, in the order of these.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (TraceId, Trace<'_>)> + FusedIterator {
-        (0..self.len()).map(|place| {
+        self.0.leaves.iter().enumerate().map(|(place, &node)| {
             let id = u32::try_from(place + 1).ok().and_then(TraceId::new);
-            let id = id.unwrap_or(TraceId::MAX);
-            let stack = self.stack(id).unwrap_or_default();
-            (id, Trace { table: self, stack })
+            (id.unwrap_or(TraceId::MAX), Trace { table: self, node })
         })
     }
 
@@ -228,13 +194,19 @@ impl fmt::Debug for TraceTable {
 #[derive(Clone, Copy)]
 pub struct Trace<'t> {
     table: &'t TraceTable,
-    stack: &'t [FrameId],
+    node: u32,
 }
 
 impl<'t> Trace<'t> {
-    /// The ids of the frames, outermost first.
-    pub const fn ids(self) -> &'t [FrameId] {
-        self.stack
+    /// The ids of the frames, outermost first: the program's entry, …, the allocating line.
+    pub fn ids(
+        self,
+    ) -> impl DoubleEndedIterator<Item = FrameId> + ExactSizeIterator + FusedIterator + Clone + use<>
+    {
+        // The tree leads from the allocating line outward.
+        let mut stack: SmallVec<[FrameId; 32]> = self.table.tree().inward_out(self.node).collect();
+        stack.reverse();
+        stack.into_iter()
     }
 
     /// The frames, outermost first: the program's entry, …, the allocating line.
@@ -243,24 +215,23 @@ impl<'t> Trace<'t> {
     ) -> impl DoubleEndedIterator<Item = Frame<'t>> + ExactSizeIterator + FusedIterator + Clone
     {
         let unknown = Frame::new("", 0);
-        self.stack
-            .iter()
-            .map(move |&id| self.table.frame(id).unwrap_or(unknown))
+        self.ids()
+            .map(move |id| self.table.frame(id).unwrap_or(unknown))
     }
 
     /// The line that allocates; `None` if the trace has no frames.
     pub fn innermost(self) -> Option<Frame<'t>> {
-        self.table.frame(*self.stack.last()?)
+        self.table.frame(self.table.tree().frame(self.node)?)
     }
 
     /// How many frames there are; one that recurs counts as often.
-    pub const fn len(self) -> usize {
-        self.stack.len()
+    pub fn len(self) -> usize {
+        self.table.tree().depth(self.node)
     }
 
     /// Whether the trace has no frames: all of them were the recorder's to skip.
-    pub const fn is_empty(self) -> bool {
-        self.stack.is_empty()
+    pub fn is_empty(self) -> bool {
+        self.node == ROOT
     }
 }
 
@@ -275,7 +246,8 @@ impl fmt::Debug for Trace<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::raw::TraceWriter;
+    use crate::error::DecodeErrorKind as Kind;
+    use crate::raw::{TraceLog, TraceWriter};
     use crate::{SamplingRates, StartTime};
 
     fn table(traces: &[&[(&[u8], u32)]]) -> TraceTable {
@@ -313,11 +285,13 @@ mod tests {
             ]
         );
         let first = table.trace(id(1)).unwrap();
-        assert_eq!(first.ids()[0], table.stack(id(3)).unwrap()[1]);
+        let third = table.trace(id(3)).unwrap();
+        assert_eq!(first.ids().next(), third.ids().nth(1));
+        assert_eq!((first.len(), third.len()), (2, 3));
         assert_eq!(first.innermost(), Some(Frame::new("work", 2)));
         assert!(table.trace(id(2)).unwrap().is_empty());
-        assert_eq!(table.stack(id(4)), None);
-        assert_eq!(table.stack(TraceId::MAX), None);
+        assert!(table.trace(id(4)).is_none());
+        assert!(table.trace(TraceId::MAX).is_none());
         assert!(table.damage().is_empty());
     }
 
@@ -330,7 +304,7 @@ mod tests {
             &[(b"\xff", 2)],
         ]);
         assert_eq!(table.frame_count(), 3);
-        let stack = table.stack(id(2)).unwrap();
+        let stack: Vec<_> = table.trace(id(2)).unwrap().ids().collect();
         assert_eq!(stack[0], stack[1]);
         assert_eq!(table.frame(stack[0]), Some(Frame::new("\u{fffd}", 1)));
         let damage: Vec<_> = table
