@@ -86,7 +86,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
         writeln!(out, "\nThe log has no events.")?;
         return Ok(());
     };
-    let series = TimeSeries::new(&digest, traces, &[])?;
+    let series = TimeSeries::new(&digest, traces, [])?;
     let total = series.total();
     time_line(out, total)?;
     movements(out, total)?;

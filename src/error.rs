@@ -118,8 +118,8 @@ pub enum DecodeErrorKind {
     /// A varint has more than 10 bytes or more than 64 bits.
     #[error("a number is longer than 64 bits")]
     Varint,
-    /// The file is of a version that nobody has described.
-    #[error("version 1 expected, found {found}")]
+    /// The file is no such file, or one of a version that nobody has described.
+    #[error("version 1 expected, found {found:#010x}: not such a file")]
     Version {
         /// What stands in place of the version.
         found: u32,
@@ -250,21 +250,24 @@ pub enum Error {
         path: PathBuf,
     },
     /// The bytes of a file are not what the format says, and nothing could be used.
-    #[error("{}{source}", OptionalPath(path.as_deref()))]
+    #[error("{}", Located(path.as_deref(), source))]
     Decode {
         /// The file, where the bytes came from one.
         path: Option<PathBuf>,
         /// What is wrong, and where.
         source: DecodeError,
     },
-    /// The question needs a file that the profile does not have.
-    #[error("{}the profile has no {file} file", OptionalPath(path.as_deref()))]
+    /// The profile does not have a file that is needed.
+    #[error("{}: there is no such {file} file", path.display())]
     Missing {
         /// Where it was looked for.
-        path: Option<PathBuf>,
+        path: PathBuf,
         /// Which file.
         file: FileKind,
     },
+    /// The profile was made from bytes, so that there is no place for its digest.
+    #[error("a profile that was made from bytes has no place for a .hpc file")]
+    NoPlace,
     /// An interval between snapshots that is not a whole number of milliseconds from 1 on.
     #[error("an interval of {found:?} is not a whole number of milliseconds, at least 1")]
     Interval {
@@ -322,6 +325,22 @@ impl Error {
         }
     }
 
+    /// Whether the call failed since a file just ends inside a record: see
+    /// [`DecodeError::is_cut`].
+    pub fn is_cut(&self) -> bool {
+        self.decode_error().is_some_and(DecodeError::is_cut)
+    }
+
+    /// A missing file told as such.
+    pub(crate) fn or_missing(self, file: FileKind) -> Self {
+        match self {
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::Missing { path, file }
+            }
+            other => other,
+        }
+    }
+
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
@@ -332,14 +351,22 @@ impl Error {
     }
 }
 
-/// A path with what separates it from the text after it, or nothing.
-struct OptionalPath<'a>(Option<&'a Path>);
+/// Of bytes that are from no file that has a name.
+impl From<DecodeError> for Error {
+    fn from(source: DecodeError) -> Self {
+        Self::Decode { path: None, source }
+    }
+}
 
-impl fmt::Display for OptionalPath<'_> {
+/// What is wrong with a record, in which file.
+struct Located<'a>(Option<&'a Path>, &'a DecodeError);
+
+impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(path) => write!(f, "{}: ", path.display()),
-            None => Ok(()),
+        let Self(path, DecodeError { offset, kind, .. }) = self;
+        match path {
+            Some(path) => write!(f, "{}: record at byte {offset}: {kind}", path.display()),
+            None => self.1.fmt(f),
         }
     }
 }
@@ -408,7 +435,7 @@ mod tests {
         };
         assert_eq!(
             error.to_string(),
-            "runs/a.hpm: .hpm, record at byte 21: version 1 expected, found 2"
+            "runs/a.hpm: record at byte 21: version 1 expected, found 0x00000002: not such a file"
         );
         assert_eq!(
             error.source().map(ToString::to_string),

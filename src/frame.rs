@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::ParseFrameError;
+use crate::raw::AsFrame;
 
 /// A line of code: a file name and a line number, as the recorder wrote them.
 ///
@@ -95,7 +96,51 @@ fn unquoted(text: &str) -> &str {
 
 impl fmt::Display for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
+        match f.width().or(f.precision()) {
+            None => write!(f, "{}:{}", self.file, self.line),
+            Some(_) => f.pad(&format!("{}:{}", self.file, self.line)),
+        }
+    }
+}
+
+/// As [`Frame::parse`].
+impl<'a> TryFrom<&'a str> for Frame<'a> {
+    type Error = ParseFrameError;
+
+    fn try_from(text: &'a str) -> Result<Self, ParseFrameError> {
+        Self::parse(text)
+    }
+}
+
+impl<'a> From<(&'a str, u32)> for Frame<'a> {
+    fn from((file, line): (&'a str, u32)) -> Self {
+        Self::new(file, line)
+    }
+}
+
+impl<'a> From<&'a OwnedFrame> for Frame<'a> {
+    fn from(frame: &'a OwnedFrame) -> Self {
+        frame.as_frame()
+    }
+}
+
+impl AsFrame for Frame<'_> {
+    fn file_bytes(&self) -> &[u8] {
+        self.file.as_bytes()
+    }
+
+    fn line(&self) -> u32 {
+        self.line
+    }
+}
+
+impl AsFrame for OwnedFrame {
+    fn file_bytes(&self) -> &[u8] {
+        self.file.as_bytes()
+    }
+
+    fn line(&self) -> u32 {
+        self.line
     }
 }
 
@@ -115,6 +160,24 @@ pub struct OwnedFrame {
 }
 
 impl OwnedFrame {
+    /// The line `line` of `file`.
+    pub fn new(file: impl Into<String>, line: u32) -> Self {
+        Self {
+            file: file.into(),
+            line,
+        }
+    }
+
+    /// The file name.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// The line number, from 1; 0 where the recorder knew none.
+    pub const fn line(&self) -> u32 {
+        self.line
+    }
+
     /// The frame, borrowed.
     pub fn as_frame(&self) -> Frame<'_> {
         Frame::new(&self.file, self.line)
@@ -182,6 +245,15 @@ mod tests {
         ] {
             assert_eq!(Frame::parse(text), Ok(Frame::new("a.py", 12)), "{text}");
         }
+    }
+
+    #[test]
+    fn frames_are_padded_as_asked() {
+        let frame = Frame::new("a.py", 12);
+        assert_eq!(
+            format!("{frame:<10}|{frame:>10}|{frame:.4}|"),
+            "a.py:12   |   a.py:12|a.py|"
+        );
     }
 
     #[test]

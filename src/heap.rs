@@ -19,7 +19,7 @@ use crate::usage::Usage;
 /// let hpm = std::fs::read("examples/data/demo.hpm")?;
 /// let hpd = std::fs::read("examples/data/demo.hpd")?;
 /// let log = TraceLog::new(&hpm)?;
-/// let mut heap = LiveHeap::new(log.count());
+/// let mut heap = LiveHeap::new(log.count() as usize);
 /// for event in EventLog::new(&hpd).events().take(1000) {
 ///     heap.apply(&event?, log.rates());
 /// }
@@ -57,12 +57,27 @@ impl Change {
 impl LiveHeap {
     /// An empty heap for a recording of so many traces. Events may name others; that only costs
     /// more.
-    pub fn new(traces: u32) -> Self {
-        let len = traces.min(TraceId::MAX.get()) as usize + 1;
+    pub fn new(traces: usize) -> Self {
+        let len = traces.min(TraceId::MAX.get() as usize) + 1;
         Self {
             // The pages are the system's until they are touched.
             balances: vec![0; len].into_boxed_slice(),
             strangers: HashMap::new(),
+        }
+    }
+
+    /// Adds what is live by trace, as where a replay begins in the middle.
+    ///
+    /// ```
+    /// use heapprof::{LiveHeap, TraceId, Usage};
+    ///
+    /// let mut heap = LiveHeap::new(2);
+    /// heap.add_usage(&Usage::from_iter([(TraceId::new(1), 70), (None, 5)]));
+    /// assert_eq!(heap.usage().total(), 75);
+    /// ```
+    pub fn add_usage(&mut self, usage: &Usage) {
+        for (trace, bytes) in usage.by_trace() {
+            self.add(TraceId::to_disk(trace), bytes);
         }
     }
 
@@ -86,8 +101,8 @@ impl LiveHeap {
     }
 
     /// The live bytes of a trace, or with `None` of unknown.
-    pub fn get(&self, trace: Option<TraceId>) -> i64 {
-        self.balance(TraceId::to_disk(trace))
+    pub fn get(&self, trace: impl Into<Option<TraceId>>) -> i64 {
+        self.balance(TraceId::to_disk(trace.into()))
     }
 
     #[inline]
@@ -141,8 +156,8 @@ pub(crate) struct Touched {
 }
 
 impl Touched {
-    pub(crate) fn new(traces: u32) -> Self {
-        let words = (traces.min(TraceId::MAX.get()) as usize + 1).div_ceil(64);
+    pub(crate) fn new(traces: usize) -> Self {
+        let words = (traces.min(TraceId::MAX.get() as usize) + 1).div_ceil(64);
         Self {
             marks: vec![0; words].into_boxed_slice(),
             strangers: HashSet::new(),

@@ -26,7 +26,7 @@
 //! | --- | --- | --- | --- |
 //! | `.hpm` | when it began, how it was sampled, and the stack of each trace | [`TraceTable`], [`raw::TraceLog`] | [`raw::TraceWriter`] |
 //! | `.hpd` | the log: one event for each recorded allocation and free | [`Reader::events`], [`raw::EventLog`] | [`raw::EventWriter`] |
-//! | `.hpc` | the digest: what was live at regular moments | [`Digest`], [`raw::DigestFile`] | [`Reader::make_digest`], [`raw::DigestWriter`] |
+//! | `.hpc` | the digest: what was live at regular moments | [`Digest`], [`raw::DigestFile`] | [`Reader::make_digest`], or [`raw::DigestWriter`] |
 //!
 //! # Questions and views
 //! Every question about memory is answered by a [`Usage`], a weight for each trace. Every way of
@@ -87,24 +87,31 @@
     )
 )]
 
+// The layers, from the front door down; `tests/layers.rs` keeps imports pointing down.
+mod reader;
+
 mod analysis;
-mod bytes;
+
 mod digest;
-mod error;
-mod filebase;
-mod frame;
+
 mod heap;
-mod id;
+mod replay;
+
+mod frame;
 mod intern;
 mod log;
-pub mod raw;
-mod reader;
-mod replay;
 mod source;
-mod time;
 mod trace;
 mod tree;
 mod usage;
+
+pub mod raw;
+
+mod bytes;
+mod error;
+mod filebase;
+mod id;
+mod time;
 
 pub use analysis::{LineUsage, Lines, Movement, Movements, Series, TimeSeries, Track, Trend};
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
@@ -116,11 +123,12 @@ pub use heap::LiveHeap;
 pub use id::{FrameId, TraceId};
 pub use log::LogEvents;
 pub use raw::rates::{SamplingRange, SamplingRates};
+pub use raw::{Event, EventKind, LogPosition};
 pub use reader::Reader;
 pub use source::{SourceLine, SourceLines};
 pub use time::{Elapsed, StartTime, WallOffset};
 pub use trace::{Trace, TraceTable};
-pub use usage::{Iter as UsageIter, Usage};
+pub use usage::{Usage, UsageIter};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -64,6 +64,7 @@ impl Log {
             bytes,
             decoder: Decoder::at(position, None),
             ended: false,
+            cut: None,
         }
     }
 }
@@ -118,32 +119,29 @@ impl Log {
                     None => break None,
                 }
             };
-            let error = match go_on(self, bytes, decoder, end) {
-                Ok(Some(more)) => {
-                    (bytes, decoder) = more;
-                    continue;
+            match go_on(self, bytes, decoder, end)? {
+                Next::Bytes(more, at) => (bytes, decoder) = (more, at),
+                Next::End(error) => {
+                    return Ok(Ended {
+                        place: decoder.position(),
+                        strange: decoder.strange,
+                        error,
+                        stopped: false,
+                    });
                 }
-                Ok(None) => None,
-                Err(Error::Decode { source, .. }) => Some(source),
-                Err(error) => return Err(error),
-            };
-            return Ok(Ended {
-                place: decoder.position(),
-                strange: decoder.strange,
-                error,
-                stopped: false,
-            });
+            }
         }
     }
 }
 
 /// The events of a profile's log, in the order of the file.
 ///
-/// Each item is an event, or the error with which reading ends. A log that was cut, as that of a
-/// program that was killed, ends with an error whose [`DecodeError::is_cut`] holds; everything
-/// before it is whole. After an error there is nothing.
+/// A log that just ends inside an event is a normal log, that of a program which was killed or still
+/// runs: there the events end, and [`cut`](Self::cut) says so. Bytes that are no event are an error;
+/// after it there is nothing.
 ///
-/// Made by [`Reader::events`](crate::Reader::events).
+/// Made by [`Reader::events`](crate::Reader::events). Not so lenient is
+/// [`raw::Events`](crate::raw::Events).
 #[derive(Debug)]
 pub struct LogEvents<'a> {
     log: &'a Log,
@@ -152,13 +150,30 @@ pub struct LogEvents<'a> {
     bytes: Cow<'a, [u8]>,
     decoder: Decoder,
     ended: bool,
+    cut: Option<DecodeError>,
 }
 
 impl LogEvents<'_> {
-    /// Where the next event begins, with both clocks: after the last whole event, also when that
-    /// was followed by an error.
+    /// Where the next event begins, with both clocks: after the last whole event.
     pub const fn position(&self) -> LogPosition {
         self.decoder.position()
+    }
+
+    /// The event inside which the log just ends, once the events have ended there.
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let hpm = std::fs::read("examples/data/demo.hpm")?;
+    /// let hpd = std::fs::read("examples/data/demo.hpd")?;
+    /// let reader = Reader::from_bytes(hpm, hpd[..1000].to_vec(), None)?;
+    /// let mut events = reader.events()?;
+    /// assert_eq!(events.by_ref().filter_map(Result::ok).count(), 140);
+    /// assert_eq!(events.cut().unwrap().offset(), 995);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub const fn cut(&self) -> Option<DecodeError> {
+        self.cut
     }
 
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
@@ -185,10 +200,13 @@ impl Iterator for LogEvents<'_> {
             // By value, so that this iterator need not live in memory.
             let bytes = std::mem::take(&mut self.bytes);
             match go_on(self.log, bytes, self.decoder, end) {
-                Ok(Some((bytes, decoder))) => (self.bytes, self.decoder) = (bytes, decoder),
-                Ok(None) => {
+                Ok(Next::Bytes(more, decoder)) => (self.bytes, self.decoder) = (more, decoder),
+                Ok(Next::End(error)) => {
                     self.ended = true;
-                    return None;
+                    self.cut = error.filter(DecodeError::is_cut);
+                    let source = error.filter(|error| !error.is_cut())?;
+                    let path = self.log.path().map(Path::to_owned);
+                    return Some(Err(Error::Decode { path, source }));
                 }
                 Err(error) => {
                     self.ended = true;
@@ -201,15 +219,21 @@ impl Iterator for LogEvents<'_> {
 
 impl FusedIterator for LogEvents<'_> {}
 
-/// What follows once the bytes in hand are used up or end inside an event: more bytes and a decoder
-/// that stands at their beginning, or nothing, or the error with which the log ends.
+/// What follows once the bytes in hand are used up or end inside an event.
+enum Next<'a> {
+    /// More bytes, and a decoder that stands at their beginning.
+    Bytes(Cow<'a, [u8]>, Decoder),
+    /// Nothing; and what is wrong with the record that ends the log early, if one does.
+    End(Option<DecodeError>),
+}
+
 #[inline(never)]
 fn go_on<'a>(
     log: &Log,
     bytes: Cow<'a, [u8]>,
     decoder: Decoder,
     end: Option<DecodeError>,
-) -> Result<Option<(Cow<'a, [u8]>, Decoder)>> {
+) -> Result<Next<'a>> {
     let position = decoder.position();
     if let Log::File(file) = log
         && end.is_none_or(|error| error.is_cut())
@@ -221,7 +245,7 @@ fn go_on<'a>(
         if read > in_hand {
             buffer.truncate(read);
             let decoder = Decoder::at(position, decoder.strange);
-            return Ok(Some((Cow::Owned(buffer), decoder)));
+            return Ok(Next::Bytes(Cow::Owned(buffer), decoder));
         }
     }
     // A file that was longer when it was opened is a cut one too.
@@ -229,13 +253,7 @@ fn go_on<'a>(
         (position.offset() < log.len())
             .then(|| DecodeError::new(FileKind::Hpd, position.offset(), DecodeErrorKind::Cut))
     };
-    match end.or_else(shorter) {
-        None => Ok(None),
-        Some(source) => Err(Error::Decode {
-            path: log.path().map(Path::to_owned),
-            source,
-        }),
-    }
+    Ok(Next::End(end.or_else(shorter)))
 }
 
 #[cfg(test)]
@@ -291,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_once_with_the_path_wherever_the_buffer_ends() {
+    fn a_cut_is_told_wherever_the_buffer_ends() {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
         for cut in (BUFFER - 20..BUFFER + 20).chain(2 * BUFFER - 20..2 * BUFFER + 20) {
@@ -300,23 +318,12 @@ mod tests {
             let file = file(&bytes[..cut]);
             let log = Log::open(file.path()).unwrap();
             let mut events = log.events(&rates, LogPosition::START);
-            assert_eq!(events.by_ref().take_while(Result::is_ok).count(), whole);
+            assert_eq!(events.by_ref().map(Result::unwrap).count(), whole);
             assert_eq!(events.position(), plain.position());
             assert!(events.next().is_none());
-
-            let mut events = log.events(&rates, LogPosition::START);
-            let error = events.find_map(Result::err);
             let at = plain.position().offset();
-            assert_eq!(error.is_none(), at == cut as u64);
-            if let Some(error) = error {
-                assert!(
-                    error
-                        .to_string()
-                        .starts_with(&file.path().display().to_string())
-                );
-                let error = error.decode_error().unwrap();
-                assert_eq!((error.offset(), error.is_cut()), (at, true));
-            }
+            let told = events.cut().map(|error| error.offset());
+            assert_eq!(told, (at != cut as u64).then_some(at));
         }
     }
 
@@ -334,14 +341,9 @@ mod tests {
         let end = early.position().offset();
         file.as_file().set_len(end).unwrap();
         let mut events = log.events(&rates, LogPosition::START);
-        assert_eq!(events.by_ref().flatten().count(), 50_000);
+        assert_eq!(events.by_ref().map(Result::unwrap).count(), 50_000);
         assert_eq!(events.position().offset(), end);
-        let error = log
-            .events(&rates, LogPosition::START)
-            .last()
-            .unwrap()
-            .unwrap_err();
-        assert!(error.decode_error().unwrap().is_cut());
+        assert_eq!(events.cut().map(|error| error.offset()), Some(end));
     }
 
     #[test]

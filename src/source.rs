@@ -55,7 +55,7 @@ struct SourceFile {
 }
 
 /// The text of one line of code.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SourceLine {
     file: Arc<SourceFile>,
     start: usize,
@@ -215,7 +215,16 @@ impl SourceLine {
 
 impl fmt::Display for SourceLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
+        f.pad(self.text())
+    }
+}
+
+impl fmt::Debug for SourceLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceLine")
+            .field("text", &self.text())
+            .field("changed", &self.is_changed())
+            .finish()
     }
 }
 

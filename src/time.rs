@@ -1,18 +1,12 @@
 //! Whole microseconds, and the two clocks of a recording.
 //!
 //! The log is written with the wall clock, which can be stepped back while the program runs. So
-//! each event has two times:
-//!
-//! ```text
-//!   wall clock as recorded       0 ── 5 ── 9 ─╮              (may step back)
-//!                                             ╰─ 7 ── 12
-//!   elapsed                      0 ── 5 ── 9 ─── 9 ── 14     (sum of the steps forward)
-//! ```
-//!
-//! [`Elapsed`] only ever grows; digests, series and windows use it. [`WallOffset`] is what the
-//! clock said, relative to the [`StartTime`], and is what can be laid beside another log.
+//! each event has two times: [`Elapsed`] only ever grows; digests, series and windows use it.
+//! [`WallOffset`] is what the clock said, relative to the [`StartTime`], and is what can be laid
+//! beside another log.
 
 use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
 use std::time::{Duration, SystemTime};
 
 /// Microseconds in a second.
@@ -23,6 +17,15 @@ pub(crate) const LARGEST: u64 = i64::MAX as u64;
 
 /// Time since the start of a recording, in whole microseconds, on the clock that only grows.
 ///
+/// It is the sum of the steps forward of the wall clock: while that is stepped back it stands still,
+/// and goes on with the next step forward.
+///
+/// ```text
+///   wall clock as recorded       0 ── 5 ── 9 ─╮
+///                                             ╰─ 7 ── 12
+///   elapsed                      0 ── 5 ── 9 ─── 9 ── 14
+/// ```
+///
 /// Made from a [`Duration`] where that is at hand; what takes a time takes either.
 ///
 /// ```
@@ -32,8 +35,12 @@ pub(crate) const LARGEST: u64 = i64::MAX as u64;
 /// let at = Elapsed::from(Duration::from_millis(2_500));
 /// assert_eq!(at.as_micros(), 2_500_000);
 /// assert_eq!(at.as_secs_f64(), 2.5);
-/// assert_eq!(at.to_string(), "2.500000 s");
+/// assert_eq!(format!("{at} or {at:.1}"), "2.500000 s or 2.5 s");
 /// assert_eq!(Duration::from(at), Duration::from_millis(2_500));
+///
+/// let later = at + Duration::from_secs(1);
+/// assert_eq!(later - at, Duration::from_secs(1));
+/// assert!(later > at);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Elapsed(u64);
@@ -63,10 +70,33 @@ impl Elapsed {
         Self(seconds.saturating_mul(SECOND))
     }
 
+    /// This many seconds after the start, rounded to the nearest microsecond; what is not a number
+    /// or negative is [`Elapsed::ZERO`], and what does not fit [`Elapsed::MAX`].
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "the conversion saturates"
+    )]
+    pub fn from_secs_f64(seconds: f64) -> Self {
+        Self((seconds * 1e6).round() as u64)
+    }
+
     /// Whole microseconds since the start.
     #[inline]
     pub const fn as_micros(self) -> u64 {
         self.0
+    }
+
+    /// Whole milliseconds since the start, rounded down.
+    #[inline]
+    pub const fn as_millis(self) -> u64 {
+        self.0 / 1_000
+    }
+
+    /// Whole seconds since the start, rounded down.
+    #[inline]
+    pub const fn as_secs(self) -> u64 {
+        self.0 / SECOND
     }
 
     /// Seconds since the start, for plots and people.
@@ -96,9 +126,57 @@ impl From<Elapsed> for Duration {
     }
 }
 
+/// Rounds down to whole microseconds; what does not fit is [`Elapsed::MAX`].
+impl Add<Duration> for Elapsed {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(Self::from(duration).0))
+    }
+}
+
+/// Rounds down to whole microseconds; what does not fit is [`Elapsed::MAX`].
+impl AddAssign<Duration> for Elapsed {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+/// As [`Elapsed::since`]: zero where the other is later.
+impl Sub for Elapsed {
+    type Output = Duration;
+
+    fn sub(self, earlier: Self) -> Duration {
+        self.since(earlier)
+    }
+}
+
+/// Seconds, with six decimals or as many as asked for (`{:.3}`), rounded down.
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{:06} s", self.0 / SECOND, self.0 % SECOND)
+        write_seconds(f, "", self.0)
+    }
+}
+
+/// Seconds with the precision, the width and the alignment that `f` asks for.
+fn write_seconds(f: &mut fmt::Formatter<'_>, sign: &str, micros: u64) -> fmt::Result {
+    let (seconds, mut fraction) = (micros / SECOND, micros % SECOND);
+    let decimals = f.precision().unwrap_or(6).min(6);
+    for _ in decimals..6 {
+        fraction /= 10;
+    }
+    let text = match decimals {
+        0 => format!("{sign}{seconds} s"),
+        _ => format!("{sign}{seconds}.{fraction:0decimals$} s"),
+    };
+    match f.width() {
+        // `pad` would take the precision for a length to cut at.
+        None => f.write_str(&text),
+        Some(width) => match f.align() {
+            Some(fmt::Alignment::Right) => write!(f, "{text:>width$}"),
+            Some(fmt::Alignment::Center) => write!(f, "{text:^width$}"),
+            _ => write!(f, "{text:<width$}"),
+        },
     }
 }
 
@@ -130,11 +208,18 @@ impl WallOffset {
     }
 }
 
+/// Rounds down to whole microseconds; what does not fit is the largest offset.
+impl From<Duration> for WallOffset {
+    fn from(duration: Duration) -> Self {
+        Self(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
+    }
+}
+
+/// Seconds, with six decimals or as many as asked for (`{:.3}`), rounded toward zero.
 impl fmt::Display for WallOffset {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.0 < 0 { "-" } else { "" };
-        let micros = self.0.unsigned_abs();
-        write!(f, "{sign}{}.{:06} s", micros / SECOND, micros % SECOND)
+        write_seconds(f, sign, self.0.unsigned_abs())
     }
 }
 
@@ -148,6 +233,9 @@ impl fmt::Display for WallOffset {
 /// assert_eq!(start.as_nanos(), 1_600_000_000_250_000_000);
 /// let later = start.at(WallOffset::from_micros(750_000));
 /// assert_eq!(later, Some(SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_001)));
+///
+/// // A recorder asks the other way round.
+/// assert_eq!(start.offset_of(later.unwrap()), WallOffset::from_micros(750_000));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct StartTime {
@@ -201,6 +289,16 @@ impl StartTime {
             start.checked_add(distance)
         }
     }
+
+    /// What the wall clock shows at `time`, relative to this start: what a recorder writes with each
+    /// event. Rounded toward the start; what does not fit is the largest offset.
+    pub fn offset_of(self, time: SystemTime) -> WallOffset {
+        let start = self.to_system_time().unwrap_or(SystemTime::UNIX_EPOCH);
+        match time.duration_since(start) {
+            Ok(after) => WallOffset::from(after),
+            Err(before) => WallOffset(-WallOffset::from(before.duration()).0),
+        }
+    }
 }
 
 /// The start of a recording that begins at this system time.
@@ -228,6 +326,31 @@ mod tests {
             WallOffset::from_micros(i64::MIN).to_string(),
             "-9223372036854.775808 s"
         );
+        assert_eq!(Elapsed::MAX + Duration::from_secs(1), Elapsed::MAX);
+        assert_eq!(Elapsed::ZERO - Elapsed::MAX, Duration::ZERO);
+        assert_eq!(Elapsed::from_secs_f64(-1.0), Elapsed::ZERO);
+        assert_eq!(Elapsed::from_secs_f64(f64::INFINITY), Elapsed::MAX);
+    }
+
+    #[test]
+    fn times_are_shown_with_width_and_decimals() {
+        let at = Elapsed::from_micros(1_009_999);
+        assert_eq!(format!("{at:.3}|{at:.0}|{at:.9}"), "1.009 s|1 s|1.009999 s");
+        assert_eq!(
+            format!("{at:12.2}|{at:>12.2}|{at:^12.2}|"),
+            "1.00 s      |      1.00 s|   1.00 s   |"
+        );
+        let before = WallOffset::from_micros(-1_500);
+        assert_eq!(format!("{before:.3}|{before:>12}"), "-0.001 s| -0.001500 s");
+    }
+
+    #[test]
+    fn offsets_of_a_system_time_go_both_ways() {
+        let start = StartTime::new(1_000, 500);
+        for micros in [0, 1, -1, 3_000_000, -900_000_000] {
+            let offset = WallOffset::from_micros(micros);
+            assert_eq!(start.offset_of(start.at(offset).unwrap()), offset);
+        }
     }
 
     #[test]

@@ -61,11 +61,6 @@ impl CallTree {
         &self.frames
     }
 
-    /// For each node how many frames its stack has.
-    pub(crate) fn depths(&self) -> &[u32] {
-        &self.depths
-    }
-
     /// The last frame of a node; `None` for the root.
     pub(crate) fn frame(&self, node: u32) -> Option<FrameId> {
         if node == ROOT {
@@ -267,7 +262,8 @@ mod tests {
             .collect();
         assert_eq!(shown, [1, 2, 7, 9, 4, 3]);
         assert_eq!(tree.parents(), [0, 0, 1, 2, 2, 1, 0]);
-        assert_eq!(tree.depths(), [0, 1, 2, 3, 3, 2, 1]);
+        let depths = (0..7).map(|node| tree.depth(node));
+        assert_eq!(depths.collect::<Vec<_>>(), [0, 1, 2, 3, 3, 2, 1]);
         assert_eq!(leaves, [3, 5, 4, 0, 6]);
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::iter::{FusedIterator, Sum};
-use std::ops::{Add, Sub};
+use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 use std::sync::{Arc, OnceLock};
 
 use crate::id::TraceId;
@@ -79,7 +79,8 @@ impl Usage {
     }
 
     /// The weight of a trace, or with `None` of unknown; 0 if it has no row. O(log rows).
-    pub fn get(&self, trace: Option<TraceId>) -> i64 {
+    pub fn get(&self, trace: impl Into<Option<TraceId>>) -> i64 {
+        let trace = trace.into();
         self.0
             .rows
             .binary_search_by_key(&trace, |row| row.trace)
@@ -102,7 +103,7 @@ impl Usage {
     /// first.
     ///
     /// The first call on a usage or any of its clones sorts: O(rows × log rows).
-    pub fn iter(&self) -> Iter<'_> {
+    pub fn iter(&self) -> UsageIter<'_> {
         let rows = &self.0.rows;
         let order = self.0.heaviest.get_or_init(|| {
             let mut order: Box<[u32]> =
@@ -111,7 +112,7 @@ impl Usage {
             order.sort_unstable_by_key(|&place| (std::cmp::Reverse(weight(place)), place));
             order
         });
-        Iter {
+        UsageIter {
             rows,
             order: order.iter(),
         }
@@ -178,23 +179,56 @@ impl Default for Usage {
     }
 }
 
-/// Weights of one trace add up, and saturate at 63 bits. O(n log n) for n pairs.
+/// Weights of one trace add up, and saturate at 63 bits. O(n log n) for n pairs, in memory for the
+/// distinct traces among them.
+///
+/// ```
+/// use heapprof::{Reader, Usage};
+///
+/// // How many blocks are live at the end, by trace.
+/// let reader = Reader::open("examples/data/demo")?;
+/// let blocks: Usage = reader
+///     .events()?
+///     .map(|event| event.map(|event| (event.trace, if event.is_free() { -1 } else { 1 })))
+///     .collect::<heapprof::Result<_>>()?;
+/// assert_eq!(blocks.total(), 5_961);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 impl FromIterator<(Option<TraceId>, i64)> for Usage {
     fn from_iter<I: IntoIterator<Item = (Option<TraceId>, i64)>>(pairs: I) -> Self {
-        let mut pairs: Vec<(Option<TraceId>, i64)> = pairs.into_iter().collect();
-        pairs.sort_unstable_by_key(|&(trace, _)| trace);
-        let rows = pairs
-            .chunk_by(|a, b| a.0 == b.0)
-            .filter_map(|same| {
-                let weight = same.iter().map(|&(_, weight)| i128::from(weight)).sum();
-                Some(Row {
-                    trace: same.first()?.0,
-                    weight: saturated(weight),
-                })
-            })
-            .collect();
-        Self::from_rows(rows)
+        let mut sums: Vec<(Option<TraceId>, i128)> = Vec::new();
+        let mut merge_at = 1 << 12;
+        for (trace, weight) in pairs {
+            sums.push((trace, i128::from(weight)));
+            if sums.len() >= merge_at {
+                merge(&mut sums);
+                merge_at = (2 * sums.len()).max(1 << 12);
+            }
+        }
+        merge(&mut sums);
+        Self::from_ascending(sums.into_iter().map(|(trace, sum)| (trace, saturated(sum))))
     }
+}
+
+impl FromIterator<(TraceId, i64)> for Usage {
+    fn from_iter<I: IntoIterator<Item = (TraceId, i64)>>(pairs: I) -> Self {
+        pairs
+            .into_iter()
+            .map(|(trace, weight)| (Some(trace), weight))
+            .collect()
+    }
+}
+
+/// Sorts by trace, and leaves one pair for each.
+fn merge(sums: &mut Vec<(Option<TraceId>, i128)>) {
+    sums.sort_unstable_by_key(|&(trace, _)| trace);
+    sums.dedup_by(|next, kept| {
+        let same = next.0 == kept.0;
+        if same {
+            kept.1 += next.1;
+        }
+        same
+    });
 }
 
 impl PartialEq for Usage {
@@ -216,7 +250,7 @@ impl fmt::Debug for Usage {
     }
 }
 
-/// Trace by trace; a sum that leaves 63 bits saturates.
+/// Trace by trace; a sum that leaves 63 bits saturates. O(rows of both).
 impl Add for &Usage {
     type Output = Usage;
 
@@ -225,13 +259,77 @@ impl Add for &Usage {
     }
 }
 
-/// Trace by trace: what has grown from `other` to this. What leaves 63 bits saturates.
+/// Trace by trace: what has grown from `other` to this. What leaves 63 bits saturates. O(rows of
+/// both).
 impl Sub for &Usage {
     type Output = Usage;
 
     fn sub(self, other: &Usage) -> Usage {
         self.zip(other, i64::saturating_sub)
     }
+}
+
+/// What grew shrinks.
+impl Neg for &Usage {
+    type Output = Usage;
+
+    fn neg(self) -> Usage {
+        &Usage::empty() - self
+    }
+}
+
+impl Neg for Usage {
+    type Output = Self;
+
+    fn neg(self) -> Self {
+        -&self
+    }
+}
+
+/// The same with usages that are given away.
+macro_rules! owned_operators {
+    ($($operator:ident $method:ident $assign:ident $assign_method:ident;)*) => {$(
+        impl $operator for Usage {
+            type Output = Usage;
+
+            fn $method(self, other: Usage) -> Usage {
+                $operator::$method(&self, &other)
+            }
+        }
+
+        impl $operator<&Usage> for Usage {
+            type Output = Usage;
+
+            fn $method(self, other: &Usage) -> Usage {
+                $operator::$method(&self, other)
+            }
+        }
+
+        impl $operator<Usage> for &Usage {
+            type Output = Usage;
+
+            fn $method(self, other: Usage) -> Usage {
+                $operator::$method(self, &other)
+            }
+        }
+
+        impl $assign for Usage {
+            fn $assign_method(&mut self, other: Usage) {
+                *self = $operator::$method(&*self, &other);
+            }
+        }
+
+        impl $assign<&Usage> for Usage {
+            fn $assign_method(&mut self, other: &Usage) {
+                *self = $operator::$method(&*self, other);
+            }
+        }
+    )*};
+}
+
+owned_operators! {
+    Add add AddAssign add_assign;
+    Sub sub SubAssign sub_assign;
 }
 
 /// All rows together: O(n log n) for n rows.
@@ -250,36 +348,51 @@ impl<'a> Sum<&'a Usage> for Usage {
     }
 }
 
+impl Sum for Usage {
+    fn sum<I: Iterator<Item = Usage>>(usages: I) -> Self {
+        usages.fold(Self::empty(), |sum, usage| sum + usage)
+    }
+}
+
 impl<'a> IntoIterator for &'a Usage {
     type Item = (Option<TraceId>, i64);
-    type IntoIter = Iter<'a>;
+    type IntoIter = UsageIter<'a>;
 
-    fn into_iter(self) -> Iter<'a> {
+    fn into_iter(self) -> UsageIter<'a> {
         self.iter()
+    }
+}
+
+impl IntoIterator for Usage {
+    type Item = (Option<TraceId>, i64);
+    type IntoIter = std::vec::IntoIter<Self::Item>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter().collect::<Vec<_>>().into_iter()
     }
 }
 
 /// The rows of a [`Usage`], heaviest first.
 #[derive(Clone)]
-pub struct Iter<'a> {
+pub struct UsageIter<'a> {
     rows: &'a [Row],
     order: std::slice::Iter<'a, u32>,
 }
 
-impl fmt::Debug for Iter<'_> {
+impl fmt::Debug for UsageIter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
 }
 
-impl Iter<'_> {
+impl UsageIter<'_> {
     fn row(&self, place: u32) -> Option<(Option<TraceId>, i64)> {
         let row = self.rows.get(place as usize)?;
         Some((row.trace, row.weight))
     }
 }
 
-impl Iterator for Iter<'_> {
+impl Iterator for UsageIter<'_> {
     type Item = (Option<TraceId>, i64);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -292,15 +405,15 @@ impl Iterator for Iter<'_> {
     }
 }
 
-impl DoubleEndedIterator for Iter<'_> {
+impl DoubleEndedIterator for UsageIter<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let &place = self.order.next_back()?;
         self.row(place)
     }
 }
 
-impl ExactSizeIterator for Iter<'_> {}
-impl FusedIterator for Iter<'_> {}
+impl ExactSizeIterator for UsageIter<'_> {}
+impl FusedIterator for UsageIter<'_> {}
 
 #[cfg(test)]
 mod tests {
@@ -343,6 +456,15 @@ mod tests {
     }
 
     #[test]
+    fn many_pairs_are_merged_on_the_way() {
+        let pairs =
+            (0..1_000_000_i64).map(|n| (TraceId::new(u32::try_from(n % 100).unwrap()), n % 7));
+        let usage: Usage = pairs.clone().collect();
+        assert_eq!(usage.len(), 100);
+        assert_eq!(usage.total(), pairs.map(|(_, weight)| weight).sum::<i64>());
+    }
+
+    #[test]
     fn sums_saturate_whatever_the_order() {
         let largest = usage(&[(1, i64::MAX), (2, i64::MAX), (3, i64::MIN)]);
         assert_eq!(largest.total(), i64::MAX - 1);
@@ -363,6 +485,13 @@ mod tests {
             prop_assert_eq!((&a - &b).total(), a.total() - b.total());
             prop_assert_eq!([&a, &b].into_iter().sum::<Usage>(), &a + &b);
             prop_assert!((&a - &a).is_empty());
+            prop_assert_eq!(-(&a - &b), b.clone() - a.clone());
+            let mut sum = a.clone();
+            sum += &b;
+            prop_assert_eq!([a.clone(), b.clone()].into_iter().sum::<Usage>(), sum.clone());
+            sum -= b;
+            prop_assert_eq!(&sum, &a);
+            prop_assert_eq!(sum.into_iter().collect::<Vec<_>>(), a.iter().collect::<Vec<_>>());
             let heaviest: Vec<_> = a.iter().map(|(t, w)| (std::cmp::Reverse(w), t)).collect();
             prop_assert!(heaviest.is_sorted());
             prop_assert_eq!(a.iter().collect::<Usage>(), a);

@@ -87,12 +87,12 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
     fs::rename(filebase.with_extension("hpm"), path("logless.hpm")).unwrap();
     fs::create_dir(path("folder.hpm")).unwrap();
     for (given, expected) in [
-        ("none", "none.hpm: cannot open: "),
+        ("none", "none.hpm: there is no such .hpm file"),
         (
             "text",
-            "text.hpm: .hpm, record at byte 0: version 1 expected, found 1852797984",
+            "text.hpm: record at byte 0: version 1 expected, found 0x6e6f7420: not such a file",
         ),
-        ("logless", "logless.hpd: the profile has no .hpd file"),
+        ("logless", "logless.hpd: there is no such .hpd file"),
         ("folder", "folder.hpm: not a regular file"),
         ("", ": a folder; name a profile in it"),
     ] {

@@ -10,7 +10,7 @@ fn movements(name: &str, interval_ms: u64) -> Option<Movements> {
     let reader = Reader::open(common::recording(name)?).unwrap();
     let options = DigestOptions::default().interval(Duration::from_millis(interval_ms));
     let digest = reader.digest_with(options).unwrap();
-    let series = TimeSeries::new(&digest, reader.traces().unwrap(), &[]).unwrap();
+    let series = TimeSeries::new(&digest, reader.traces().unwrap(), []).unwrap();
     Some(series.total().movements())
 }
 

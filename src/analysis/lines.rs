@@ -1,5 +1,7 @@
 //! Which lines of code hold the memory?
 
+use std::fmt;
+
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
@@ -22,7 +24,7 @@ use crate::usage::Usage;
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[doc(alias = "fastGetUsage")]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Lines {
     traces: TraceTable,
     total: i64,
@@ -45,6 +47,16 @@ pub struct LineUsage<'a> {
     pub local: i64,
     /// The weight of all traces that contain it.
     pub cumulative: i64,
+}
+
+impl fmt::Debug for Lines {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lines")
+            .field("total", &self.total)
+            .field("unknown", &self.unknown)
+            .field("lines", &self.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Lines {

@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use crate::error::Result;
 use crate::heap::LiveHeap;
-use crate::id::TraceId;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
 use crate::time::Elapsed;
@@ -29,7 +28,7 @@ impl Reader {
     pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
         let time = time.into();
         let pass = self.pass()?;
-        let mut heap = LiveHeap::new(pass.traces);
+        let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(time, &mut heap);
         pass.run(from, |step| {
             if step.event.elapsed > time {
@@ -42,7 +41,7 @@ impl Reader {
 
     /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place.
     fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
-        let Some(digest) = self.digest_at_hand() else {
+        let Some(digest) = self.fitting_digest() else {
             return LogPosition::START;
         };
         let before = digest.times().take_while(|&taken| taken <= time).count();
@@ -53,9 +52,7 @@ impl Reader {
         });
         match snapshot {
             Some((place, snapshot)) => {
-                for (trace, bytes) in snapshot.usage().by_trace() {
-                    heap.add(TraceId::to_disk(trace), bytes);
-                }
+                heap.add_usage(snapshot.usage());
                 place
             }
             None => LogPosition::START,

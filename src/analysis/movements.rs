@@ -12,10 +12,11 @@ use crate::time::Elapsed;
 /// values (Theil 1950, Sen 1968), so that spikes and steps that take less than about a quarter of
 /// the time do not bend it. A leak is a trend.
 ///
-/// *Rises and falls* are what is left of the series without the trend, cut into its swings of at
-/// least a twentieth of the whole range of values. Each is told as the shortest stretch in which
-/// nine tenths of the swing happen, so that a plateau is no part of the step that leads up to it. A
-/// spike is a rise and a fall.
+/// *Rises and falls* go beyond the trend. What is left of the series without the trend is cut into
+/// its swings of at least a twentieth of the whole range of values; each is told as the shortest
+/// stretch in which nine tenths of the swing happen, so that a plateau is no part of the step that
+/// leads up to it. One counts if it moves at least as much beyond the trend as the trend moves
+/// meanwhile. A spike is a rise and a fall.
 ///
 /// ```
 /// use heapprof::{Elapsed, Series};
@@ -30,11 +31,11 @@ use crate::time::Elapsed;
 /// assert_eq!(movements.trend().explained, 1.0);
 /// let [rise] = movements.rises() else { panic!() };
 /// assert_eq!((rise.from, rise.to), (Elapsed::from_secs(3), Elapsed::from_secs(4)));
-/// assert_eq!(rise.by, 3100);
+/// assert_eq!((rise.by, rise.beyond_trend), (3100, 3000));
 /// let [fall] = movements.falls() else { panic!() };
 /// assert_eq!((fall.from, fall.to, fall.by), (Elapsed::from_secs(5), Elapsed::from_secs(6), -2900));
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Movements {
     trend: Trend,
     rises: Vec<Movement>,
@@ -65,6 +66,8 @@ pub struct Movement {
     pub to: Elapsed,
     /// The value at `to` minus the value at `from`: negative for a fall.
     pub by: i64,
+    /// How much of that is not what the trend moves meanwhile.
+    pub beyond_trend: i64,
 }
 
 /// A swing is at least this fraction of the range of the values.
@@ -100,17 +103,25 @@ impl Movements {
                     .values()
                     .get(to)?
                     .saturating_sub(*series.values().get(from)?);
-                let up = rest.get(to)? > rest.get(from)?;
-                // Without the trend a series that stands still seems to fall.
-                ((by > 0) == up && float(by).abs() >= least).then_some(Movement {
+                let beyond = rest.get(to)? - rest.get(from)?;
+                // Without the trend a series that stands still seems to fall, and one that is a
+                // little steeper for a while seems to rise.
+                let sudden = float(by) * beyond > 0.0
+                    && beyond.abs() >= (float(by) - beyond).abs()
+                    && beyond.abs() >= MOST * least;
+                #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
+                sudden.then_some(Movement {
                     from: *series.times().get(from)?,
                     to: *series.times().get(to)?,
                     by,
+                    beyond_trend: beyond.round() as i64,
                 })
             })
             .collect();
-        movements
-            .sort_by_key(|movement| (std::cmp::Reverse(movement.by.unsigned_abs()), movement.from));
+        movements.sort_by_key(|movement| {
+            let size = movement.beyond_trend.unsigned_abs();
+            (std::cmp::Reverse(size), movement.from)
+        });
         let (rises, falls) = movements.into_iter().partition(|movement| movement.by > 0);
         Self {
             trend,
@@ -124,12 +135,12 @@ impl Movements {
         self.trend
     }
 
-    /// What rises beyond the trend, the largest first.
+    /// What rises beyond the trend, the largest [beyond it](Movement::beyond_trend) first.
     pub fn rises(&self) -> &[Movement] {
         &self.rises
     }
 
-    /// What falls beyond the trend, the largest first.
+    /// What falls beyond the trend, the largest [beyond it](Movement::beyond_trend) first.
     pub fn falls(&self) -> &[Movement] {
         &self.falls
     }

@@ -12,7 +12,7 @@ use crate::trace::TraceTable;
 use crate::tree::ROOT;
 
 /// What a time series can follow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Track {
     /// One trace.
@@ -34,7 +34,7 @@ pub enum Track {
 /// let reader = Reader::open("examples/data/demo")?;
 /// let line = Frame::parse("/srv/app/workloads/shop/customers.py:11")?;
 /// let leak = reader.traces()?.find(line).unwrap();
-/// let series = reader.time_series(&[Track::Cumulative(leak)])?;
+/// let series = reader.time_series([Track::Cumulative(leak)])?;
 ///
 /// assert_eq!(series.total().last(), Some(8_334_103));
 /// assert_eq!(series.get(0).unwrap().last(), Some(8_149_808));
@@ -62,7 +62,8 @@ impl TimeSeries {
     ///
     /// # Errors
     /// If the bytes of the digest are damaged.
-    pub fn new(digest: &Digest, traces: &TraceTable, tracks: &[Track]) -> Result<Self> {
+    pub fn new(digest: &Digest, traces: &TraceTable, tracks: impl AsRef<[Track]>) -> Result<Self> {
+        let tracks = tracks.as_ref();
         let counted = Counted::new(traces, tracks);
         let mut series = Self {
             times: digest.times().collect(),
@@ -102,13 +103,8 @@ impl TimeSeries {
     }
 
     /// How many tracks there are besides the total.
-    pub fn len(&self) -> usize {
+    pub fn track_count(&self) -> usize {
         self.tracks.len()
-    }
-
-    /// Whether there is nothing but the total.
-    pub fn is_empty(&self) -> bool {
-        self.tracks.is_empty()
     }
 
     /// All live bytes.
@@ -179,12 +175,24 @@ impl<'a> Series<'a> {
     pub fn iter(
         self,
     ) -> impl DoubleEndedIterator<Item = (Elapsed, i64)> + ExactSizeIterator + Clone + use<'a> {
-        self.times.iter().copied().zip(self.values.iter().copied())
+        self.into_iter()
+    }
+
+    /// The first value.
+    pub fn first(self) -> Option<i64> {
+        self.values.first().copied()
     }
 
     /// The last value.
     pub fn last(self) -> Option<i64> {
         self.values.last().copied()
+    }
+
+    /// The latest value at or before `time`; `None` before the first. O(log values).
+    pub fn at(self, time: impl Into<Elapsed>) -> Option<i64> {
+        let time = time.into();
+        let after = self.times.partition_point(|&at| at <= time);
+        self.values.get(after.checked_sub(1)?).copied()
     }
 
     /// The largest value and the first time it is reached.
@@ -198,6 +206,19 @@ impl<'a> Series<'a> {
     /// ```
     pub fn largest(self) -> Option<(Elapsed, i64)> {
         self.iter().rev().max_by_key(|&(_, value)| value)
+    }
+}
+
+/// Times and values.
+impl<'a> IntoIterator for Series<'a> {
+    type Item = (Elapsed, i64);
+    type IntoIter = std::iter::Zip<
+        std::iter::Copied<std::slice::Iter<'a, Elapsed>>,
+        std::iter::Copied<std::slice::Iter<'a, i64>>,
+    >;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.times.iter().copied().zip(self.values.iter().copied())
     }
 }
 
@@ -323,12 +344,13 @@ impl Counted {
 }
 
 impl Reader {
-    /// Follows traces and lines through the [digest](Self::digest): see [`TimeSeries`].
+    /// Follows traces and lines through the [digest](Self::digest): see [`TimeSeries`]. For another
+    /// interval than that digest's, give the reader [one that has it](Self::with_digest).
     ///
     /// # Errors
     /// As [`digest`](Self::digest), or if its bytes are damaged.
     #[doc(alias = "timePlot")]
-    pub fn time_series(&self, tracks: &[Track]) -> Result<TimeSeries> {
-        TimeSeries::new(self.digest()?, self.traces()?, tracks)
+    pub fn time_series(&self, tracks: impl AsRef<[Track]>) -> Result<TimeSeries> {
+        TimeSeries::new(&self.digest()?, self.traces()?, tracks)
     }
 }

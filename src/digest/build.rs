@@ -13,7 +13,7 @@ use crate::replay::{Pass, Passed};
 use crate::time::{Elapsed, StartTime};
 
 /// How many events pass between two looks at who wants to stop: a power of two.
-const TELL_EVERY: u64 = 1 << 15;
+const TELL_EVERY: u64 = 1 << 12;
 
 /// What is digested.
 #[derive(Debug, Clone, Copy)]
@@ -40,19 +40,20 @@ impl Source<'_> {
 
     /// What is wrong with the log.
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
-        let mut heap = LiveHeap::new(self.pass.traces);
+        let mut heap = LiveHeap::new(self.pass.traces as usize);
         let passed = self.pass.run(LogPosition::START, |step| {
             ControlFlow::Continue(heap.add(step.index, step.bytes))
         })?;
         Ok(passed.damage)
     }
 
-    /// Makes the digest, and gives `out` back with it.
+    /// Makes the digest, and gives `out` back with it, and whether it was stopped before the end of
+    /// the log.
     pub(crate) fn digest<W: Write + Seek>(
         &self,
         mut options: DigestOptions<'_>,
         out: W,
-    ) -> Result<W> {
+    ) -> Result<(W, bool)> {
         let precision = options.checked_precision()?;
         let log_len = self.pass.log.len();
         let mut passes = 1;
@@ -78,8 +79,8 @@ impl Source<'_> {
         let mut snapshots = Snapshots {
             writer: DigestWriter::new(out, self.start, interval_ms)?,
             trailer: TrailerBuilder::new(),
-            heap: LiveHeap::new(self.pass.traces),
-            touched: Touched::new(self.pass.traces),
+            heap: LiveHeap::new(self.pass.traces as usize),
+            touched: Touched::new(self.pass.traces as usize),
             edits: Edits::default(),
             ordered: Ordered::default(),
             precision,
@@ -121,6 +122,14 @@ impl Source<'_> {
         if passed.place.events() > 0 {
             snapshots.take(passed.place)?;
         }
+        if !passed.stopped {
+            // Nothing is left to stop.
+            let _ = options.tell(Progress {
+                bytes: log_len.saturating_mul(passes),
+                total_bytes: log_len.saturating_mul(passes),
+                elapsed: passed.place.elapsed(),
+            });
+        }
         let end = End {
             stopped: passed.stopped,
             log_len,
@@ -133,7 +142,7 @@ impl Source<'_> {
         let out = snapshots
             .writer
             .finish_with(|index| trailer.finish(self.start, interval_ms, index, &end))?;
-        Ok(out)
+        Ok((out, passed.stopped))
     }
 
     /// Says which interval would do, for the whole log.

@@ -11,7 +11,8 @@ use crate::time::StartTime;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnusedDigest {
-    /// Another program wrote it, as heapprof 1.0 does. [`Digest::open`] reads it all the same.
+    /// It does not say which log it is of: another program wrote it, as heapprof 1.0 does.
+    /// [`Digest::open`] reads it all the same.
     Foreign,
     /// It is of another recording: the start time differs.
     Recording {
@@ -36,7 +37,7 @@ pub enum UnusedDigest {
 impl fmt::Display for UnusedDigest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Foreign => f.write_str("the digest was written by another program"),
+            Self::Foreign => f.write_str("the digest does not say which log it is of"),
             Self::Recording { digest } => write!(
                 f,
                 "the digest is of another recording, which began at {} ns",

@@ -19,7 +19,7 @@ pub(crate) use build::Source;
 use checksum::Checksum;
 pub use fit::UnusedDigest;
 pub use options::{DigestOptions, Progress};
-pub(crate) use replace::replace;
+pub(crate) use replace::{Replaced, replace};
 use trailer::Trailer;
 
 use crate::bytes::Bytes;
@@ -108,7 +108,7 @@ impl Digest {
     /// If there is no such file, or it has no whole header, or no index.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = Filebase::new(path.as_ref()).file(FileKind::Hpc);
-        Self::map(path)
+        Self::map(path).map_err(|error| error.or_missing(FileKind::Hpc))
     }
 
     /// Reads a digest from bytes.
@@ -179,14 +179,16 @@ impl Digest {
     /// # Errors
     /// If its bytes are damaged. A digest of ours notices by a checksum.
     pub fn get(&self, number: usize) -> Option<Result<Snapshot>> {
-        let time = self.0.layout.time(number)?;
-        Some(self.usage(number).map(|usage| Snapshot { time, usage }))
+        (number < self.len()).then(|| self.snapshot(number))
     }
 
-    fn usage(&self, number: usize) -> Result<Usage> {
+    fn snapshot(&self, number: usize) -> Result<Snapshot> {
         let mut pairs = Vec::new();
         self.visit(number, |trace, bytes| pairs.push((trace, bytes)))?;
-        Ok(pairs.into_iter().collect())
+        Ok(Snapshot {
+            time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
+            usage: pairs.into_iter().collect(),
+        })
     }
 
     /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
@@ -231,12 +233,14 @@ impl Digest {
 
     /// All snapshots, in the order of time.
     pub fn snapshots(&self) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator {
-        (0..self.len()).map(|number| {
-            self.usage(number).map(|usage| Snapshot {
-                time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
-                usage,
-            })
-        })
+        (0..self.len()).map(|number| self.snapshot(number))
+    }
+
+    /// All snapshots, in the order of time, from an iterator that owns the digest.
+    pub(crate) fn into_snapshots(
+        self,
+    ) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator + use<> {
+        (0..self.len()).map(move |number| self.snapshot(number))
     }
 
     /// The latest snapshot at or before `time`. Before the first it is empty, at time 0; at or after
@@ -290,8 +294,8 @@ impl Digest {
             .is_some_and(|trailer| trailer.stopped)
     }
 
-    /// Whether another program wrote the digest, as heapprof 1.0 does: then it says nothing of the
-    /// log it is of, its precision, rates and damage.
+    /// Whether the digest does not say which log it is of, since another program wrote it, as
+    /// heapprof 1.0 does: then its precision, rates and damage are not known either.
     pub fn is_foreign(&self) -> bool {
         self.0.trailer.is_none()
     }

@@ -72,7 +72,7 @@ impl<'a> DigestOptions<'a> {
         self
     }
 
-    /// Who is told, every few thousand events, how far the digest is, and can stop it with
+    /// Who is told, every 4096 events and at the end, how far the digest is, and can stop it with
     /// [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
     /// there, and [says so](crate::Digest::is_stopped).
     #[must_use]

@@ -33,24 +33,35 @@ impl Drop for Temporary {
     }
 }
 
-/// Makes `path`, or replaces it, with what `write` writes.
+/// Whether the new file took the place of the old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    Placed,
+    Kept,
+}
+
+/// Makes `path`, or replaces it, with what `write` writes; unless that says, at the end, to keep what
+/// is there.
 pub(crate) fn replace(
     path: &Path,
-    write: impl FnOnce(BufWriter<&File>) -> Result<BufWriter<&File>>,
-) -> Result<()> {
+    write: impl FnOnce(BufWriter<&File>) -> Result<(BufWriter<&File>, bool)>,
+) -> Result<Replaced> {
     // A name that is a link goes on being one.
     let target = followed(path);
     let io_error = |action| Error::io(path, action);
     let mut temporary = create(&target).map_err(io_error("create a file beside it"))?;
-    write(BufWriter::with_capacity(BUFFER, &temporary.file))
-        .and_then(|out| {
-            out.into_inner()
-                .map_err(|error| EncodeError::Io(error.into_error()).into())
+    let place = write(BufWriter::with_capacity(BUFFER, &temporary.file))
+        .and_then(|(out, place)| match out.into_inner() {
+            Ok(_) => Ok(place),
+            Err(error) => Err(EncodeError::Io(error.into_error()).into()),
         })
         .map_err(|error| match error {
             Error::Encode(EncodeError::Io(source)) => io_error("write")(source),
             other => other,
         })?;
+    if !place {
+        return Ok(Replaced::Kept);
+    }
     temporary.file.sync_all().map_err(io_error("write"))?;
     if let Ok(old) = fs::metadata(&target) {
         // Who may read the old one may read the new one; where that cannot be, it is no reason to
@@ -63,7 +74,7 @@ pub(crate) fn replace(
     if let Ok(folder) = File::open(folder_of(&target)) {
         let _ = folder.sync_all();
     }
-    Ok(())
+    Ok(Replaced::Placed)
 }
 
 /// Where a chain of links leads, whether or not a file is there.
@@ -147,10 +158,10 @@ mod tests {
 
     use super::*;
 
-    fn put(path: &Path, text: &str) -> Result<()> {
+    fn put(path: &Path, text: &str) -> Result<Replaced> {
         replace(path, |mut out| {
             out.write_all(text.as_bytes()).map_err(EncodeError::Io)?;
-            Ok(out)
+            Ok((out, true))
         })
     }
 
@@ -186,6 +197,14 @@ mod tests {
             full.unwrap_err().to_string(),
             format!("{}: cannot write: disk full", path.display())
         );
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one");
+        assert_eq!(names(folder.path()), ["run.hpc"]);
+
+        let changed_mind = replace(&path, |mut out| {
+            out.write_all(b"half").map_err(EncodeError::Io)?;
+            Ok((out, false))
+        });
+        assert_eq!(changed_mind.unwrap(), Replaced::Kept);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["run.hpc"]);
 

@@ -35,6 +35,12 @@ impl Event {
         matches!(self.kind, EventKind::Free)
     }
 
+    /// Whether a block was allocated.
+    #[inline]
+    pub const fn is_allocation(self) -> bool {
+        !self.is_free()
+    }
+
     /// The size as recorded: positive for an allocation, negative for a free.
     #[inline]
     pub const fn signed_size(self) -> i64 {
@@ -78,7 +84,7 @@ impl Event {
 ///
 /// An iterator says where it [stands](super::Events::position) and can be [resumed
 /// there](super::EventLog::events_from); the end of a log is such a place too.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LogPosition {
     offset: u64,
     events: u64,

@@ -1,24 +1,6 @@
 //! `.hpc`: the digest, heap snapshots at a fixed interval with an index for random access.
 //!
-//! ```text
-//! header    version            fixed32   1
-//!           start, seconds     fixed64   as in the .hpm file
-//!           start, nanoseconds fixed64
-//!           interval           varint    milliseconds between snapshots
-//!           index offset       fixed64   from the start of the file; 0 until the digest is complete
-//! snapshot  mark               fixed32   0x5379a0bd
-//!           number of entries  varint
-//!           each entry         varint    trace index, 0 for unknown
-//!           (heaviest first)   varint    bytes: of the first as 64-bit two's complement,
-//!                                        of the others how much smaller than the entry before
-//! index     mark               fixed32   0xab935776
-//!           number of snapshots varint
-//!           each               varint    its offset: the first from the start of the file, the others
-//!                                        from the one before; 0 shares the bytes of the one before
-//! trailer   anything                     not looked at here, nor by heapprof 1.0
-//! ```
-//!
-//! Snapshot *k*, from 0, is the live heap at (*k* + 1) × interval.
+//! The layout stands in [`raw`](crate::raw).
 
 use std::iter::FusedIterator;
 

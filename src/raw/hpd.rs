@@ -1,16 +1,6 @@
 //! `.hpd`: the event log, one event after the other, without a header.
 //!
-//! ```text
-//! event    head          fixed32   bit 31: the time went backwards
-//!                                  bit 30: this is a free
-//!                                  low 30 bits: trace index, 0 for unknown
-//!          seconds       varint    since the event before (the start, for the first)
-//!          microseconds  varint    0 to 999 999
-//!          size          varint    bytes of the block
-//! ```
-//!
-//! With bit 31 clear the difference of time is `seconds + microseconds`, with bit 31 set it is
-//! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
+//! The layout stands in [`raw`](crate::raw).
 
 use std::iter::FusedIterator;
 

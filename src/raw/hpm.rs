@@ -1,18 +1,6 @@
 //! `.hpm`: when the recording began, how it was sampled, and the stack of each trace.
 //!
-//! ```text
-//! header   version            fixed32   1
-//!          start, seconds     fixed64   Unix time
-//!          start, nanoseconds fixed64
-//!          number of ranges   varint
-//!          each range         fixed64   upper size
-//!                             fixed32   probability; 2^32 - 1 is 1
-//! trace 1  each frame         varint    line number + 1
-//!          (innermost first)  varint    length of the file name
-//!                             bytes     file name
-//!          end                varint    0
-//! trace 2  …
-//! ```
+//! The layout stands in [`raw`](crate::raw).
 
 use std::borrow::Cow;
 use std::iter::FusedIterator;

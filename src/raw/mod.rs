@@ -21,7 +21,59 @@
 //! | varint | unsigned LEB128: 7 bits a byte, least significant first, the high bit set on all but the last; at most 64 bits in 10 bytes |
 //! | string | varint length in bytes, then UTF-8 |
 //!
-//! The layout of each file stands at the top of its source file.
+//! # `.hpm`
+//! ```text
+//! header   version            fixed32   1
+//!          start, seconds     fixed64   Unix time
+//!          start, nanoseconds fixed64
+//!          number of ranges   varint
+//!          each range         fixed64   upper size
+//!                             fixed32   probability; 2^32 - 1 is 1
+//! trace 1  each frame         varint    line number + 1
+//!          (innermost first)  varint    length of the file name
+//!                             bytes     file name
+//!          end                varint    0
+//! trace 2  …
+//! ```
+//!
+//! The file name is repeated in full in every frame. A trace can be empty.
+//!
+//! # `.hpd`
+//! ```text
+//! event    head          fixed32   bit 31: the time went backwards
+//!                                  bit 30: this is a free
+//!                                  low 30 bits: trace index, 0 for unknown
+//!          seconds       varint    since the event before (the start, for the first)
+//!          microseconds  varint    0 to 999 999
+//!          size          varint    bytes of the block
+//! ```
+//!
+//! With bit 31 clear the difference of time is `seconds + microseconds`, with bit 31 set it is
+//! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
+//!
+//! # `.hpc`
+//! ```text
+//! header    version            fixed32   1
+//!           start, seconds     fixed64   as in the .hpm file
+//!           start, nanoseconds fixed64
+//!           interval           varint    milliseconds between snapshots
+//!           index offset       fixed64   from the start of the file; 0 until the digest is complete
+//! snapshot  mark               fixed32   0x5379a0bd
+//!           number of entries  varint
+//!           each entry         varint    trace index, 0 for unknown
+//!           (heaviest first)   varint    bytes: of the first as 64-bit two's complement,
+//!                                        of the others how much smaller than the entry before
+//! index     mark               fixed32   0xab935776
+//!           number of snapshots varint
+//!           each               varint    its offset: the first from the start of the file, the others
+//!                                        from the one before; 0 shares the bytes of the one before
+//! trailer   anything                     not looked at here, nor by heapprof 1.0
+//! ```
+//!
+//! Snapshot *k*, from 0, is the live heap at (*k* + 1) × interval.
+//! What stands in the trailer is for the writer to say: a [`Digest`](crate::Digest) that this crate
+//! makes says there which log it is of, how much of it, with which rates and precision, and what is
+//! wrong with the log. A [`DigestWriter`] can write one of its own, or none.
 
 pub(crate) mod block;
 mod event;
@@ -37,4 +89,4 @@ pub use hpc::{DigestFile, Entries};
 pub use hpd::{EventLog, Events};
 pub use hpm::{OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceLog, TracePosition};
 pub use index::TraceIndex;
-pub use write::{DigestWriter, EventWriter, TraceWriter};
+pub use write::{AsFrame, DigestWriter, EventWriter, TraceWriter};

@@ -1,58 +1,110 @@
 //! The digest of a profile: found, made, stored, looked at.
 
-use std::io::Cursor;
-use std::sync::OnceLock;
+use std::io::{self, Cursor};
+use std::sync::{PoisonError, RwLock};
 
-use super::Reader;
-use crate::digest::{Digest, DigestOptions, Snapshot, UnusedDigest, replace};
+use super::{InUse, Reader};
+use crate::digest::{Digest, DigestOptions, Replaced, Snapshot, UnusedDigest, replace};
 use crate::error::{Error, FileKind, Result};
 use crate::log::Log;
 use crate::time::Elapsed;
 
 impl Reader {
+    /// Uses the digest of the `.hpc` file, if there is one that fits.
+    pub(super) fn find_digest(self) -> Self {
+        match self.path(FileKind::Hpc).map(Digest::map) {
+            None => self,
+            Some(Err(Error::Io { source, .. })) if source.kind() == io::ErrorKind::NotFound => self,
+            Some(found) => self.consider(found),
+        }
+    }
+
     /// Uses a digest that was found, if it fits.
-    pub(super) fn with_digest(mut self, found: Option<Result<Digest>>) -> Self {
-        let Some(found) = found else {
-            return self;
-        };
-        let log_len = self.log.as_ref().map(Log::len);
-        let fits = |digest: Digest| {
-            digest.fits(self.start(), &self.rates, log_len)?;
-            Ok(digest)
-        };
+    pub(super) fn consider(mut self, found: Result<Digest>) -> Self {
+        let fits = |digest: Digest| self.fits(&digest).map(|()| digest);
         match found.map_err(UnusedDigest::Unreadable).and_then(fits) {
-            Ok(digest) => self.digest = OnceLock::from(digest),
+            Ok(digest) => self.adopt(&digest, true),
             Err(why) => self.unused = Some(why),
         }
+        self
+    }
+
+    fn fits(&self, digest: &Digest) -> Result<(), UnusedDigest> {
+        digest.fits(self.start(), self.rates(), self.log.as_ref().map(Log::len))
+    }
+
+    fn adopt(&self, digest: &Digest, fits: bool) {
+        let digest = digest.clone();
+        *self.digest.write().unwrap_or_else(PoisonError::into_inner) = Some(InUse { digest, fits });
+    }
+
+    /// Uses this digest for what is asked of a digest: [snapshots](Self::snapshot_at) and
+    /// [series](Self::time_series). For instance one with another interval, or one that heapprof 1.0
+    /// wrote. Whether it is of this recording is for the caller to know.
+    ///
+    /// ```
+    /// use heapprof::{DigestOptions, Reader};
+    /// use std::time::Duration;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let options = DigestOptions::default().interval(Duration::from_millis(250));
+    /// let digest = reader.digest_with(options)?;
+    /// let reader = reader.with_digest(digest);
+    /// assert_eq!(reader.time_series([])?.times().len(), 88);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_digest(mut self, digest: Digest) -> Self {
+        let fits = self.fits(&digest).is_ok();
+        self.digest = RwLock::new(Some(InUse { digest, fits }));
+        self.unused = None;
         self
     }
 
     /// Whether there is a digest at hand, so that [`digest`](Self::digest) need not make one.
     #[doc(alias = "hasDigest")]
     pub fn has_digest(&self) -> bool {
-        self.digest.get().is_some()
+        self.digest_at_hand().is_some()
     }
 
-    /// The digest, if one is at hand.
-    pub(crate) fn digest_at_hand(&self) -> Option<&Digest> {
-        self.digest.get()
+    pub(super) fn digest_at_hand(&self) -> Option<Digest> {
+        let in_use = self.digest.read().unwrap_or_else(PoisonError::into_inner);
+        in_use.as_ref().map(|in_use| in_use.digest.clone())
     }
 
-    /// Why the `.hpc` file beside the log is not used; `None` if it is, or if there is none.
+    /// The digest at hand, if it is a whole one of this log, with these rates.
+    pub(crate) fn fitting_digest(&self) -> Option<Digest> {
+        let in_use = self.digest.read().unwrap_or_else(PoisonError::into_inner);
+        let fitting = in_use.as_ref().filter(|in_use| in_use.fits);
+        fitting.map(|in_use| in_use.digest.clone())
+    }
+
+    /// Why the `.hpc` file that stood beside the log when the profile was opened is not used;
+    /// `None` if it is, or if there was none.
     pub fn unused_digest(&self) -> Option<&UnusedDigest> {
         self.unused.as_ref()
     }
 
     /// The digest: that of the `.hpc` file if it fits, else one in memory, made on the first call
-    /// with the default [options](DigestOptions). Nothing is written.
+    /// with the default [options](DigestOptions). Nothing is written. O(1) from the second call on.
     ///
     /// # Errors
     /// If the log cannot be read.
-    pub fn digest(&self) -> Result<&Digest> {
-        self.once(&self.digest, || self.digest_with(DigestOptions::default()))
+    pub fn digest(&self) -> Result<Digest> {
+        if let Some(digest) = self.digest_at_hand() {
+            return Ok(digest);
+        }
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = self.digest_at_hand() {
+            return Ok(digest);
+        }
+        let digest = self.digest_with(DigestOptions::default())?;
+        self.adopt(&digest, true);
+        Ok(digest)
     }
 
-    /// A digest of the log, in memory, made with these options. Nothing is written or remembered.
+    /// A digest of the log, in memory, made with these options. Nothing is written or remembered:
+    /// see [`with_digest`](Self::with_digest).
     ///
     /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
     ///
@@ -60,15 +112,19 @@ impl Reader {
     /// If an option makes no sense, if there would be more than
     /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
     pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
-        let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
+        let (bytes, _) = self.source()?.digest(options, Cursor::new(Vec::new()))?;
         Digest::from_bytes(bytes.into_inner())
     }
 
     /// Makes a digest, writes it to the profile's `.hpc` file, and uses it from now on.
     ///
     /// Whatever happens meanwhile, a crash, a full disk, another process that does the same: who
-    /// looks at the file finds the old one or the new one, whole. A digest that the options'
-    /// progress [stops](DigestOptions::progress) is written too.
+    /// looks at the file finds the old one or the new one, whole.
+    ///
+    /// A digest that the options' progress [stops](DigestOptions::progress) is written too, if there
+    /// is not a whole one that fits already; that one stays then, and is given. It can be
+    /// [read](Digest::open), but the reader, and who opens the profile anew, does not use it: it
+    /// lacks the end of the log.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Reader};
@@ -77,7 +133,7 @@ impl Reader {
     /// for file in ["demo.hpm", "demo.hpd"] {
     ///     std::fs::copy(format!("examples/data/{file}"), folder.path().join(file))?;
     /// }
-    /// let mut reader = Reader::open(folder.path().join("demo"))?;
+    /// let reader = Reader::open(folder.path().join("demo"))?;
     /// assert!(!reader.has_digest());
     /// reader.make_digest(DigestOptions::default())?;
     ///
@@ -90,25 +146,36 @@ impl Reader {
     /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if the profile
     /// was [made from bytes](Self::from_bytes) and has no place for one.
     #[doc(alias = "makeDigest")]
-    pub fn make_digest(&mut self, options: DigestOptions<'_>) -> Result<&Digest> {
-        let path = self.path(FileKind::Hpc).ok_or(Error::Missing {
-            path: None,
-            file: FileKind::Hpc,
-        })?;
+    pub fn make_digest(&self, options: DigestOptions<'_>) -> Result<Digest> {
+        let path = self.path(FileKind::Hpc).ok_or(Error::NoPlace)?;
         let source = self.source()?;
-        replace(&path, |out| source.digest(options, out))?;
-        let digest = Digest::map(path)?;
-        self.unused = None;
-        self.digest = OnceLock::new();
-        Ok(self.digest.get_or_init(|| digest))
+        let mut whole = true;
+        let kept = Digest::map(path.clone())
+            .ok()
+            .filter(|digest| self.fits(digest).is_ok());
+        let replaced = replace(&path, |out| {
+            let (out, stopped) = source.digest(options, out)?;
+            whole = !stopped;
+            Ok((out, whole || kept.is_none()))
+        })?;
+        match (replaced, kept) {
+            (Replaced::Kept, Some(kept)) => Ok(kept),
+            _ => {
+                let digest = Digest::map(path)?;
+                if whole {
+                    self.adopt(&digest, true);
+                }
+                Ok(digest)
+            }
+        }
     }
 
     /// All snapshots of the [digest](Self::digest), in the order of time.
     ///
     /// # Errors
     /// As [`digest`](Self::digest); each item fails if its bytes are damaged.
-    pub fn snapshots(&self) -> Result<impl ExactSizeIterator<Item = Result<Snapshot>>> {
-        Ok(self.digest()?.snapshots())
+    pub fn snapshots(&self) -> Result<impl ExactSizeIterator<Item = Result<Snapshot>> + use<>> {
+        Ok(self.digest()?.into_snapshots())
     }
 
     /// The latest snapshot of the [digest](Self::digest) at or before `time`. Before the first it is

@@ -7,7 +7,7 @@ use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
 use crate::bytes::Bytes;
@@ -53,10 +53,17 @@ pub struct Reader {
     trace_count: OnceLock<u32>,
     end: OnceLock<LogPosition>,
     log_damage: OnceLock<Vec<DecodeError>>,
-    digest: OnceLock<Digest>,
+    digest: RwLock<Option<InUse>>,
     unused: Option<UnusedDigest>,
     /// Held while something is made that must be made once.
     making: Mutex<()>,
+}
+
+/// The digest in use, and whether it is a whole one of this log, with these rates: a caller can give
+/// any.
+struct InUse {
+    digest: Digest,
+    fits: bool,
 }
 
 impl Reader {
@@ -77,7 +84,7 @@ impl Reader {
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let files = Filebase::new(path.as_ref());
         let hpm_path = files.file(FileKind::Hpm);
-        let hpm = Bytes::map(&hpm_path)?;
+        let hpm = Bytes::map(&hpm_path).map_err(|error| error.or_missing(FileKind::Hpm))?;
         let header = Header::read(&hpm).map_err(|source| Error::Decode {
             path: Some(hpm_path),
             source,
@@ -87,11 +94,7 @@ impl Reader {
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        let digest = match Digest::map(files.file(FileKind::Hpc)) {
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found),
-        };
-        Ok(Self::new(Some(files), hpm, header, log).with_digest(digest))
+        Ok(Self::new(Some(files), hpm, header, log).find_digest())
     }
 
     /// A profile from the bytes of its files; a `.hpc` file is used under the same conditions as by
@@ -119,7 +122,11 @@ impl Reader {
         let hpm = Bytes::Owned(hpm.into());
         let header = Header::read(&hpm).map_err(|source| Error::Decode { path: None, source })?;
         let log = Log::Memory(Bytes::Owned(hpd.into()));
-        Ok(Self::new(None, hpm, header, Some(log)).with_digest(hpc.map(Digest::from_bytes)))
+        let reader = Self::new(None, hpm, header, Some(log));
+        Ok(match hpc {
+            Some(bytes) => reader.consider(Digest::from_bytes(bytes)),
+            None => reader,
+        })
     }
 
     fn new(files: Option<Filebase>, hpm: Bytes, header: Header, log: Option<Log>) -> Self {
@@ -133,7 +140,7 @@ impl Reader {
             trace_count: OnceLock::new(),
             end: OnceLock::new(),
             log_damage: OnceLock::new(),
-            digest: OnceLock::new(),
+            digest: RwLock::default(),
             unused: None,
             making: Mutex::new(()),
         }
@@ -166,17 +173,9 @@ impl Reader {
         self.rates = rates;
         self.end = OnceLock::new();
         self.log_damage = OnceLock::new();
-        self.digest = OnceLock::new();
+        self.digest = RwLock::default();
         self.unused = None;
-        let found = self
-            .files
-            .as_ref()
-            .map(|files| Digest::map(files.file(FileKind::Hpc)))
-            .filter(|found| {
-                !matches!(found, Err(Error::Io { source, .. })
-                    if source.kind() == io::ErrorKind::NotFound)
-            });
-        self.with_digest(found)
+        self.find_digest()
     }
 
     /// When the recording began.
@@ -205,12 +204,13 @@ impl Reader {
 
     pub(crate) fn log(&self) -> Result<&Log> {
         self.log.as_ref().ok_or_else(|| Error::Missing {
-            path: self.path(FileKind::Hpd),
+            path: self.path(FileKind::Hpd).unwrap_or_default(),
             file: FileKind::Hpd,
         })
     }
 
-    /// The events of the log, from the first, through a buffer of 256 KB.
+    /// The events of the log, from the first, through a buffer of 256 KB. A log that is cut just
+    /// [ends](LogEvents::cut).
     ///
     /// An event whose estimate with the [`rates`](Self::rates) in use is over 2⁶³ − 1 ends the log.
     ///
@@ -237,7 +237,8 @@ impl Reader {
     }
 
     /// The events of the log from where another iterator over it [stood](LogEvents::position): so a
-    /// log can be followed that is still being written.
+    /// log can be followed that is still being written. Open another reader for that; this one sees
+    /// the log as long as it was when it was opened.
     ///
     /// # Errors
     /// If the profile has no log.
@@ -307,7 +308,7 @@ impl Reader {
     }
 
     fn known_end(&self) -> Option<LogPosition> {
-        let digested = || self.digest.get().and_then(Digest::end);
+        let digested = || self.fitting_digest().and_then(|digest| digest.end());
         self.end.get().copied().or_else(digested)
     }
 
@@ -360,10 +361,13 @@ impl Reader {
     /// As [`end`](Self::end).
     pub fn damage(&self) -> Result<Vec<DecodeError>> {
         let of_the_traces = self.traces()?.damage();
-        let of_the_log = match self.digest.get().and_then(Digest::log_damage) {
-            Some(digested) => digested,
-            None => self.once(&self.log_damage, || self.source()?.damage())?,
-        };
+        let of_the_log = self.once(&self.log_damage, || {
+            let digested = self.fitting_digest();
+            match digested.as_ref().and_then(Digest::log_damage) {
+                Some(damage) => Ok(damage.to_vec()),
+                None => self.source()?.damage(),
+            }
+        })?;
         Ok(of_the_traces.iter().chain(of_the_log).copied().collect())
     }
 }
@@ -374,7 +378,7 @@ impl fmt::Debug for Reader {
             .field("files", &self.files)
             .field("start", &self.start())
             .field("rates", &self.rates)
-            .field("digest", &self.digest.get())
+            .field("digest", &self.digest_at_hand())
             .field("unused_digest", &self.unused)
             .finish_non_exhaustive()
     }

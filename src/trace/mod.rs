@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 use crate::error::DecodeError;
 use crate::frame::Frame;
 use crate::id::{FrameId, TraceId};
-use crate::intern::Frames;
-use crate::tree::{CallTree, ROOT};
+use crate::intern::{Frames, Full, Interner};
+use crate::tree::{CallTree, ROOT, TreeBuilder};
 
 /// The stacks of a recording: for each trace its frames, outermost first.
 ///
@@ -84,8 +84,8 @@ impl TraceTable {
     ///
     /// In a log that outlived its `.hpm` file an event can name such a trace. In views it counts as
     /// unknown.
-    pub fn trace(&self, id: TraceId) -> Option<Trace<'_>> {
-        let node = self.node(id)?;
+    pub fn trace(&self, id: impl Into<Option<TraceId>>) -> Option<Trace<'_>> {
+        let node = self.node(id.into()?)?;
         Some(Trace { table: self, node })
     }
 
@@ -130,27 +130,61 @@ impl TraceTable {
     /// assert_eq!(traces.find(Frame::new("customers.py", 11)), None); // the name is a part of it
     /// # Ok::<(), heapprof::Error>(())
     /// ```
-    pub fn find(&self, frame: Frame<'_>) -> Option<FrameId> {
+    pub fn find<'f>(&self, frame: impl Into<Frame<'f>>) -> Option<FrameId> {
+        let frame = frame.into();
         let sorted = self.sorted();
         let place = sorted.partition_point(|&id| self.frame(id) < Some(frame));
         let &id = sorted.get(place)?;
         (self.frame(id) == Some(frame)).then_some(id)
     }
 
-    /// The ids of the lines whose path ends in this one, as people type it: `main.py:12` finds
-    /// `/srv/app/main.py:12`, but not `/srv/app/domain.py:12`. In the order of their names.
+    /// The ids of the lines that a text means, as people type or paste it, in the order of their
+    /// names: the very line, or else all whose path ends so. `main.py:12` means
+    /// `/srv/app/main.py:12`, but not `/srv/app/domain.py:12`.
     ///
-    /// O(frames).
+    /// What [`Frame::parse`] reads is understood, and so are `./main.py:12`, and what stands after a
+    /// second colon, as a column or the text of the line. Nothing is found for a text that is no
+    /// line. O(frames).
     ///
     /// ```
-    /// use heapprof::{Frame, Reader};
+    /// use heapprof::Reader;
     ///
     /// let reader = Reader::open("examples/data/demo")?;
-    /// let found = reader.traces()?.find_ending(Frame::parse("customers.py:11")?);
-    /// assert_eq!(found.len(), 1);
+    /// let traces = reader.traces()?;
+    /// let [line] = traces.search("customers.py:11")[..] else { panic!("none, or many") };
+    /// assert_eq!(traces.frame(line).unwrap().file, "/srv/app/workloads/shop/customers.py");
+    /// assert_eq!(traces.search("shop/customers.py:11:5"), [line]);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
-    pub fn find_ending(&self, frame: Frame<'_>) -> Vec<FrameId> {
+    pub fn search(&self, text: &str) -> Vec<FrameId> {
+        let shorter = || {
+            // FILE:LINE:COLUMN, and what `grep -n` prints.
+            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+            let mut colons = text.match_indices(':').map(|(at, _)| at).skip(1);
+            colons.find_map(|end| {
+                let head = text.get(..end)?;
+                digits(head.rsplit_once(':')?.1).then_some(head)
+            })
+        };
+        [Some(text), shorter()]
+            .into_iter()
+            .flatten()
+            .filter_map(|text| Frame::parse(text).ok())
+            .map(|frame| match self.find(frame) {
+                Some(exact) => vec![exact],
+                None => self.ending_in(frame),
+            })
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
+    }
+
+    fn ending_in(&self, mut frame: Frame<'_>) -> Vec<FrameId> {
+        for here in ["./", ".\\", "/"] {
+            frame.file = frame.file.strip_prefix(here).unwrap_or(frame.file);
+        }
+        if frame.file.is_empty() {
+            return Vec::new();
+        }
         let ends_so = |candidate: Frame<'_>| {
             candidate.line == frame.line
                 && candidate
@@ -177,6 +211,52 @@ impl TraceTable {
     /// and a start time that no clock shows. Empty for a whole file.
     pub fn damage(&self) -> &[DecodeError] {
         &self.0.damage
+    }
+}
+
+/// The table of these stacks, each outermost first: traces 1, 2, 3, … For stacks that are not from a
+/// file. What is over 2³⁰ − 1 traces is left out.
+///
+/// ```
+/// use heapprof::{Frame, Lines, TraceId, TraceTable, Usage};
+///
+/// let traces = TraceTable::from_iter([
+///     vec![Frame::new("main.py", 1), Frame::new("work.py", 20)],
+///     vec![Frame::new("main.py", 1)],
+/// ]);
+/// let usage = Usage::from_iter([(TraceId::new(1), 100), (TraceId::new(2), 5)]);
+/// let lines = Lines::new(&traces, &usage);
+/// assert_eq!(lines.get(traces.find(("main.py", 1)).unwrap()).unwrap().cumulative, 105);
+/// ```
+impl<'f, S: IntoIterator<Item = Frame<'f>>> FromIterator<S> for TraceTable {
+    fn from_iter<I: IntoIterator<Item = S>>(stacks: I) -> Self {
+        let mut interner = Interner::default();
+        let mut tree = TreeBuilder::new();
+        let mut leaves = Vec::new();
+        for stack in stacks.into_iter().take(TraceId::MAX.get() as usize) {
+            let leaf = stack.into_iter().try_fold(ROOT, |node, frame| {
+                let (id, _) = interner.frame(frame)?;
+                tree.child(node, id)
+            });
+            match leaf {
+                Ok(leaf) => leaves.push(leaf),
+                Err(Full) => break,
+            }
+        }
+        let tree = tree.finish(&mut leaves);
+        Self::new(Table {
+            frames: interner.into_frames(),
+            tree,
+            leaves: leaves.into_boxed_slice(),
+            ..Table::default()
+        })
+    }
+}
+
+/// No traces.
+impl Default for TraceTable {
+    fn default() -> Self {
+        Self::new(Table::default())
     }
 }
 
@@ -316,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_whole_or_by_the_end_of_their_path() {
+    fn frames_are_found_as_people_type_them() {
         let table = table(&[&[
             (b"/srv/domain.py", 7),
             (b"/srv/main.py", 7),
@@ -328,12 +408,28 @@ mod tests {
         assert_eq!(table.frame(found), Some(Frame::new("/srv/main.py", 7)));
         assert_eq!(table.find(Frame::new("/srv/main.py", 9)), None);
         assert_eq!(table.find(Frame::new("zzz", 9)), None);
-        let names: Vec<_> = table
-            .find_ending(Frame::new("main.py", 7))
-            .into_iter()
-            .filter_map(|id| table.frame(id))
-            .map(|frame| frame.file)
-            .collect();
-        assert_eq!(names, ["/srv/main.py", "C:\\main.py", "main.py"]);
+        let search = |text| -> Vec<&str> {
+            let found = table.search(text).into_iter();
+            found.filter_map(|id| Some(table.frame(id)?.file)).collect()
+        };
+        assert_eq!(search("main.py:7"), ["main.py"]);
+        let three = ["/srv/main.py", "C:\\main.py", "main.py"];
+        assert_eq!(search("./main.py:7"), three);
+        assert_eq!(search("/main.py:7"), three);
+        assert_eq!(search("srv/main.py:7"), ["/srv/main.py"]);
+        assert_eq!(search("C:\\main.py:7:22"), ["C:\\main.py"]);
+        assert_eq!(search("/srv/main.py:8:    x = a[1:2]"), ["/srv/main.py"]);
+        for nothing in [
+            "",
+            ":",
+            ":7",
+            "/:7",
+            "main.py",
+            "ain.py:7",
+            "main.py:9",
+            "a:b:c",
+        ] {
+            assert_eq!(search(nothing), <[&str; 0]>::default(), "{nothing}");
+        }
     }
 }

@@ -24,7 +24,10 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
 /// Writes a `.hpc` file, snapshot by snapshot, to any [`Write`] that can [`Seek`] back to the
 /// header, where the place of the index is written last.
 ///
-/// Without [`finish`](Self::finish) the file has no index, and no reader takes it.
+/// Without [`finish`](Self::finish) the file has no index, and no reader takes it. With it,
+/// [`Digest::open`](crate::Digest::open) reads it, as heapprof 1.0 does; but a
+/// [`Reader`](crate::Reader) takes a digest by itself only if that says which log it is of, as those
+/// do that it [makes](crate::Reader::make_digest).
 #[derive(Debug)]
 pub struct DigestWriter<W> {
     out: W,

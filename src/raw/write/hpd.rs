@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_varint};
-use crate::raw::event::{EventKind, LogPosition};
+use crate::raw::event::{Event, EventKind, LogPosition};
 use crate::raw::hpd::{BACKWARDS, FREE};
 use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
@@ -114,12 +114,28 @@ impl<W: Write> EventWriter<W> {
         Ok(())
     }
 
+    /// Writes an event that was read: its wall clock, trace, size and kind.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write).
+    pub fn write_event(&mut self, event: &Event) -> Result<(), EncodeError> {
+        self.write(event.wall, event.trace, event.size, event.kind)
+    }
+
+    /// Flushes the writer underneath.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn flush(&mut self) -> Result<(), EncodeError> {
+        Ok(self.out.flush()?)
+    }
+
     /// Where the next event will stand, with both clocks.
     pub const fn position(&self) -> LogPosition {
         self.position
     }
 
-    /// The writer underneath, to flush it.
+    /// The writer underneath.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }

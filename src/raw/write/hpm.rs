@@ -9,6 +9,38 @@ use crate::raw::hpm::VERSION;
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
+/// What can be written as a frame: a pair of file name and line number (0 where none is known), a
+/// [`Frame`](crate::Frame), or a borrow of either.
+///
+/// The bytes of a name should be UTF-8; others are written as they are.
+pub trait AsFrame {
+    /// The bytes of the file name.
+    fn file_bytes(&self) -> &[u8];
+
+    /// The line number.
+    fn line(&self) -> u32;
+}
+
+impl<N: AsRef<[u8]>> AsFrame for (N, u32) {
+    fn file_bytes(&self) -> &[u8] {
+        self.0.as_ref()
+    }
+
+    fn line(&self) -> u32 {
+        self.1
+    }
+}
+
+impl<F: AsFrame> AsFrame for &F {
+    fn file_bytes(&self) -> &[u8] {
+        (*self).file_bytes()
+    }
+
+    fn line(&self) -> u32 {
+        (*self).line()
+    }
+}
+
 /// Writes a `.hpm` file, trace by trace, to any [`Write`].
 ///
 /// Every trace goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file, and
@@ -59,35 +91,34 @@ impl<W: Write> TraceWriter<W> {
         })
     }
 
-    /// Writes a trace, given as pairs of file name and line number from the program's entry to the
-    /// allocating line, and gives its index.
+    /// Writes a trace, given as frames from the program's entry to the allocating line, and gives its
+    /// index. A frame is a pair of file name and line number, or a [`Frame`](crate::Frame).
     ///
     /// Each call makes a new trace: a recorder remembers which stacks it has written.
     ///
     /// # Errors
     /// If 2³⁰ − 1 traces are written already, or if the writer fails.
-    pub fn write_outermost_first<N, I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
+    pub fn write_outermost_first<I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
     where
-        N: AsRef<[u8]>,
-        I: IntoIterator<Item = (N, u32), IntoIter: DoubleEndedIterator>,
+        I: IntoIterator<Item: AsFrame, IntoIter: DoubleEndedIterator>,
     {
         self.write_innermost_first(frames.into_iter().rev())
     }
 
-    /// Writes a trace, given as pairs of file name and line number from the allocating line to the
-    /// program's entry, and gives its index.
+    /// Writes a trace, given as frames from the allocating line to the program's entry, and gives its
+    /// index.
     ///
     /// # Errors
     /// If 2³⁰ − 1 traces are written already, or if the writer fails.
-    pub fn write_innermost_first<N: AsRef<[u8]>>(
+    pub fn write_innermost_first(
         &mut self,
-        frames: impl IntoIterator<Item = (N, u32)>,
+        frames: impl IntoIterator<Item: AsFrame>,
     ) -> Result<TraceId, EncodeError> {
         let id = TraceId::new(self.next).ok_or(EncodeError::TooManyTraces)?;
         self.record.clear();
-        for (file, line) in frames {
-            let file = file.as_ref();
-            push_varint(&mut self.record, u64::from(line) + 1);
+        for frame in frames {
+            let file = frame.file_bytes();
+            push_varint(&mut self.record, u64::from(frame.line()) + 1);
             push_varint(&mut self.record, file.len() as u64);
             self.record.extend_from_slice(file);
         }
@@ -102,7 +133,15 @@ impl<W: Write> TraceWriter<W> {
         self.next - 1
     }
 
-    /// The writer underneath, to flush it.
+    /// Flushes the writer underneath.
+    ///
+    /// # Errors
+    /// If it does.
+    pub fn flush(&mut self) -> Result<(), EncodeError> {
+        Ok(self.out.flush()?)
+    }
+
+    /// The writer underneath.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }

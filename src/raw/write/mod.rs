@@ -6,4 +6,4 @@ mod hpm;
 
 pub use hpc::DigestWriter;
 pub use hpd::EventWriter;
-pub use hpm::TraceWriter;
+pub use hpm::{AsFrame, TraceWriter};
