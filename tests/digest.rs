@@ -123,15 +123,11 @@ proptest! {
         times in vec(0_u64..150_000, 1..6),
         precision in prop_oneof![Just(0.0), Just(0.3)],
     ) {
-        let folder = tempfile::tempdir().unwrap();
-        let filebase = Profile::sampled(&rates).traces(9).with_events(&events).save(folder.path());
-        let log = fs::read(filebase.with_extension("hpd")).unwrap();
-        let (plain_events, _) = plain::events(&log, &rates);
-        let reader = Reader::open(&filebase).unwrap();
-        for digested in [false, true] {
-            if digested {
-                reader.make_digest(millis(3).precision(precision)).unwrap();
-            }
+        let (hpm, hpd) = Profile::sampled(&rates).traces(9).with_events(&events).into_bytes();
+        let (plain_events, _) = plain::events(&hpd, &rates);
+        let reader = || Reader::from_bytes(hpm.clone(), hpd.clone(), None).unwrap();
+        let digest = reader().digest_with(millis(3).precision(precision)).unwrap();
+        for reader in [reader(), reader().with_digest(digest)] {
             for &time in &times {
                 let usage = reader.live_at(Elapsed::from_micros(time)).unwrap();
                 prop_assert_eq!(live(&usage), plain::live_at(&plain_events, time.into()));
