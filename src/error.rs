@@ -179,7 +179,7 @@ pub enum DecodeErrorKind {
         /// How many bytes there are.
         len: u64,
     },
-    /// The interval of a digest is 0, or its last snapshot would be over 2⁶³ − 1 µs.
+    /// The interval of a digest is 0, or the time of its last snapshot leaves 64 bits.
     #[error("an interval of {found} ms gives no times for the snapshots")]
     Interval {
         /// The interval in milliseconds.

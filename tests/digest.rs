@@ -249,6 +249,20 @@ fn a_century_at_a_millisecond_is_refused_with_an_interval_that_works() {
     assert!(reader.digest().unwrap().len() <= 1000);
 }
 
+#[test]
+fn the_last_snapshot_can_be_later_than_63_bits() {
+    let end = i64::MAX - 5;
+    let reader = Profile::default()
+        .traces(1)
+        .with_events(&[(end, 1, 9)])
+        .reader();
+    let interval = 9_223_372_800_000;
+    let digest = reader.digest_with(millis(interval)).unwrap();
+    assert_eq!(digest.len(), 1000);
+    assert!(digest.times().last().unwrap() > Elapsed::from_micros(i64::MAX as u64));
+    assert_eq!(digest.snapshot_at(Elapsed::MAX).unwrap().usage().total(), 9);
+}
+
 /// Many events, so that progress is told.
 fn busy() -> Profile {
     let mut profile = Profile::default().traces(100);

@@ -197,6 +197,22 @@ fn a_sum_that_leaves_63_bits_saturates_and_is_told() {
 }
 
 #[test]
+fn sums_at_the_limits_of_63_bits_keep_their_sign() {
+    let traces = TraceTable::from_iter([vec![Frame::new("a", 1)], vec![]]);
+    let id = heapprof::TraceId::new;
+    for (known, unknown) in [
+        (i64::MAX, i64::MIN),
+        (i64::MIN, i64::MIN),
+        (i64::MAX, i64::MAX),
+    ] {
+        let usage = Usage::from_iter([(id(1), known), (id(2), unknown), (None, unknown)]);
+        let lines = Lines::new(&traces, &usage);
+        assert_eq!(lines.unknown(), unknown);
+        assert_eq!(lines.by_local().next().unwrap().local, known);
+    }
+}
+
+#[test]
 fn series_follow_lines_and_traces_also_unknown_ones() {
     let mut profile = Profile::default();
     let a = profile.trace(&[("main.py", 1), ("a.py", 2)]);

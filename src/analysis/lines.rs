@@ -5,7 +5,7 @@ use std::fmt;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
-use crate::usage::Usage;
+use crate::usage::{Usage, saturated};
 
 /// The local and the cumulative usage of every line of code.
 ///
@@ -67,12 +67,14 @@ impl Lines {
         let mut sums = vec![(0_i64, 0_i64); traces.frame_count()];
         // What ends at each node; then, what ends at or below it.
         let mut weights = vec![0_i64; tree.len()];
-        let mut known = 0;
+        let mut unknown = 0_i128;
         for (trace, weight) in usage.by_trace() {
             let Some(node) = trace.and_then(|trace| traces.node(trace)) else {
+                unknown += i128::from(weight);
                 continue;
             };
             let Some(frame) = tree.frame(node) else {
+                unknown += i128::from(weight);
                 continue;
             };
             if let Some((local, _)) = sums.get_mut(frame.index()) {
@@ -81,7 +83,6 @@ impl Lines {
             if let Some(at_node) = weights.get_mut(node as usize) {
                 *at_node = at_node.saturating_add(weight);
             }
-            known += i128::from(weight);
         }
         tree.sum_up(&mut weights);
         // Where a line recurs, it was counted further out.
@@ -93,8 +94,6 @@ impl Lines {
                 *cumulative = cumulative.saturating_add(weight);
             }
         }
-        let unknown = i128::from(usage.total()) - known;
-
         let used = || {
             traces
                 .frames()
@@ -111,7 +110,7 @@ impl Lines {
         };
         Self {
             total: usage.total(),
-            unknown: i64::try_from(unknown).unwrap_or(i64::MAX),
+            unknown: saturated(unknown),
             by_local: heaviest_first(|sum| sum.0),
             by_cumulative: heaviest_first(|sum| sum.1),
             usages: sums.into_boxed_slice(),

@@ -10,6 +10,7 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::trace::TraceTable;
 use crate::tree::ROOT;
+use crate::usage::saturated;
 
 /// What a time series can follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -220,10 +221,6 @@ impl<'a> IntoIterator for Series<'a> {
     fn into_iter(self) -> Self::IntoIter {
         self.times.iter().copied().zip(self.values.iter().copied())
     }
-}
-
-fn saturated(sum: i128) -> i64 {
-    i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
 }
 
 /// For each trace the tracks it counts for.

@@ -15,6 +15,7 @@
 
 use crate::raw::block::varint;
 use crate::raw::write::hpc::push_entry;
+use crate::usage::saturated;
 
 /// A block with more entries than this is divided; two that have no more than this together, of
 /// which one has changed, are joined.
@@ -215,8 +216,7 @@ impl Ordered {
                 folded += i128::from(entry.weight);
             }
         }
-        let unknown = i128::from(unknown) + folded;
-        let unknown = i64::try_from(unknown).unwrap_or(i64::MAX);
+        let unknown = saturated(i128::from(unknown) + folded);
 
         let mut encoder = Encoder::new(unknown, out);
         for (place, block) in self.blocks.iter().enumerate() {

@@ -97,7 +97,12 @@ impl Layout {
             return Err(index_error(Kind::Magic { expected, found }));
         }
         let count = cursor.varint().map_err(index_error)?;
-        if count > LARGEST_INTERVAL / interval_ms {
+        // The last snapshot is the first at or after the last event, so it can be over 63 bits.
+        if count
+            .checked_mul(interval_ms)
+            .and_then(|millis| millis.checked_mul(1000))
+            .is_none()
+        {
             let found = interval_ms;
             return Err(index_error(Kind::Interval { found }));
         }
@@ -140,10 +145,10 @@ impl Layout {
     }
 
     pub(crate) fn shares(&self, position: usize) -> bool {
-        match position.checked_sub(1) {
-            Some(before) => self.offsets.get(position) == self.offsets.get(before),
-            None => false,
-        }
+        let before = position
+            .checked_sub(1)
+            .and_then(|before| self.offsets.get(before));
+        before.is_some() && before == self.offsets.get(position)
     }
 
     pub(crate) fn entries<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Entries<'a>> {
@@ -407,8 +412,8 @@ mod tests {
         assert_eq!(entries_of(&digest, 1).unwrap(), [(7, 1000), (0, 1)]);
         assert_eq!(entries_of(&digest, 2).unwrap(), [(128, -1)]);
         assert_eq!(
-            [0, 1, 2, 3].map(|at| digest.shares(at)),
-            [false, true, false, false]
+            [0, 1, 2, 3, 4].map(|at| digest.shares(at)),
+            [false, true, false, false, false]
         );
         assert!(digest.entries(3).is_none());
         assert_eq!(digest.trailer(), b"");
