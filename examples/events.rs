@@ -1,44 +1,27 @@
 //! The low-level loop: every event of a log, with nothing in between.
 //!
 //! ```text
-//! cargo run --release --example events [FILEBASE]
+//! cargo run --release --example events [LOG.hpd]
 //! ```
 
-use std::{collections::HashMap, env, fs};
-
-use heapprof::raw::{EventLog, TraceLog};
+use heapprof::raw::EventLog;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let filebase = env::args()
+    let log = std::env::args()
         .nth(1)
-        .unwrap_or_else(|| "examples/data/demo".to_owned());
-    let (hpm, hpd) = (
-        fs::read(format!("{filebase}.hpm"))?,
-        fs::read(format!("{filebase}.hpd"))?,
-    );
+        .unwrap_or("examples/data/demo.hpd".into());
+    let bytes = std::fs::read(&log).map_err(|error| format!("{log}: {error}"))?;
 
-    let mut allocated: HashMap<_, u64> = HashMap::new();
-    for event in EventLog::new(&hpd).events() {
+    let (mut live, mut allocations, mut frees) = (0, 0, 0);
+    for event in EventLog::new(&bytes).events() {
         match event {
-            Ok(event) if event.is_free() => {}
-            Ok(event) => *allocated.entry(event.trace).or_default() += event.size,
-            Err(end) if end.is_cut() => eprintln!("{end}"), // the program was killed: that is normal
+            Ok(event) if event.is_free() => frees += 1,
+            Ok(_) => allocations += 1,
+            Err(end) if end.is_cut() => break, // the program was killed: that is normal
             Err(damage) => return Err(damage.into()),
         }
+        live += event?.signed_size();
     }
-
-    let index = TraceLog::new(&hpm)?.index();
-    let (trace, bytes) = allocated
-        .into_iter()
-        .max_by_key(|&(trace, bytes)| (bytes, trace))
-        .ok_or("no event")?;
-    println!("{bytes} bytes, more than any other, were allocated by this stack, innermost first:");
-    for frame in trace
-        .and_then(|id| index.get(id))
-        .iter()
-        .flat_map(|trace| trace.innermost_first())
-    {
-        println!("  {}:{}", frame.file_name(), frame.line());
-    }
+    println!("{allocations} allocations, {frees} frees, {live} bytes live at the end");
     Ok(())
 }

@@ -13,14 +13,18 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
+use std::{fs, mem};
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
+use heapprof::raw::DigestFile;
 use heapprof::{
-    DecodeError, Digest, DigestOptions, Elapsed, Error, FileKind, Frame, Reader, Snapshot,
-    TimeSeries, TraceId, Track, Usage,
+    DecodeError, Digest, DigestOptions, Elapsed, Error, Frame, Reader, TimeSeries, TraceId, Track,
+    Usage,
 };
 use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
 
 /// What a recorded heap profile says, as JSON lines.
 #[derive(Parser)]
@@ -49,7 +53,7 @@ enum What {
         #[arg(value_parser = clap::value_parser!(u64).range(1..))]
         interval_ms: u64,
         /// The fraction of the total that is folded into unknown, at least 0 and below 1.
-        #[arg(value_parser = precision, default_value = "0")]
+        #[arg(value_parser = precision, default_value = "0", allow_negative_numbers = true)]
         precision: f64,
     },
     /// The snapshots of the .hpc file as it is.
@@ -195,9 +199,10 @@ fn run(cli: &Cli) -> Result<()> {
             let reader = cli.open(profile)?;
             let digest = digest(&reader, *interval_ms, *precision)?;
             for snapshot in digest.snapshots() {
-                out.snapshot(&snapshot?)?;
+                let snapshot = snapshot?;
+                out.snapshot(snapshot.time(), snapshot.usage())?;
             }
-            tell(&reader, digest.damage());
+            tell(&reader, &reader.damage()?);
         }
         What::Digest(profile) => digest_file(&mut out, &profile.filebase)?,
         What::Usage { profile, question } => {
@@ -234,17 +239,38 @@ struct Lines<W>(W);
 
 impl<W: Write> Lines<W> {
     fn line(&mut self, row: &impl Serialize) -> Result<()> {
-        serde_json::to_writer(&mut self.0, row).map_err(io::Error::from)?;
+        let mut serializer = Serializer::with_formatter(&mut self.0, Ascii);
+        row.serialize(&mut serializer).map_err(io::Error::from)?;
         Ok(self.0.write_all(b"\n")?)
     }
 
-    fn snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
-        for (trace, bytes) in snapshot.usage() {
+    fn snapshot(&mut self, at: Elapsed, usage: &Usage) -> Result<()> {
+        for (trace, bytes) in usage {
             self.line(&SnapshotRow {
-                at_us: snapshot.time().as_micros(),
+                at_us: at.as_micros(),
                 trace: index(trace),
                 bytes,
             })?;
+        }
+        Ok(())
+    }
+}
+
+/// Compact, with everything but ASCII escaped: some take other characters for the end of a line.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(|c: char| !c.is_ascii()) {
+            let ascii = part.trim_end_matches(|c: char| !c.is_ascii());
+            out.write_all(ascii.as_bytes())?;
+            for unit in part.get(ascii.len()..).unwrap_or_default().encode_utf16() {
+                write!(out, "\\u{unit:04x}")?;
+            }
         }
         Ok(())
     }
@@ -327,21 +353,30 @@ fn digest(reader: &Reader, interval_ms: u64, precision: f64) -> Result<Digest> {
     Ok(reader.digest_with(options)?)
 }
 
+/// The file as it is: also what does not have the checksum that it was written with is printed.
 fn digest_file(out: &mut Lines<impl Write>, filebase: &Path) -> Result<()> {
     let digest = Digest::open(filebase)?;
+    let path = digest
+        .path()
+        .context("a digest that was opened has a path")?;
+    let bytes = fs::read(path)?;
+    let file = DigestFile::new(&bytes)?;
     let mut damage = digest.damage().to_vec();
-    for snapshot in digest.snapshots() {
-        match snapshot {
-            Ok(snapshot) => out.snapshot(&snapshot)?,
-            Err(error) => damage.push(*error.decode_error().context("unreadable digest")?),
+    for number in 0..file.len() {
+        let entries = file.entries(number).into_iter().flatten();
+        if let (Some(at), Ok(usage)) = (file.time(number), entries.collect::<Result<_, _>>()) {
+            out.snapshot(at, &usage)?;
+        }
+        if let Some(Err(error)) = digest.get(number) {
+            damage.extend(error.decode_error());
         }
     }
-    damage.dedup_by_key(|error| std::mem::discriminant(&error.kind()));
+    let mut told = Vec::new();
     for error in &damage {
-        let log = || digest.path().map(|path| path.with_extension("hpd"));
-        match error.file() {
-            FileKind::Hpc => tell_one(digest.path(), error),
-            _ => tell_one(log().as_deref(), error),
+        let kind = (error.file(), mem::discriminant(&error.kind()));
+        if !told.contains(&kind) {
+            told.push(kind);
+            tell_one(Some(&path.with_extension(error.file().extension())), error);
         }
     }
     Ok(())

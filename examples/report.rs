@@ -13,8 +13,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use heapprof::{
-    Digest, DigestOptions, Elapsed, Lines, Movement, Reader, Series, SourceLines, TimeSeries,
-    Trace, TraceTable, Usage,
+    Digest, DigestOptions, Elapsed, Frame, Lines, Movement, Reader, Series, SourceLines,
+    TimeSeries, Trace, TraceTable, Usage,
 };
 use humansize::{DECIMAL, SizeFormatter};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -31,7 +31,8 @@ struct Cli {
     /// one that ships with the crate.
     filebase: Option<PathBuf>,
 
-    /// Where the program's sources are here, as RECORDED=HERE, to show what the lines say.
+    /// Where the program's sources are here, as RECORDED=HERE, to show what the lines say. Other
+    /// files are not looked at.
     #[arg(long, value_parser = mapping)]
     map: Vec<(String, PathBuf)>,
 }
@@ -77,7 +78,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     let digest = digest(&reader)?;
     let traces = reader.traces()?;
     let sources = cli.map.into_iter().fold(
-        SourceLines::new().recorded_at(reader.start()),
+        SourceLines::new().only_mapped().recorded_at(reader.start()),
         |sources, (recorded, here)| sources.map_prefix(recorded, here),
     );
 
@@ -179,6 +180,20 @@ fn recorded(
             writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
         }
     }
+    let folded = match digest.precision() {
+        Some(precision) if precision > 0.0 => {
+            format!(
+                ", in each up to {} % of the total folded into unknown",
+                100.0 * precision
+            )
+        }
+        _ => String::new(),
+    };
+    let (count, interval) = (digest.len(), digest.interval());
+    writeln!(
+        out,
+        "  digest    {count} snapshots, one every {interval:?}{folded}"
+    )?;
     for error in traces.damage().iter().chain(digest.damage()) {
         writeln!(out, "  damage    {error}")?;
     }
@@ -251,9 +266,11 @@ fn lines(
     let lines = Lines::new(traces, usage);
     writeln!(out, "{:>10} {:>10}  line", "local", "cumulative")?;
     for line in lines.by_local().take(ROWS) {
-        let text = sources
-            .line(line.frame)
-            .map_or(String::new(), |line| format!("  {line}"));
+        let text = match sources.line(line.frame) {
+            None => String::new(),
+            Some(line) if line.is_changed() => format!("  {line}  (changed since)"),
+            Some(line) => format!("  {line}"),
+        };
         let (local, cumulative) = (bytes(line.local), bytes(line.cumulative));
         writeln!(out, "{local:>10} {cumulative:>10}  {}{text}", line.frame)?;
     }
@@ -267,9 +284,14 @@ fn lines(
 fn stack(trace: Trace<'_>) -> String {
     let frames = trace.frames().rev().take(4).map(|frame| {
         let file = frame.file.rsplit(['/', '\\']).next().unwrap_or(frame.file);
-        format!("{file}:{}", frame.line)
+        Frame::new(file, frame.line).to_string()
     });
-    frames.collect::<Vec<_>>().join(" < ")
+    clean(&frames.collect::<Vec<_>>().join(" < "))
+}
+
+/// A name or a line of code without what a terminal would take for a command.
+fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 fn bytes(bytes: i64) -> String {

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,23 @@ pub(crate) enum Bytes {
 impl Bytes {
     /// Maps a file; nothing is read until it is looked at.
     pub(crate) fn map(path: &Path) -> Result<Self> {
-        let file = open(path)?;
+        Self::map_open(&open(path)?, path)
+    }
+
+    /// Maps a file, or reads it where one that is mapped could not be replaced.
+    pub(crate) fn map_replaceable(file: &File, path: &Path) -> Result<Self> {
+        if cfg!(windows) {
+            let mut bytes = Vec::new();
+            let mut file = file;
+            file.seek(SeekFrom::Start(0))
+                .and_then(|_| file.read_to_end(&mut bytes))
+                .map_err(Error::io(path, "read"))?;
+            return Ok(Self::Owned(bytes.into()));
+        }
+        Self::map_open(file, path)
+    }
+
+    fn map_open(file: &File, path: &Path) -> Result<Self> {
         let len = file.metadata().map_err(Error::io(path, "read"))?.len();
         if len == 0 {
             // There is nothing to map, and not every system maps nothing.
@@ -34,7 +50,7 @@ impl Bytes {
         // raises SIGBUS; so the log, which somebody may be writing, is never mapped, and `.hpm` and
         // `.hpc` files are appended to, or replaced as a whole, but not shortened by their writers.
         #[expect(unsafe_code, reason = "see SAFETY")]
-        let map = unsafe { Mmap::map(&file) };
+        let map = unsafe { Mmap::map(file) };
         map.map(Self::Mapped).map_err(Error::io(path, "map"))
     }
 }

@@ -185,7 +185,10 @@ pub enum DecodeErrorKind {
         /// The interval in milliseconds.
         found: u64,
     },
-    /// The bytes of a snapshot are not those that were written.
+    /// A snapshot runs on into the next, or into the index.
+    #[error("the snapshot runs on into what follows it")]
+    Overlap,
+    /// The bytes of a snapshot, or what a digest says about itself, are not what was written.
     #[error("the checksum does not fit: {expected:#010x} expected, found {found:#010x}")]
     Checksum {
         /// The checksum that was written.
@@ -405,6 +408,12 @@ pub enum EncodeError {
     /// There is no snapshot yet that could be repeated.
     #[error("there is no snapshot to repeat")]
     NothingToRepeat,
+    /// The time of the snapshot leaves 64 bits of microseconds.
+    #[error("snapshot {number} would be later than 2^64 microseconds")]
+    SnapshotTime {
+        /// Which snapshot, from 0.
+        number: u64,
+    },
     /// An interval that is 0, or over what 2⁶³ − 1 µs allow.
     #[error("an interval of {millis} ms is out of range")]
     Interval {

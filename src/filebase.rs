@@ -11,16 +11,23 @@ pub(crate) struct Filebase(PathBuf);
 impl Filebase {
     /// From a path as people give it: the filebase, or the name of one of the three files.
     pub(crate) fn new(path: &Path) -> Self {
-        let is_file = path.extension().is_some_and(|extension| {
-            [FileKind::Hpm, FileKind::Hpd, FileKind::Hpc]
-                .into_iter()
-                .any(|kind| extension == kind.extension())
-        });
-        Self(if is_file {
-            path.with_extension("")
-        } else {
-            path.to_owned()
-        })
+        const KINDS: [FileKind; 3] = [FileKind::Hpm, FileKind::Hpd, FileKind::Hpc];
+        let extension = path.extension();
+        if KINDS
+            .iter()
+            .any(|kind| extension == Some(kind.extension().as_ref()))
+        {
+            return Self(path.with_extension(""));
+        }
+        // A file can be named so and no more; then the filebase is its folder, with a slash.
+        let name = path.file_name();
+        if KINDS
+            .iter()
+            .any(|kind| name == Some(kind.to_string().as_ref()))
+        {
+            return Self(path.with_file_name(""));
+        }
+        Self(path.to_owned())
     }
 
     /// The extension is appended: `run.1` has `run.1.hpm`.
@@ -46,7 +53,8 @@ mod tests {
             ("run.hpc", "run.hpd"),
             ("run.hpm.hpm", "run.hpm.hpd"),
             ("run.hpx", "run.hpx.hpd"),
-            (".hpm", ".hpm.hpd"),
+            (".hpm", ".hpd"),
+            ("a/.hpd", "a/.hpd"),
         ] {
             let base = Filebase::new(Path::new(given));
             assert_eq!(base.file(FileKind::Hpd), Path::new(hpd), "{given}");

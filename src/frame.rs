@@ -8,7 +8,8 @@ use crate::raw::AsFrame;
 
 /// A line of code: a file name and a line number, as the recorder wrote them.
 ///
-/// It prints as `file:line`, and [`Frame::parse`] reads that back.
+/// It prints as `file:line`, and [`Frame::parse`] reads that back, unless the name has white space or
+/// quotes around it. A line without a number prints as its file alone.
 ///
 /// ```
 /// use heapprof::Frame;
@@ -96,9 +97,10 @@ fn unquoted(text: &str) -> &str {
 
 impl fmt::Display for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match f.width().or(f.precision()) {
-            None => write!(f, "{}:{}", self.file, self.line),
-            Some(_) => f.pad(&format!("{}:{}", self.file, self.line)),
+        match (self.line, f.width().or(f.precision())) {
+            (0, _) => f.pad(self.file),
+            (line, None) => write!(f, "{}:{line}", self.file),
+            (line, Some(_)) => f.pad(&format!("{}:{line}", self.file)),
         }
     }
 }
@@ -224,7 +226,7 @@ mod tests {
             "a:1",
             "<stdin>",
         ] {
-            for line in [0, 7, u32::MAX] {
+            for line in [1, 7, u32::MAX] {
                 let frame = Frame::new(file, line);
                 assert_eq!(Frame::parse(&frame.to_string()), Ok(frame));
             }

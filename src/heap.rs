@@ -10,8 +10,8 @@ use crate::usage::Usage;
 /// The live bytes of each trace, as the events so far leave them.
 ///
 /// For who walks the events and wants to know what is live on the way; [`Reader`](crate::Reader)
-/// answers the usual questions. Memory: 8 bytes a trace of the table, and more only for traces that
-/// the table does not have.
+/// answers the usual questions. Memory: 8 to 16 bytes a trace, up to the largest that was met, and
+/// more only for traces that the table does not have.
 ///
 /// ```
 /// use heapprof::{LiveHeap, SamplingRates, raw::{EventLog, TraceLog}};
@@ -29,8 +29,11 @@ use crate::usage::Usage;
 /// ```
 #[derive(Debug, Clone)]
 pub struct LiveHeap {
-    /// By trace index; 0 is unknown.
-    balances: Box<[i64]>,
+    /// By trace index; 0 is unknown. As far as traces were met: a file can have any number of them,
+    /// and few that matter.
+    balances: Vec<i64>,
+    /// How many of these there may be.
+    limit: usize,
     /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
     /// and must not size anything.
     strangers: HashMap<u32, i64>,
@@ -58,10 +61,9 @@ impl LiveHeap {
     /// An empty heap for a recording of so many traces. Events may name others; that only costs
     /// more.
     pub fn new(traces: usize) -> Self {
-        let len = traces.min(TraceId::MAX.get() as usize) + 1;
         Self {
-            // The pages are the system's until they are touched.
-            balances: vec![0; len].into_boxed_slice(),
+            balances: Vec::new(),
+            limit: traces.min(TraceId::MAX.get() as usize) + 1,
             strangers: HashMap::new(),
         }
     }
@@ -90,13 +92,29 @@ impl LiveHeap {
     #[inline]
     pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
         let Some(balance) = self.balances.get_mut(index as usize) else {
-            return self.add_stranger(index, bytes);
+            return self.add_new(index, bytes);
         };
         change(balance, bytes)
     }
 
     #[cold]
-    fn add_stranger(&mut self, index: u32, bytes: i64) -> Change {
+    fn add_new(&mut self, index: u32, bytes: i64) -> Change {
+        let place = index as usize;
+        if place < self.limit && grow(&mut self.balances, place, self.limit) {
+            // Where there was no memory before, some of this range are among the strangers.
+            let len = self.balances.len();
+            for (index, bytes) in self
+                .strangers
+                .extract_if(|&index, _| (index as usize) < len)
+            {
+                if let Some(balance) = self.balances.get_mut(index as usize) {
+                    *balance = bytes;
+                }
+            }
+            if let Some(balance) = self.balances.get_mut(place) {
+                return change(balance, bytes);
+            }
+        }
         change(self.strangers.entry(index).or_default(), bytes)
     }
 
@@ -130,6 +148,17 @@ impl LiveHeap {
     }
 }
 
+/// Makes room for `place` and as much again, up to `limit`; `false` if there is no memory for it.
+fn grow<T: Clone + Default>(items: &mut Vec<T>, place: usize, limit: usize) -> bool {
+    let len = (2 * place).max(1 << 10).min(limit).max(place + 1);
+    let more = len.saturating_sub(items.len());
+    if items.try_reserve_exact(more).is_err() {
+        return false;
+    }
+    items.resize(len, T::default());
+    true
+}
+
 #[inline]
 fn change(balance: &mut i64, bytes: i64) -> Change {
     let before = *balance;
@@ -149,17 +178,19 @@ fn change(balance: &mut i64, bytes: i64) -> Change {
 /// Which balances have changed since this was last [drained](Self::drain), and from what.
 #[derive(Debug)]
 pub(crate) struct Touched {
-    /// A bit for each trace of the table.
-    marks: Box<[u64]>,
+    /// A bit for each trace that was met.
+    marks: Vec<u64>,
+    /// How many of these words there may be.
+    limit: usize,
     strangers: HashSet<u32>,
     first: Vec<(u32, i64)>,
 }
 
 impl Touched {
     pub(crate) fn new(traces: usize) -> Self {
-        let words = (traces.min(TraceId::MAX.get() as usize) + 1).div_ceil(64);
         Self {
-            marks: vec![0; words].into_boxed_slice(),
+            marks: Vec::new(),
+            limit: (traces.min(TraceId::MAX.get() as usize) + 1).div_ceil(64),
             strangers: HashSet::new(),
             first: Vec::new(),
         }
@@ -173,12 +204,31 @@ impl Touched {
             Some(word) if *word & bit != 0 => return,
             Some(word) => *word |= bit,
             None => {
-                if !self.strangers.insert(index) {
+                if !self.mark_new(index) {
                     return;
                 }
             }
         }
         self.first.push((index, before));
+    }
+
+    /// Marks a trace beyond the marks so far; `false` if it was marked.
+    #[cold]
+    fn mark_new(&mut self, index: u32) -> bool {
+        let place = index as usize / 64;
+        let new = self.strangers.insert(index);
+        if place < self.limit && grow(&mut self.marks, place, self.limit) {
+            let len = self.marks.len();
+            for index in self
+                .strangers
+                .extract_if(|&index| (index as usize / 64) < len)
+            {
+                if let Some(word) = self.marks.get_mut(index as usize / 64) {
+                    *word |= 1 << (index % 64);
+                }
+            }
+        }
+        new
     }
 
     /// The traces that were touched, each with its balance before that; forgets them.
@@ -206,7 +256,7 @@ mod tests {
         heap.add(0, 2);
         heap.add(2, 9);
         heap.add(2, -9);
-        assert_eq!(heap.balances.len(), 3);
+        assert!(heap.balances.len() <= 3);
         assert_eq!(heap.get(Some(TraceId::MAX)), 7);
         assert_eq!(heap.get(None), 2);
         let usage: Vec<_> = heap
@@ -215,6 +265,17 @@ mod tests {
             .map(|(trace, bytes)| (TraceId::to_disk(trace), bytes))
             .collect();
         assert_eq!(usage, [(0, 2), (1, 5), (3, 1), (TraceId::MAX.get(), 7)]);
+    }
+
+    #[test]
+    fn memory_follows_what_is_used() {
+        let mut heap = LiveHeap::new(1 << 29);
+        heap.add(5, 1);
+        assert!(heap.balances.len() <= 1 << 10);
+        heap.add(3000, 1);
+        assert!(heap.balances.len() <= 6000);
+        assert_eq!(heap.usage().total(), 2);
+        assert_eq!(LiveHeap::new(0).balance(0), 0);
     }
 
     #[test]

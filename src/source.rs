@@ -18,10 +18,10 @@ use crate::trace::Trace;
 /// The text is fetched when it is asked for, so it only makes sense if the code has not changed
 /// since the recording: see [`recorded_at`](Self::recorded_at). A profile from another machine has
 /// that machine's paths: see [`map_prefix`](Self::map_prefix). A file that is missing, no regular
-/// file, or over [64 MiB](Self::LARGEST_FILE) has no lines; that is no error.
+/// file, or over [16 MiB](Self::LARGEST_FILE) has no lines; that is no error.
 ///
-/// A file is read once and kept as long as this is. Any file a profile names is looked for, so for
-/// the profile of a stranger map the prefixes you trust and ask for no others.
+/// A file is read once and kept as long as this is. Any file a profile names is looked for; for the
+/// profile of a stranger look for [mapped ones](Self::only_mapped) alone.
 ///
 /// ```
 /// use heapprof::{Reader, SourceLines};
@@ -42,6 +42,7 @@ use crate::trace::Trace;
 #[derive(Default)]
 pub struct SourceLines {
     prefixes: Vec<(String, PathBuf)>,
+    only_mapped: bool,
     recorded: Option<SystemTime>,
     files: Mutex<HashMap<String, Option<Arc<SourceFile>>>>,
 }
@@ -49,8 +50,8 @@ pub struct SourceLines {
 #[derive(Debug)]
 struct SourceFile {
     text: String,
-    /// Where each line begins and ends.
-    lines: Vec<(usize, usize)>,
+    /// Where each line begins.
+    starts: Vec<u32>,
     changed: bool,
 }
 
@@ -58,13 +59,13 @@ struct SourceFile {
 #[derive(Clone)]
 pub struct SourceLine {
     file: Arc<SourceFile>,
-    start: usize,
-    end: usize,
+    /// Which line, from 0.
+    number: usize,
 }
 
 impl SourceLines {
     /// No larger file is read.
-    pub const LARGEST_FILE: u64 = 64 << 20;
+    pub const LARGEST_FILE: u64 = 16 << 20;
 
     /// Files are looked for where the profile says they are.
     pub fn new() -> Self {
@@ -78,6 +79,14 @@ impl SourceLines {
     #[must_use]
     pub fn map_prefix(mut self, recorded: impl Into<String>, here: impl Into<PathBuf>) -> Self {
         self.prefixes.push((recorded.into(), here.into()));
+        self
+    }
+
+    /// Looks for no files but those whose recorded path begins with a [mapped](Self::map_prefix)
+    /// prefix: a profile can name any file there is.
+    #[must_use]
+    pub fn only_mapped(mut self) -> Self {
+        self.only_mapped = true;
         self
     }
 
@@ -104,8 +113,8 @@ impl SourceLines {
             }
         }?;
         let number = usize::try_from(frame.line).ok()?.checked_sub(1)?;
-        let &(start, end) = file.lines.get(number)?;
-        Some(SourceLine { file, start, end })
+        file.starts.get(number)?;
+        Some(SourceLine { file, number })
     }
 
     /// The frames of a trace, outermost first, each with the text of its line.
@@ -143,7 +152,7 @@ impl SourceLines {
                 return Some(path);
             }
         }
-        Some(PathBuf::from(recorded))
+        (!self.only_mapped).then(|| PathBuf::from(recorded))
     }
 
     fn read(&self, path: &Path) -> Option<SourceFile> {
@@ -162,7 +171,7 @@ impl SourceLines {
             _ => false,
         };
         Some(SourceFile {
-            lines: lines(&text),
+            starts: starts(&text),
             text,
             changed,
         })
@@ -178,32 +187,39 @@ impl fmt::Debug for SourceLines {
     }
 }
 
-/// Where each line begins and ends, without white space around; lines end as Python says: with
-/// `\n`, `\r` or both.
-fn lines(text: &str) -> Vec<(usize, usize)> {
-    let mut lines = Vec::new();
-    let mut start = 0;
-    for raw in text.split_inclusive('\n') {
-        let (body, end) = match raw.strip_suffix('\n') {
-            Some(body) => (body.strip_suffix('\r').unwrap_or(body), raw.len()),
-            None => (raw, raw.len()),
-        };
-        let mut at = start;
-        for line in body.split('\r') {
-            let indent = line.len() - line.trim_start().len();
-            let trimmed = line.trim().len();
-            lines.push((at + indent, at + indent + trimmed));
-            at += line.len() + 1;
+/// Where each line begins; lines end as Python says: with `\n`, `\r` or both.
+fn starts(text: &str) -> Vec<u32> {
+    let mut starts = Vec::new();
+    let mut begins = true;
+    let mut bytes = text.bytes().zip(0_u32..).peekable();
+    while let Some((byte, at)) = bytes.next() {
+        if begins {
+            starts.push(at);
         }
-        start += end;
+        let both = byte == b'\r' && bytes.peek().is_some_and(|&(next, _)| next == b'\n');
+        begins = matches!(byte, b'\n' | b'\r') && !both;
     }
-    lines
+    starts
+}
+
+impl SourceFile {
+    fn line(&self, number: usize) -> &str {
+        let start = self
+            .starts
+            .get(number)
+            .map_or(self.text.len(), |&start| start as usize);
+        let end = self
+            .starts
+            .get(number + 1)
+            .map_or(self.text.len(), |&end| end as usize);
+        self.text.get(start..end).unwrap_or_default().trim()
+    }
 }
 
 impl SourceLine {
     /// The line, without white space around.
     pub fn text(&self) -> &str {
-        self.file.text.get(self.start..self.end).unwrap_or_default()
+        self.file.line(self.number)
     }
 
     /// Whether the file was written after the [recording began](SourceLines::recorded_at), so that
@@ -236,10 +252,17 @@ mod tests {
 
     #[test]
     fn lines_end_as_python_says() {
-        let text = "one\n\r\n  three\t\rfour\r\nfive";
-        let found: Vec<_> = lines(text).into_iter().map(|(a, b)| &text[a..b]).collect();
-        assert_eq!(found, ["one", "", "three", "four", "five"]);
-        assert!(lines("").is_empty());
+        let file = |text: &str| SourceFile {
+            text: text.to_owned(),
+            starts: starts(text),
+            changed: false,
+        };
+        let five = file("one\n\r\n  three\t\rfour\r\nfive");
+        let found: Vec<_> = (0..6).map(|number| five.line(number)).collect();
+        assert_eq!(found, ["one", "", "three", "four", "five", ""]);
+        assert_eq!(five.starts.len(), 5);
+        assert!(file("").starts.is_empty());
+        assert_eq!(file("\r\n\r").starts.len(), 2);
     }
 
     #[test]
@@ -265,6 +288,12 @@ mod tests {
         for outside in ["/srv/app/../x.py", "C:\\jobs\\..\\x.py"] {
             assert_eq!(sources.path(outside), None, "{outside}");
         }
+        let sources = sources.only_mapped();
+        assert_eq!(sources.path("/opt/x.py"), None);
+        assert_eq!(
+            sources.path("/srv/app").as_deref(),
+            Some(Path::new("/here"))
+        );
     }
 
     #[test]

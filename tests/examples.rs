@@ -5,6 +5,7 @@ mod common;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use common::{Profile, example, recording};
 
@@ -40,6 +41,7 @@ fn the_report_shows_the_shipped_profile_on_one_screen() {
         "  started   2026-11-22 11:04:05 UTC, recorded for 21.789 s\n",
         "  events    49779 of 57 traces\n",
         "  sampling  none: every allocation was recorded\n",
+        "  digest    436 snapshots, one every 50ms\n",
         "  rise      9.51 MB from 11.250 s to 11.350 s\n",
         "Largest snapshot: 14.52 MB at 12.700 s\n",
         "   4.89 MB    4.89 MB  /srv/app/workloads/shop/customers.py:11\n",
@@ -74,8 +76,23 @@ fn the_report_shows_what_lines_say_where_the_sources_are_at_hand() {
     let text = "\n".repeat(10) + "        history.append(order)\n";
     fs::write(folder.path().join("customers.py"), text).unwrap();
     let map = format!("/srv/app/workloads/shop={}", folder.path().display());
-    let output = example("report", &["--map", &map]);
-    assert!(stdout(&output).contains("/customers.py:11  history.append(order)\n"));
+    // A file that is older than the recording says what ran, and one that is younger may not.
+    let file = fs::File::options()
+        .write(true)
+        .open(folder.path().join("customers.py"))
+        .unwrap();
+    for (modified, expected) in [
+        (1_000_000_000, "/customers.py:11  history.append(order)\n"),
+        (
+            4_000_000_000,
+            "/customers.py:11  history.append(order)  (changed since)\n",
+        ),
+    ] {
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(modified))
+            .unwrap();
+        let output = example("report", &["--map", &map]);
+        assert!(stdout(&output).contains(expected), "{}", stdout(&output));
+    }
 }
 
 #[test]
@@ -106,13 +123,16 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
 }
 
 #[test]
-fn the_low_level_loop_finds_the_stack_that_allocates_most() {
+fn the_low_level_loop_counts_events() {
     let output = example("events", &[]);
     assert_eq!((status(&output), stderr(&output)), (0, vec![]));
-    let text = stdout(&output);
-    let mut lines = text.lines();
-    assert!(lines.next().unwrap().starts_with("9550464 bytes"));
-    assert_eq!(lines.next(), Some("  /srv/app/workloads/shop/report.py:13"));
+    assert_eq!(
+        stdout(&output),
+        "27870 allocations, 21909 frees, 8334103 bytes live at the end\n"
+    );
+    let missing = example("events", &["none.hpd"]);
+    assert_eq!(status(&missing), 1);
+    assert!(stderr(&missing)[0].contains("none.hpd: "));
 }
 
 #[test]
@@ -166,6 +186,7 @@ fn export_json_says_on_standard_error_where_files_stop_making_sense() {
         assert_eq!(told("surrogate", question), surrogate);
     }
     assert_eq!(told("surrogate", &["traces"]), surrogate[..1]);
+    assert_eq!(told("surrogate", &["snapshots", "100"]), surrogate);
     assert_eq!(
         told("forked", &["snapshots", "100"]),
         ["forked.hpd: record at byte 6019: more is freed than was allocated by trace 2"]
@@ -219,6 +240,64 @@ fn export_json_reads_a_digest_alone() {
         Some("{\"at_us\":1000000,\"trace\":13,\"bytes\":2000228}")
     );
     assert_eq!(text.lines().count(), 13);
+}
+
+#[test]
+fn export_json_prints_a_damaged_digest_as_it_is_and_tells_each_kind_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = Profile::default()
+        .traces(3)
+        .with_events(&[(500, 1, 10), (1500, 2, 20), (2500, 3, 30), (3500, 1, 40)])
+        .save(folder.path());
+    let reader = heapprof::Reader::open(&filebase).unwrap();
+    let options = heapprof::DigestOptions::default().interval(Duration::from_millis(1));
+    reader.make_digest(options).unwrap();
+    let path = filebase.with_extension("hpc");
+    let whole = fs::read(&path).unwrap();
+    let lines = |bytes: &[u8]| {
+        fs::write(&path, bytes).unwrap();
+        let output = export(&["digest", filebase.to_str().unwrap()]);
+        assert_eq!(status(&output), 0);
+        let told: Vec<_> = stderr(&output)
+            .into_iter()
+            .map(|line| line.split_once(": ").unwrap().1.to_owned())
+            .collect();
+        (stdout(&output).lines().count(), told)
+    };
+    assert_eq!(lines(&whole), (9, vec![]));
+    // The weights of the first and of the last snapshot; each has its mark, a count, and pairs.
+    let mut bent = whole.clone();
+    let marks: Vec<usize> = whole
+        .windows(4)
+        .enumerate()
+        .filter(|(_, window)| window == b"\x53\x79\xa0\xbd")
+        .map(|(at, _)| at)
+        .collect();
+    bent[marks[0] + 6] ^= 1;
+    bent[marks[3] + 6] ^= 1;
+    let (rows, told) = lines(&bent);
+    assert_eq!((rows, told.len()), (9, 1));
+    assert!(
+        told[0].starts_with("record at byte 29: the checksum does not fit"),
+        "{told:?}"
+    );
+    // And the mark of the second.
+    bent[marks[1]] ^= 1;
+    let (rows, told) = lines(&bent);
+    assert_eq!((rows, told.len()), (7, 2));
+}
+
+#[test]
+fn export_json_escapes_what_some_take_for_the_end_of_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut profile = Profile::default();
+    profile.trace(&[("a\u{85}b\u{2028}\u{1f600}\"\n", 1)]);
+    let filebase = profile.save(folder.path());
+    let output = export(&["traces", filebase.to_str().unwrap()]);
+    assert_eq!(
+        stdout(&output),
+        "{\"trace\":1,\"frames\":[[\"a\\u0085b\\u2028\\ud83d\\ude00\\\"\\n\",1]]}\n"
+    );
 }
 
 #[test]

@@ -9,8 +9,9 @@ use crate::time::Elapsed;
 /// How a series moves: one steady trend, and what goes beyond it, as rises and falls.
 ///
 /// The *trend* is the Theil–Sen line: its slope is the median of the slopes between all pairs of
-/// values (Theil 1950, Sen 1968), so that spikes and steps that take less than about a quarter of
-/// the time do not bend it. A leak is a trend.
+/// values (Theil 1950, Sen 1968), so that spikes do not bend it. A step in the middle lies between
+/// half of the pairs; so where pairs that are near, a sixteenth to a quarter of the time apart, have
+/// quite another slope, by half or more, theirs counts. A leak is a trend; spikes and steps are none.
 ///
 /// *Rises and falls* go beyond the trend. What is left of the series without the trend is cut into
 /// its swings of at least a twentieth of the whole range of values; each is told as the shortest
@@ -74,11 +75,11 @@ pub struct Movement {
 const SWING: f64 = 0.05;
 /// The time of a swing is the shortest in which this fraction of it happens.
 const MOST: f64 = 0.9;
-/// The trend is found from at most this many values, evenly spread.
+/// The slope is found from at most this many values, evenly spread.
 const SAMPLE: usize = 500;
 
 impl Movements {
-    /// O(values); the trend takes at most 500 of them, evenly spread.
+    /// O(values); the slope is found from at most 500 of them, evenly spread.
     pub fn new(series: Series<'_>) -> Self {
         let points: Vec<Point> = series
             .iter()
@@ -87,7 +88,6 @@ impl Movements {
                 value: float(value),
             })
             .collect();
-        let (trend, rest) = Trend::of(&points);
         let range = |values: &[f64]| {
             let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
             let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -95,6 +95,7 @@ impl Movements {
         };
         let values: Vec<f64> = points.iter().map(|point| point.value).collect();
         let least = SWING * range(&values);
+        let (trend, rest) = Trend::of(&points);
         let mut movements: Vec<Movement> = swings(&rest, least)
             .into_iter()
             .filter_map(|swing| {
@@ -108,7 +109,7 @@ impl Movements {
                 // little steeper for a while seems to rise.
                 let sudden = float(by) * beyond > 0.0
                     && beyond.abs() >= (float(by) - beyond).abs()
-                    && beyond.abs() >= MOST * least;
+                    && beyond.abs().min(float(by).abs()) >= MOST * least;
                 #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
                 sudden.then_some(Movement {
                     from: *series.times().get(from)?,
@@ -162,26 +163,19 @@ struct Point {
 impl Trend {
     /// The trend, and each value without it.
     fn of(points: &[Point]) -> (Self, Vec<f64>) {
-        let stride = points.len().div_ceil(SAMPLE).max(1);
-        let sample: Vec<Point> = points.iter().copied().step_by(stride).collect();
-        let slopes: Vec<f64> = sample
-            .iter()
-            .enumerate()
-            .flat_map(|(place, a)| {
-                sample
-                    .iter()
-                    .skip(place + 1)
-                    .map(move |b| (b.value - a.value) / (b.seconds - a.seconds))
-            })
-            .filter(|slope| slope.is_finite())
-            .collect();
-        let slope = median(slopes);
-        let level = median(sample.iter().map(|p| p.value - slope * p.seconds).collect());
+        let all = slope(points, 0.0..=1.0);
+        let near = slope(points, 1.0 / 16.0..=1.0 / 4.0);
+        let slope = if (2.0 / 3.0..=1.5).contains(&(near / all)) {
+            all
+        } else {
+            near
+        };
+        let level = median(points.iter().map(|p| p.value - slope * p.seconds).collect());
         let without = |p: &Point| p.value - (level + slope * p.seconds);
 
-        let middle = median(sample.iter().map(|p| p.value).collect());
-        let spread = median(sample.iter().map(|p| (p.value - middle).abs()).collect());
-        let left = median(sample.iter().map(|p| without(p).abs()).collect());
+        let middle = median(points.iter().map(|p| p.value).collect());
+        let spread = median(points.iter().map(|p| (p.value - middle).abs()).collect());
+        let left = median(points.iter().map(|p| without(p).abs()).collect());
         let length = match (points.first(), points.last()) {
             (Some(first), Some(last)) => last.seconds - first.seconds,
             _ => 0.0,
@@ -197,6 +191,29 @@ impl Trend {
         };
         (trend, points.iter().map(without).collect())
     }
+}
+
+/// The median slope between pairs of values whose distance is such a part of all, of at most
+/// [`SAMPLE`] values.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "parts of a number of values"
+)]
+fn slope(points: &[Point], apart: RangeInclusive<f64>) -> f64 {
+    let stride = points.len().div_ceil(SAMPLE).max(1);
+    let sample: Vec<Point> = points.iter().copied().step_by(stride).collect();
+    let part = |part: &f64| (part * sample.len() as f64).ceil() as usize;
+    let (nearest, farthest) = (part(apart.start()).max(1), part(apart.end()));
+    let pairs = sample.iter().enumerate().flat_map(|(place, a)| {
+        let later = sample.iter().skip(place + nearest);
+        later
+            .take((farthest + 1).saturating_sub(nearest))
+            .map(move |b| (a, b))
+    });
+    let slopes = pairs.map(|(a, b)| (b.value - a.value) / (b.seconds - a.seconds));
+    median(slopes.filter(|slope| slope.is_finite()).collect())
 }
 
 /// The middle value, or the mean of the two in the middle; 0 of none.
@@ -337,13 +354,19 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_a_rise_and_no_trend() {
-        let mut values = [100; 100];
-        values[70..].fill(900);
-        let step = movements(&values);
-        assert_eq!(step.trend().bytes_per_second.to_bits(), 0f64.to_bits());
-        assert_eq!(times(step.rises()), [(69, 70, 800)]);
-        assert!(step.falls().is_empty());
+    fn a_step_is_a_rise_and_no_trend_wherever_it_is() {
+        for at in 1..100 {
+            for leak in [0, 10] {
+                let step = |s: usize| if s < at { 0 } else { 8000 };
+                let values: Vec<i64> = (0..100).map(|s| leak * s + step(s as usize)).collect();
+                let moved = movements(&values);
+                let slope = moved.trend().bytes_per_second;
+                assert!((slope - float(leak)).abs() < 1e-9, "{at}: {slope}");
+                let here = at as u64;
+                assert_eq!(times(moved.rises()), [(here - 1, here, 8000 + leak)]);
+                assert!(moved.falls().is_empty());
+            }
+        }
     }
 
     #[test]

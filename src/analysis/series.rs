@@ -74,25 +74,22 @@ impl TimeSeries {
                 .map(|&track| (track, Vec::with_capacity(digest.len())))
                 .collect(),
         };
-        let mut total = 0_i128;
         let mut sums = vec![0_i128; tracks.len()];
-        for number in 0..digest.len() {
-            if number == 0 || !digest.repeats(number) {
-                total = 0;
-                sums.fill(0);
-                digest.visit(number, |trace, bytes| {
-                    let bytes = i128::from(bytes);
-                    total += bytes;
-                    for &track in counted.tracks_of(trace) {
-                        if let Some(sum) = sums.get_mut(track as usize) {
-                            *sum += bytes;
-                        }
+        for equal in digest.runs() {
+            let mut total = 0_i128;
+            sums.fill(0);
+            digest.visit(equal.start, |trace, bytes| {
+                let bytes = i128::from(bytes);
+                total += bytes;
+                for &track in counted.tracks_of(trace) {
+                    if let Some(sum) = sums.get_mut(track as usize) {
+                        *sum += bytes;
                     }
-                })?;
-            }
-            series.total.push(saturated(total));
+                }
+            })?;
+            series.total.resize(equal.end, saturated(total));
             for ((_, values), &sum) in series.tracks.iter_mut().zip(&sums) {
-                values.push(saturated(sum));
+                values.resize(equal.end, saturated(sum));
             }
         }
         Ok(series)

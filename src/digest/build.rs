@@ -47,13 +47,12 @@ impl Source<'_> {
         Ok(passed.damage)
     }
 
-    /// Makes the digest, and gives `out` back with it, and whether it was stopped before the end of
-    /// the log.
+    /// Makes the digest, and gives `out` back with it.
     pub(crate) fn digest<W: Write + Seek>(
         &self,
         mut options: DigestOptions<'_>,
         out: W,
-    ) -> Result<(W, bool)> {
+    ) -> Result<W> {
         let precision = options.checked_precision()?;
         let log_len = self.pass.log.len();
         let mut passes = 1;
@@ -142,7 +141,7 @@ impl Source<'_> {
         let out = snapshots
             .writer
             .finish_with(|index| trailer.finish(self.start, interval_ms, index, &end))?;
-        Ok((out, passed.stopped))
+        Ok(out)
     }
 
     /// Says which interval would do, for the whole log.

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Digest;
-use crate::error::Error;
+use crate::error::{DecodeError, Error};
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
@@ -30,6 +30,8 @@ pub enum UnusedDigest {
         /// How many it has now.
         now: u64,
     },
+    /// It is damaged: what is in it cannot be relied on.
+    Damaged(DecodeError),
     /// It cannot be read.
     Unreadable(Error),
 }
@@ -49,6 +51,7 @@ impl fmt::Display for UnusedDigest {
                 f,
                 "the digest was made when the log had {digested} bytes, and now it has {now}"
             ),
+            Self::Damaged(error) => error.fmt(f),
             Self::Unreadable(error) => error.fmt(f),
         }
     }
@@ -63,6 +66,9 @@ impl Digest {
         rates: &SamplingRates,
         log_len: Option<u64>,
     ) -> Result<(), UnusedDigest> {
+        if let Some(damage) = self.own_damage() {
+            return Err(UnusedDigest::Damaged(damage));
+        }
         let (Some(digested_rates), Some(digested)) = (self.rates(), self.log_len()) else {
             return Err(UnusedDigest::Foreign);
         };

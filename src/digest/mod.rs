@@ -10,7 +10,9 @@ mod replace;
 mod trailer;
 
 use std::fmt;
+use std::fs::File;
 use std::iter::FusedIterator;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +21,10 @@ pub(crate) use build::Source;
 use checksum::Checksum;
 pub use fit::UnusedDigest;
 pub use options::{DigestOptions, Progress};
-pub(crate) use replace::{Replaced, replace};
-use trailer::Trailer;
+pub(crate) use replace::Replacement;
+use trailer::{Found, Trailer};
 
-use crate::bytes::Bytes;
+use crate::bytes::{self, Bytes};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::id::TraceId;
@@ -120,7 +122,13 @@ impl Digest {
     }
 
     pub(crate) fn map(path: PathBuf) -> Result<Self> {
-        let bytes = Bytes::map(&path)?;
+        let file = bytes::open(&path)?;
+        Self::map_open(&file, path)
+    }
+
+    /// The digest that was written to `file`, which stands at `path` or is about to.
+    pub(crate) fn map_open(file: &File, path: PathBuf) -> Result<Self> {
+        let bytes = Bytes::map_replaceable(file, &path)?;
         Self::new(bytes, Some(path))
     }
 
@@ -129,9 +137,17 @@ impl Digest {
             Ok(layout) => layout,
             Err(source) => return Err(Error::Decode { path, source }),
         };
-        let trailer = Trailer::read(&layout, &bytes);
+        let (trailer, own) = match Trailer::read(&layout, &bytes) {
+            Found::Whole(trailer) => (Some(trailer), None),
+            Found::Damaged(error) => (None, Some(error)),
+            Found::Foreign => (None, None),
+        };
         let of_the_log = trailer.iter().flat_map(|trailer| &trailer.damage);
-        let damage = of_the_log.copied().chain(layout.damage).collect();
+        let damage = of_the_log
+            .copied()
+            .chain(layout.damage)
+            .chain(own)
+            .collect();
         Ok(Self(Arc::new(Inner {
             bytes,
             path,
@@ -211,7 +227,9 @@ impl Digest {
                 let (trace, bytes) = pair?;
                 entry(trace, bytes);
             }
-            if let Some(expected) = trailer.as_ref().and_then(|it| it.checksum(number)) {
+            let run = layout.run_of(number);
+            let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
+            if let Some(expected) = trailer.as_ref().and_then(checksum) {
                 let found = Checksum::of(entries.read_bytes());
                 if found != expected {
                     let kind = Kind::Checksum { expected, found };
@@ -226,9 +244,9 @@ impl Digest {
         })
     }
 
-    /// Whether snapshot `number` equals the one before, known without a look at either.
-    pub(crate) fn repeats(&self, number: usize) -> bool {
-        self.0.layout.shares(number)
+    /// The snapshots, those together that are known to be equal without a look at them.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        self.0.layout.runs()
     }
 
     /// All snapshots, in the order of time.
@@ -270,7 +288,7 @@ impl Digest {
     }
 
     /// How much of the log was digested: bytes, events and both clocks at the last whole event;
-    /// `None` for a [foreign](Self::is_foreign) digest, which does not say.
+    /// `None` for a [foreign](Self::is_foreign) digest, which does not say, and for a damaged one.
     pub fn end(&self) -> Option<LogPosition> {
         self.0.trailer.as_ref().map(|trailer| trailer.end)
     }
@@ -297,7 +315,13 @@ impl Digest {
     /// Whether the digest does not say which log it is of, since another program wrote it, as
     /// heapprof 1.0 does: then its precision, rates and damage are not known either.
     pub fn is_foreign(&self) -> bool {
-        self.0.trailer.is_none()
+        self.0.trailer.is_none() && self.own_damage().is_none()
+    }
+
+    /// What is wrong with the `.hpc` file, as far as it can be told without a look at the snapshots.
+    pub(crate) fn own_damage(&self) -> Option<DecodeError> {
+        let mut damage = self.0.damage.iter().copied();
+        damage.find(|error| error.file() == FileKind::Hpc)
     }
 
     /// The fraction of the total that may be folded into unknown; `None` for a foreign digest.

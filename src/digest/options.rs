@@ -46,9 +46,9 @@ impl Default for DigestOptions<'_> {
 }
 
 impl<'a> DigestOptions<'a> {
-    /// A digest has no more snapshots than this: each takes a byte at least, also where nothing
-    /// happens, and a clock can be off by a hundred years.
-    pub const MAX_SNAPSHOTS: u64 = 10_000_000;
+    /// A digest has no more snapshots than this, a day at 1 ms: each takes a byte at least, also
+    /// where nothing happens, and a clock can be off by a hundred years.
+    pub const MAX_SNAPSHOTS: u64 = 100_000_000;
 
     /// The time between snapshots: whole milliseconds, at least one.
     ///

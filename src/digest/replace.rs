@@ -17,64 +17,75 @@ use crate::error::{EncodeError, Error, Result};
 /// How much is written at once.
 const BUFFER: usize = 256 * 1024;
 
-/// A file under a temporary name, locked; removed unless it takes its place.
-struct Temporary {
+/// A file that is to take the place of another: written under a temporary name, locked, and removed
+/// unless it is [placed](Self::place).
+#[derive(Debug)]
+pub(crate) struct Replacement {
     path: PathBuf,
+    target: PathBuf,
+    temporary: PathBuf,
     file: File,
     placed: bool,
 }
 
-impl Drop for Temporary {
+impl Drop for Replacement {
     fn drop(&mut self) {
         if !self.placed {
             // If even this fails, the next run takes it away.
-            let _ = fs::remove_file(&self.path);
+            let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// Whether the new file took the place of the old one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Replaced {
-    Placed,
-    Kept,
-}
+impl Replacement {
+    /// Begins a file for `path`, whether or not there is one. Who may read `beside`, or the old one
+    /// if there is one, may read it.
+    pub(crate) fn begin(path: &Path, beside: &Path) -> Result<Self> {
+        // A name that is a link goes on being one.
+        let target = followed(path);
+        let replacement =
+            create(path, &target).map_err(Error::io(path, "create a file beside it"))?;
+        if let Ok(model) = fs::metadata(&target).or_else(|_| fs::metadata(beside)) {
+            // Where that cannot be, it is no reason to have none.
+            let _ = replacement.file.set_permissions(model.permissions());
+        }
+        Ok(replacement)
+    }
 
-/// Makes `path`, or replaces it, with what `write` writes; unless that says, at the end, to keep what
-/// is there.
-pub(crate) fn replace(
-    path: &Path,
-    write: impl FnOnce(BufWriter<&File>) -> Result<(BufWriter<&File>, bool)>,
-) -> Result<Replaced> {
-    // A name that is a link goes on being one.
-    let target = followed(path);
-    let io_error = |action| Error::io(path, action);
-    let mut temporary = create(&target).map_err(io_error("create a file beside it"))?;
-    let place = write(BufWriter::with_capacity(BUFFER, &temporary.file))
-        .and_then(|(out, place)| match out.into_inner() {
-            Ok(_) => Ok(place),
-            Err(error) => Err(EncodeError::Io(error.into_error()).into()),
-        })
-        .map_err(|error| match error {
-            Error::Encode(EncodeError::Io(source)) => io_error("write")(source),
-            other => other,
-        })?;
-    if !place {
-        return Ok(Replaced::Kept);
+    /// Writes it, with a buffer.
+    pub(crate) fn write<'f>(
+        &'f self,
+        write: impl FnOnce(BufWriter<&'f File>) -> Result<BufWriter<&'f File>>,
+    ) -> Result<()> {
+        write(BufWriter::with_capacity(BUFFER, &self.file))
+            .and_then(|out| match out.into_inner() {
+                Ok(_) => Ok(()),
+                Err(error) => Err(EncodeError::Io(error.into_error()).into()),
+            })
+            .map_err(|error| match error {
+                Error::Encode(EncodeError::Io(source)) => Error::io(&self.path, "write")(source),
+                other => other,
+            })
     }
-    temporary.file.sync_all().map_err(io_error("write"))?;
-    if let Ok(old) = fs::metadata(&target) {
-        // Who may read the old one may read the new one; where that cannot be, it is no reason to
-        // have none.
-        let _ = fs::set_permissions(&temporary.path, old.permissions());
+
+    /// The file, to be read.
+    pub(crate) fn file(&self) -> &File {
+        &self.file
     }
-    fs::rename(&temporary.path, &target).map_err(io_error("replace"))?;
-    temporary.placed = true;
-    // The new name reaches the disk with the folder. Not every system can do that.
-    if let Ok(folder) = File::open(folder_of(&target)) {
-        let _ = folder.sync_all();
+
+    /// Lets it take the place of the old one, if there is one.
+    pub(crate) fn place(mut self) -> Result<()> {
+        self.file
+            .sync_all()
+            .map_err(Error::io(&self.path, "write"))?;
+        fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.path, "replace"))?;
+        self.placed = true;
+        // The new name reaches the disk with the folder. Not every system can do that.
+        if let Ok(folder) = File::open(folder_of(&self.target)) {
+            let _ = folder.sync_all();
+        }
+        Ok(())
     }
-    Ok(Replaced::Placed)
 }
 
 /// Where a chain of links leads, whether or not a file is there.
@@ -103,15 +114,20 @@ fn prefix(target: &Path) -> String {
     format!(".hpc-{:08x}-", checksum.finish())
 }
 
-fn create(target: &Path) -> io::Result<Temporary> {
+fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let prefix = prefix(target);
     sweep(folder_of(target), &prefix);
     for _ in 0..100 {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("{prefix}{}-{count}.tmp", process::id());
-        let path = folder_of(target).join(name);
-        let file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+        let temporary = folder_of(target).join(name);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true);
+        // Until it is known who may read it, nobody else may.
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = match options.open(&temporary) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
             Err(error) => return Err(error),
@@ -119,9 +135,11 @@ fn create(target: &Path) -> io::Result<Temporary> {
         // Where nothing can be locked, nobody sweeps.
         let _ = file.lock();
         // Another process may have swept it away before it was locked.
-        if path.exists() {
-            return Ok(Temporary {
-                path,
+        if temporary.exists() {
+            return Ok(Replacement {
+                path: path.to_owned(),
+                target: target.to_owned(),
+                temporary,
                 file,
                 placed: false,
             });
@@ -158,11 +176,17 @@ mod tests {
 
     use super::*;
 
-    fn put(path: &Path, text: &str) -> Result<Replaced> {
-        replace(path, |mut out| {
+    fn begun(path: &Path, text: &str) -> Result<Replacement> {
+        let replacement = Replacement::begin(path, Path::new("none"))?;
+        replacement.write(|mut out| {
             out.write_all(text.as_bytes()).map_err(EncodeError::Io)?;
-            Ok((out, true))
-        })
+            Ok(out)
+        })?;
+        Ok(replacement)
+    }
+
+    fn put(path: &Path, text: &str) -> Result<()> {
+        begun(path, text)?.place()
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -189,7 +213,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         put(&path, "one").unwrap();
-        let full = replace(&path, |mut out| {
+        let replacement = Replacement::begin(&path, &path).unwrap();
+        let full = replacement.write(|mut out| {
             out.write_all(b"half").map_err(EncodeError::Io)?;
             Err(EncodeError::Io(io::Error::other("disk full")).into())
         });
@@ -197,14 +222,12 @@ mod tests {
             full.unwrap_err().to_string(),
             format!("{}: cannot write: disk full", path.display())
         );
+        drop(replacement);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
-        let changed_mind = replace(&path, |mut out| {
-            out.write_all(b"half").map_err(EncodeError::Io)?;
-            Ok((out, false))
-        });
-        assert_eq!(changed_mind.unwrap(), Replaced::Kept);
+        // Not placed: somebody thought better of it.
+        drop(begun(&path, "two").unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
@@ -249,15 +272,24 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn who_may_read_the_old_one_may_read_the_new_one() {
+    fn who_may_read_the_old_one_or_the_recording_may_read_the_new_one() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
-        put(&path, "one").unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        put(&path, "two").unwrap();
-        let mode = fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o640);
+        let log = folder.path().join("run.hpd");
+        fs::write(&log, "").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let set = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set(&log, 0o600);
+        let replacement = Replacement::begin(&path, &log).unwrap();
+        assert_eq!(mode(&replacement.temporary), 0o600);
+        replacement.place().unwrap();
+        assert_eq!(mode(&path), 0o600);
+        set(&path, 0o640);
+        Replacement::begin(&path, &log).unwrap().place().unwrap();
+        assert_eq!(mode(&path), 0o640);
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //!                              than the one before, and the place at which that snapshot was taken
 //! checksums          fixed32   of the entries of each snapshot that does not share its bytes, in order
 //! checksum           fixed32   of start, interval, index and all of the above
+//! mark               fixed32   0x6870656e, at the end of the file
 //!
 //! place    four varints, each the difference to the place before: offset, events, elapsed µs, and
 //!          (zigzag) by how much the wall clock fell behind that
@@ -34,6 +35,8 @@ use crate::time::{Elapsed, StartTime, WallOffset};
 
 /// The mark that begins a trailer.
 const MARK: u32 = 0x6870_7472;
+/// The mark that ends it, and so the file. It is found also where the index is damaged.
+const END: u32 = 0x6870_656e;
 const VERSION: u64 = 1;
 const STOPPED: u64 = 1;
 
@@ -48,8 +51,18 @@ pub(crate) struct Trailer {
     pub(crate) damage: Vec<DecodeError>,
     /// From which snapshot on which place holds.
     places: Vec<(u64, LogPosition)>,
-    /// One for each snapshot.
+    /// One for each run of equal snapshots.
     checksums: Vec<u32>,
+}
+
+/// What stands after the index of a digest.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// Nothing of ours, or of a later version.
+    Foreign,
+    /// A trailer of ours that is damaged, or whose header or index is.
+    Damaged(DecodeError),
+    Whole(Trailer),
 }
 
 impl Trailer {
@@ -62,20 +75,35 @@ impl Trailer {
         Some(place)
     }
 
-    /// The checksum of the bytes of a snapshot's entries.
-    pub(crate) fn checksum(&self, snapshot: usize) -> Option<u32> {
-        self.checksums.get(snapshot).copied()
+    /// The checksum of the bytes of the entries of a run of equal snapshots.
+    pub(crate) fn checksum(&self, run: usize) -> Option<u32> {
+        self.checksums.get(run).copied()
     }
 
-    /// Reads the trailer, or `None` if there is none, or not a whole one, or not of this digest.
-    pub(crate) fn read(layout: &Layout, bytes: &[u8]) -> Option<Self> {
-        let (index, trailer) = layout.index_and_trailer(bytes);
-        let (body, stated) = trailer.split_last_chunk()?;
-        let actual = checksum_of(layout.start, layout.interval_ms, index, body);
-        if u32::from_be_bytes(*stated) != actual {
-            return None;
+    /// Reads what stands after the index.
+    pub(crate) fn read(layout: &Layout, bytes: &[u8]) -> Found {
+        let Some((rest, end)) = bytes.split_last_chunk() else {
+            return Found::Foreign;
+        };
+        if u32::from_be_bytes(*end) != END {
+            return Found::Foreign;
         }
-        Self::decode(layout, body).ok()?
+        let (index, trailer) = layout.index_and_trailer(rest);
+        let at = bytes.len().saturating_sub(trailer.len() + end.len());
+        let damaged = |kind| Found::Damaged(DecodeError::new(FileKind::Hpc, at as u64, kind));
+        let Some((body, stated)) = trailer.split_last_chunk() else {
+            return damaged(Kind::Cut);
+        };
+        let expected = u32::from_be_bytes(*stated);
+        let found = checksum_of(layout.start, layout.interval_ms, index, body);
+        if expected != found {
+            return damaged(Kind::Checksum { expected, found });
+        }
+        match Self::decode(layout, body) {
+            Ok(Some(trailer)) => Found::Whole(trailer),
+            Ok(None) => Found::Foreign,
+            Err(kind) => damaged(kind),
+        }
     }
 
     /// `None` for what a later version may write.
@@ -109,11 +137,8 @@ impl Trailer {
             places.push((first, place));
         }
         let mut checksums = Vec::new();
-        for snapshot in 0..layout.len() {
-            checksums.push(match checksums.last() {
-                Some(&before) if layout.shares(snapshot) => before,
-                _ => cursor.fixed32()?,
-            });
+        for _ in 0..layout.run_count() {
+            checksums.push(cursor.fixed32()?);
         }
         Ok((cursor.left() == 0).then(|| Self {
             stopped: flags & STOPPED != 0,
@@ -210,6 +235,7 @@ impl TrailerBuilder {
         out.extend_from_slice(&self.checksums);
         let checksum = checksum_of(start, interval_ms, index, &out);
         push_fixed32(&mut out, checksum);
+        push_fixed32(&mut out, END);
         out
     }
 }

@@ -3,6 +3,7 @@
 //! The layout stands in [`raw`](crate::raw).
 
 use std::iter::FusedIterator;
+use std::ops::Range;
 
 use super::block::{Cursor, varint};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
@@ -50,8 +51,11 @@ pub struct DigestFile<'a> {
 pub(crate) struct Layout {
     pub(crate) start: StartTime,
     pub(crate) interval_ms: u64,
-    /// Where each snapshot begins.
-    offsets: Box<[u64]>,
+    /// How many snapshots there are.
+    len: usize,
+    /// The snapshots that have bytes of their own: number and where they begin. Those after each
+    /// share its bytes.
+    runs: Box<[(usize, u64)]>,
     /// Where the index begins.
     index_at: usize,
     /// Where the index ends.
@@ -106,7 +110,8 @@ impl Layout {
             let found = interval_ms;
             return Err(index_error(Kind::Interval { found }));
         }
-        let mut offsets = Vec::new();
+        let mut len = 0;
+        let mut runs: Vec<(usize, u64)> = Vec::new();
         let mut offset = 0_u64;
         let mut damage = None;
         for _ in 0..count {
@@ -114,7 +119,10 @@ impl Layout {
             match cursor.varint() {
                 Ok(difference) => {
                     offset = offset.saturating_add(difference);
-                    offsets.push(offset);
+                    if difference > 0 || runs.is_empty() {
+                        runs.push((len, offset));
+                    }
+                    len += 1;
                 }
                 Err(kind) => {
                     damage = Some(index_error(kind));
@@ -125,15 +133,40 @@ impl Layout {
         Ok(Self {
             start,
             interval_ms,
-            offsets: offsets.into_boxed_slice(),
+            len,
+            runs: runs.into_boxed_slice(),
             index_at,
             trailer_at: cursor.at(),
             damage,
         })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.offsets.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many snapshots have bytes of their own.
+    pub(crate) fn run_count(&self) -> usize {
+        self.runs.len()
+    }
+
+    /// Which run a snapshot is of.
+    pub(crate) fn run_of(&self, position: usize) -> Option<usize> {
+        if position >= self.len {
+            return None;
+        }
+        self.runs
+            .partition_point(|&(first, _)| first <= position)
+            .checked_sub(1)
+    }
+
+    /// The snapshots of each run, which are equal.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let ends = self.runs.iter().skip(1).map(|&(first, _)| first);
+        self.runs
+            .iter()
+            .zip(ends.chain([self.len]))
+            .map(|(&(first, _), end)| first..end)
     }
 
     /// The time of snapshot `position`.
@@ -145,15 +178,23 @@ impl Layout {
     }
 
     pub(crate) fn shares(&self, position: usize) -> bool {
-        let before = position
-            .checked_sub(1)
-            .and_then(|before| self.offsets.get(before));
-        before.is_some() && before == self.offsets.get(position)
+        let run = self.run_of(position).and_then(|run| self.runs.get(run));
+        run.is_some_and(|&(first, _)| first < position)
     }
 
+    /// The entries of a snapshot, which end where the next begins: so that all snapshots together
+    /// are no longer than the file.
     pub(crate) fn entries<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Entries<'a>> {
-        let &offset = self.offsets.get(position)?;
-        Some(Entries::new(bytes, offset))
+        let run = self.run_of(position)?;
+        let &(_, offset) = self.runs.get(run)?;
+        let next = match self.runs.get(run + 1) {
+            Some(&(_, next)) => usize::try_from(next).ok(),
+            None => Some(self.index_at),
+        };
+        let end = next
+            .filter(|&next| next as u64 > offset)
+            .and_then(|next| bytes.get(..next));
+        Some(Entries::new(end.unwrap_or(bytes), offset, bytes.len()))
     }
 
     /// From the index to the end of the file.
@@ -168,7 +209,8 @@ impl Layout {
 }
 
 impl<'a> DigestFile<'a> {
-    /// Reads header and index: O(snapshots), 8 bytes of memory each. No snapshot is looked at.
+    /// Reads header and index: O(snapshots), 16 bytes of memory for each that does not share the
+    /// bytes of the one before. No snapshot is looked at.
     ///
     /// # Errors
     /// If the bytes do not begin with a whole header of version 1 that has an index. An index that
@@ -230,7 +272,10 @@ impl<'a> DigestFile<'a> {
 /// If a trace stands twice, its entries add up. After an error there is nothing.
 #[derive(Debug, Clone)]
 pub struct Entries<'a> {
+    /// Up to where the next snapshot begins.
     bytes: &'a [u8],
+    /// How long the file is.
+    file_len: usize,
     at: usize,
     /// Where the first entry begins.
     first: usize,
@@ -241,9 +286,10 @@ pub struct Entries<'a> {
 }
 
 impl<'a> Entries<'a> {
-    fn new(bytes: &'a [u8], offset: u64) -> Self {
+    fn new(bytes: &'a [u8], offset: u64, file_len: usize) -> Self {
         let mut entries = Self {
             bytes,
+            file_len,
             at: 0,
             first: 0,
             left: 0,
@@ -254,11 +300,17 @@ impl<'a> Entries<'a> {
         match entries.open() {
             Ok((left, at)) => (entries.left, entries.at, entries.first) = (left, at, at),
             Err(kind) => {
-                entries.error = Some(DecodeError::new(FileKind::Hpc, offset, kind));
+                entries.error = Some(entries.error(kind));
                 entries.left = 1;
             }
         }
         entries
+    }
+
+    fn error(&self, kind: Kind) -> DecodeError {
+        let runs_on = kind == Kind::Cut && self.bytes.len() < self.file_len;
+        let kind = if runs_on { Kind::Overlap } else { kind };
+        DecodeError::new(FileKind::Hpc, self.offset, kind)
     }
 
     /// How many entries there are, and where they begin.
@@ -266,7 +318,7 @@ impl<'a> Entries<'a> {
         let len = self.bytes.len();
         let outside = Kind::Offset {
             found: self.offset,
-            len: len as u64,
+            len: self.file_len as u64,
         };
         let start = usize::try_from(self.offset)
             .ok()
@@ -329,7 +381,7 @@ impl Iterator for Entries<'_> {
             }
             Err(kind) => {
                 self.left = 0;
-                Some(Err(DecodeError::new(FileKind::Hpc, self.offset, kind)))
+                Some(Err(self.error(kind)))
             }
         }
     }
@@ -501,6 +553,12 @@ mod tests {
             first(&with(index, 127)),
             (127, Kind::Offset { .. })
         ));
+        // A snapshot that would run into the next one, and one that runs into the index.
+        assert_eq!(first(&with(35, 3)), (31, Kind::Overlap));
+        let digest = with(46, 9);
+        let digest = DigestFile::new(&digest).unwrap();
+        let error = digest.entries(2).unwrap().find_map(Result::err).unwrap();
+        assert_eq!((error.offset(), error.kind()), (42, Kind::Overlap));
         let mut many = whole.clone();
         many.splice(
             35..36,

@@ -4,7 +4,7 @@ use std::io::{self, Cursor};
 use std::sync::{PoisonError, RwLock};
 
 use super::{InUse, Reader};
-use crate::digest::{Digest, DigestOptions, Replaced, Snapshot, UnusedDigest, replace};
+use crate::digest::{Digest, DigestOptions, Replacement, Snapshot, UnusedDigest};
 use crate::error::{Error, FileKind, Result};
 use crate::log::Log;
 use crate::time::Elapsed;
@@ -15,16 +15,31 @@ impl Reader {
         match self.path(FileKind::Hpc).map(Digest::map) {
             None => self,
             Some(Err(Error::Io { source, .. })) if source.kind() == io::ErrorKind::NotFound => self,
-            Some(found) => self.consider(found),
+            Some(found) => self.found(found),
         }
     }
 
     /// Uses a digest that was found, if it fits.
-    pub(super) fn consider(mut self, found: Result<Digest>) -> Self {
-        let fits = |digest: Digest| self.fits(&digest).map(|()| digest);
-        match found.map_err(UnusedDigest::Unreadable).and_then(fits) {
-            Ok(digest) => self.adopt(&digest, true),
-            Err(why) => self.unused = Some(why),
+    pub(super) fn found(mut self, found: Result<Digest>) -> Self {
+        match found {
+            Ok(digest) => {
+                self.stored = Some(digest);
+                self.consider_stored()
+            }
+            Err(error) => {
+                self.unused = Some(UnusedDigest::Unreadable(error));
+                self
+            }
+        }
+    }
+
+    /// Uses the digest that was found when the profile was opened, if it fits.
+    pub(super) fn consider_stored(mut self) -> Self {
+        if let Some(digest) = &self.stored {
+            match self.fits(digest) {
+                Ok(()) => self.adopt(digest, true),
+                Err(why) => self.unused = Some(why),
+            }
         }
         self
     }
@@ -112,7 +127,7 @@ impl Reader {
     /// If an option makes no sense, if there would be more than
     /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
     pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
-        let (bytes, _) = self.source()?.digest(options, Cursor::new(Vec::new()))?;
+        let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
         Digest::from_bytes(bytes.into_inner())
     }
 
@@ -121,10 +136,10 @@ impl Reader {
     /// Whatever happens meanwhile, a crash, a full disk, another process that does the same: who
     /// looks at the file finds the old one or the new one, whole.
     ///
-    /// A digest that the options' progress [stops](DigestOptions::progress) is written too, if there
-    /// is not a whole one that fits already; that one stays then, and is given. It can be
-    /// [read](Digest::open), but the reader, and who opens the profile anew, does not use it: it
-    /// lacks the end of the log.
+    /// A digest that the options' progress [stops](DigestOptions::progress) is written too, if it has
+    /// a snapshot, and if there is not a whole one that fits already; that one stays then, and is
+    /// given. A stopped one can be [read](Digest::open), but the reader, and who opens the profile
+    /// anew, does not use it: it lacks the end of the log.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Reader};
@@ -148,26 +163,25 @@ impl Reader {
     #[doc(alias = "makeDigest")]
     pub fn make_digest(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let path = self.path(FileKind::Hpc).ok_or(Error::NoPlace)?;
+        let beside = self.path(FileKind::Hpd).unwrap_or_default();
         let source = self.source()?;
-        let mut whole = true;
-        let kept = Digest::map(path.clone())
-            .ok()
-            .filter(|digest| self.fits(digest).is_ok());
-        let replaced = replace(&path, |out| {
-            let (out, stopped) = source.digest(options, out)?;
-            whole = !stopped;
-            Ok((out, whole || kept.is_none()))
-        })?;
-        match (replaced, kept) {
-            (Replaced::Kept, Some(kept)) => Ok(kept),
-            _ => {
-                let digest = Digest::map(path)?;
-                if whole {
-                    self.adopt(&digest, true);
-                }
-                Ok(digest)
+        let replacement = Replacement::begin(&path, &beside)?;
+        replacement.write(|out| source.digest(options, out))?;
+        // Not what stands at the path by then: another process may have written that.
+        let digest = Digest::map_open(replacement.file(), path.clone())?;
+        if digest.is_stopped() {
+            let kept = Digest::map(path).ok();
+            if let Some(kept) = kept.filter(|kept| self.fits(kept).is_ok()) {
+                return Ok(kept);
             }
+            if !digest.is_empty() {
+                replacement.place()?;
+            }
+        } else {
+            replacement.place()?;
+            self.adopt(&digest, true);
         }
+        Ok(digest)
     }
 
     /// All snapshots of the [digest](Self::digest), in the order of time.

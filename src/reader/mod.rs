@@ -4,7 +4,6 @@ mod digests;
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
@@ -54,6 +53,8 @@ pub struct Reader {
     end: OnceLock<LogPosition>,
     log_damage: OnceLock<Vec<DecodeError>>,
     digest: RwLock<Option<InUse>>,
+    /// What the `.hpc` file held when the profile was opened, in use or not.
+    stored: Option<Digest>,
     unused: Option<UnusedDigest>,
     /// Held while something is made that must be made once.
     making: Mutex<()>,
@@ -89,11 +90,8 @@ impl Reader {
             path: Some(hpm_path),
             source,
         })?;
-        let log = match Log::open(&files.file(FileKind::Hpd)) {
-            Ok(log) => Some(log),
-            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        };
+        // What needs the log says why it is not there.
+        let log = Log::open(&files.file(FileKind::Hpd)).ok();
         Ok(Self::new(Some(files), hpm, header, log).find_digest())
     }
 
@@ -124,7 +122,7 @@ impl Reader {
         let log = Log::Memory(Bytes::Owned(hpd.into()));
         let reader = Self::new(None, hpm, header, Some(log));
         Ok(match hpc {
-            Some(bytes) => reader.consider(Digest::from_bytes(bytes)),
+            Some(bytes) => reader.found(Digest::from_bytes(bytes)),
             None => reader,
         })
     }
@@ -141,6 +139,7 @@ impl Reader {
             end: OnceLock::new(),
             log_damage: OnceLock::new(),
             digest: RwLock::default(),
+            stored: None,
             unused: None,
             making: Mutex::new(()),
         }
@@ -174,8 +173,10 @@ impl Reader {
         self.end = OnceLock::new();
         self.log_damage = OnceLock::new();
         self.digest = RwLock::default();
-        self.unused = None;
-        self.find_digest()
+        if self.stored.is_some() {
+            self.unused = None;
+        }
+        self.consider_stored()
     }
 
     /// When the recording began.
@@ -203,9 +204,16 @@ impl Reader {
     }
 
     pub(crate) fn log(&self) -> Result<&Log> {
-        self.log.as_ref().ok_or_else(|| Error::Missing {
-            path: self.path(FileKind::Hpd).unwrap_or_default(),
-            file: FileKind::Hpd,
+        self.log.as_ref().ok_or_else(|| {
+            let path = self.path(FileKind::Hpd).unwrap_or_default();
+            match Log::open(&path) {
+                Err(error) => error.or_missing(FileKind::Hpd),
+                // It has come since.
+                Ok(_) => Error::Missing {
+                    path,
+                    file: FileKind::Hpd,
+                },
+            }
         })
     }
 

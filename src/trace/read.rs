@@ -73,7 +73,9 @@ impl TraceTable {
         let mut leaves = Vec::new();
         let mut at = log.first_trace();
         while at < reader.bytes.len() {
-            let full = leaves.len() >= TraceId::MAX.get() as usize;
+            // A trace can be a single byte.
+            let full =
+                leaves.len() >= TraceId::MAX.get() as usize || leaves.try_reserve(1).is_err();
             let read = if full {
                 Err(Kind::TooManyTraces)
             } else {

@@ -35,6 +35,7 @@ pub struct DigestWriter<W> {
     base: u64,
     /// Where the header says where the index is.
     index_field: u64,
+    interval_ms: u64,
     /// How many bytes were written.
     len: u64,
     count: u64,
@@ -69,6 +70,7 @@ impl<W: Write + Seek> DigestWriter<W> {
             out,
             base,
             index_field,
+            interval_ms,
             len: record.len() as u64,
             count: 0,
             last: 0,
@@ -81,8 +83,8 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// first.
     ///
     /// # Errors
-    /// If an entry is heavier than the one before it; then nothing is written. Or if the writer
-    /// fails.
+    /// If an entry is heavier than the one before it, or the time of the snapshot leaves 64 bits of
+    /// microseconds; then nothing is written. Or if the writer fails.
     pub fn snapshot(
         &mut self,
         entries: impl IntoIterator<Item = (Option<TraceId>, i64)>,
@@ -103,6 +105,7 @@ impl<W: Write + Seek> DigestWriter<W> {
 
     /// Writes the next snapshot from its number of entries and their bytes.
     pub(crate) fn encoded(&mut self, count: u64, body: &[u8]) -> Result<(), EncodeError> {
+        self.check_time()?;
         self.record.clear();
         push_fixed32(&mut self.record, SNAPSHOT);
         push_varint(&mut self.record, count);
@@ -120,14 +123,24 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// Makes the next snapshot equal to the one before: that takes one byte.
     ///
     /// # Errors
-    /// If there is no snapshot before.
+    /// If there is no snapshot before, or the time of this one leaves 64 bits of microseconds.
     pub fn repeat(&mut self) -> Result<(), EncodeError> {
         if self.count == 0 {
             return Err(EncodeError::NothingToRepeat);
         }
+        self.check_time()?;
         push_varint(&mut self.index, 0);
         self.count += 1;
         Ok(())
+    }
+
+    /// Whether the next snapshot has a time.
+    fn check_time(&self) -> Result<(), EncodeError> {
+        let millis = (self.count + 1).checked_mul(self.interval_ms);
+        match millis.and_then(|millis| millis.checked_mul(1000)) {
+            Some(_) => Ok(()),
+            None => Err(EncodeError::SnapshotTime { number: self.count }),
+        }
     }
 
     /// How many snapshots there are so far.
@@ -199,6 +212,20 @@ mod tests {
             Err(EncodeError::Order { position: 2 })
         ));
         assert_eq!(writer.count(), 0);
+        let out = io::Cursor::new(Vec::new());
+        let mut late = DigestWriter::new(out, start(), LARGEST_INTERVAL).unwrap();
+        late.snapshot([]).unwrap();
+        late.repeat().unwrap();
+        assert!(matches!(
+            late.repeat(),
+            Err(EncodeError::SnapshotTime { number: 2 })
+        ));
+        assert!(matches!(
+            late.snapshot([]),
+            Err(EncodeError::SnapshotTime { number: 2 })
+        ));
+        let bytes = late.finish(&[]).unwrap().into_inner();
+        assert_eq!(DigestFile::new(&bytes).unwrap().len(), 2);
         for wrong in [0, LARGEST_INTERVAL + 1, u64::MAX] {
             let out = io::Cursor::new(Vec::new());
             assert!(matches!(

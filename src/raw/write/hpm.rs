@@ -5,7 +5,7 @@ use std::io::Write;
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
-use crate::raw::hpm::VERSION;
+use crate::raw::hpm::{TracePosition, VERSION};
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
@@ -89,6 +89,16 @@ impl<W: Write> TraceWriter<W> {
             next: 1,
             record,
         })
+    }
+
+    /// A file that goes on after the last whole trace of another run; `out` must stand at the
+    /// position's offset. No header is written.
+    pub fn resume(out: W, position: TracePosition) -> Self {
+        Self {
+            out,
+            next: position.traces().saturating_add(1),
+            record: Vec::new(),
+        }
     }
 
     /// Writes a trace, given as frames from the program's entry to the allocating line, and gives its
