@@ -361,6 +361,40 @@ fn a_stored_digest_equals_one_in_memory_and_is_used() {
 }
 
 #[test]
+fn who_makes_a_digest_uses_their_own_whoever_else_makes_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let rates = SamplingRates::new([(1000, 0.5)]).unwrap();
+    let filebase = Profile::sampled(&rates)
+        .traces(1)
+        .with_events(&[(10, 1, 100), (5000, 1, 7), (9000, 1, 1)])
+        .save(folder.path());
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let filebase = &filebase;
+            scope.spawn(move || {
+                for _ in 0..40 {
+                    let reader = Reader::open(filebase).unwrap();
+                    let (reader, total) = if number % 2 == 0 {
+                        (reader, 216)
+                    } else {
+                        (reader.unsampled(), 108)
+                    };
+                    let made = reader.make_digest(millis(1)).unwrap();
+                    assert_eq!(made.rates(), Some(reader.rates()));
+                    assert_eq!(
+                        made.snapshot_at(Elapsed::MAX).unwrap().usage().total(),
+                        total
+                    );
+                    assert_eq!(reader.live_at_end().unwrap().total(), total);
+                }
+            });
+        }
+    });
+    let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+    assert_eq!(names.len(), 3);
+}
+
+#[test]
 fn a_digest_that_does_not_fit_is_not_used_and_the_reason_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let filebase = idle_hour().save(folder.path());
@@ -397,6 +431,9 @@ fn a_digest_that_does_not_fit_is_not_used_and_the_reason_is_told() {
     let sampled = reader(&hpm, &hpd, &hpc).with_rates(rates);
     assert!(!sampled.has_digest());
     assert_eq!(sampled.live_at_end().unwrap().total(), 2 * 57);
+    // The same bytes, other rates: a profile from memory looks at them again.
+    let back = sampled.with_rates(SamplingRates::unsampled());
+    assert!(back.has_digest());
     // Damaged anywhere in header, index or trailer.
     let unused = |at: usize| {
         let mut hpc = hpc.clone();
@@ -414,7 +451,21 @@ fn a_digest_that_does_not_fit_is_not_used_and_the_reason_is_told() {
     let index = usize::from(hpc[header - 1]);
     assert!((50..120).contains(&index));
     for at in (0..header).chain(index..hpc.len()) {
-        unused(at);
+        let told = unused(at);
+        // But for the mark at the end, it is still known for one of ours.
+        let marked = at + 4 < hpc.len();
+        assert_eq!(
+            told.contains("does not say which log"),
+            !marked,
+            "{at}: {told}"
+        );
+        if let Ok(digest) = Digest::from_bytes({
+            let mut hpc = hpc.clone();
+            hpc[at] ^= 4;
+            hpc
+        }) {
+            assert_eq!(digest.damage().is_empty(), !marked, "{at}");
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use heapprof::raw::{DigestFile, Event};
 use heapprof::{
-    Digest, DigestOptions, Elapsed, Frame, Lines, Reader, TimeSeries, TraceId, Track, Usage,
+    Digest, DigestOptions, Frame, Lines, LiveHeap, Reader, TimeSeries, TraceId, Track, Usage,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -151,17 +151,45 @@ fn traces() {
     });
 }
 
-/// What a digest of heapprof 1.0 can hold in place of our snapshot at `boundary`: the heap after the
-/// first event at or after it. Its sums of floats can take an event on the boundary for one before.
-fn with_the_crossing_event(reader: &Reader, ours: &Usage, boundary: Elapsed) -> Vec<Usage> {
-    let pair = |event: Event| (event.trace, event.signed_estimate(reader.rates()));
-    let events = || reader.events().unwrap().map_while(Result::ok);
-    let crossing = events().find(|event| event.elapsed > boundary);
-    let after = crossing.map(|event| ours + &Usage::from_iter([pair(event)]));
-    let mut on_it = events().filter(|event| event.elapsed == boundary);
-    // Of several events on the boundary it has the first.
-    let unchanged = on_it.next().map(|_| ours - &on_it.map(pair).collect());
-    unchanged.into_iter().chain(after).collect()
+/// Compares every snapshot of a digest of heapprof 1.0 with ours after one more event, and gives how
+/// many there were: its snapshot *k* is the heap after the first event at or after our boundary. Its
+/// sums of floats can take an event on the boundary for one before.
+fn compare(name: &str, reader: &Reader, theirs: &Digest, ours: &Digest) -> usize {
+    let mut heap = LiveHeap::new(reader.traces().unwrap().len());
+    let mut events = reader.events().unwrap().map_while(Result::ok).peekable();
+    for number in 0..theirs.len() {
+        let own = ours.get(number).unwrap().unwrap();
+        let their = theirs.get(number).unwrap().unwrap();
+        while let Some(event) = events.next_if(|event| event.elapsed <= own.time()) {
+            heap.apply(&event, reader.rates());
+        }
+        let equal = *own.usage() == heap.usage();
+        assert!(
+            equal,
+            "{name} {number}: ours is not what is live at {}",
+            own.time()
+        );
+        let pair = |event: Event| (event.trace, event.signed_estimate(reader.rates()));
+        let crossing = events.peek().copied();
+        let after = crossing.map(|event| own.usage() + Usage::from_iter([pair(event)]));
+        if after.as_ref() == Some(their.usage()) {
+            continue;
+        }
+        // Of several events on the boundary it has the first.
+        let all = || reader.events().unwrap().map_while(Result::ok);
+        let on_it: Vec<Event> = all().filter(|event| event.elapsed == own.time()).collect();
+        assert!(
+            !on_it.is_empty(),
+            "{name} {number}: not ours after one more event"
+        );
+        let later: Usage = on_it.into_iter().skip(1).map(pair).collect();
+        let unchanged = own.usage() - &later;
+        assert!(
+            unchanged == *their.usage(),
+            "{name} {number}: nor ours unchanged"
+        );
+    }
+    theirs.len()
 }
 
 #[test]
@@ -220,17 +248,9 @@ fn digests_with_precision_0() {
             }
         }
 
-        // Ours, after one more event.
-        let step = theirs.len().div_ceil(40).max(1);
-        for number in (0..theirs.len()).step_by(step) {
-            let own = ours.get(number).unwrap().unwrap();
-            let crossed = with_the_crossing_event(reader, own.usage(), own.time());
-            let their = theirs.get(number).unwrap().unwrap();
-            assert!(crossed.contains(their.usage()), "{name} {file} {number}");
-            compared += 1;
-        }
+        compared += compare(name, reader, &theirs, &ours);
     });
-    assert!(compared >= 14, "{compared}");
+    assert!(compared >= 149, "{compared}");
 }
 
 #[test]

@@ -170,12 +170,13 @@ fn kept() -> BTreeMap<String, String> {
         .collect()
 }
 
-fn check(recordings: Vec<(String, PathBuf, u64)>) {
+/// Asks each filebase its questions.
+fn check(asked_of: Vec<(String, PathBuf, Vec<Vec<String>>)>) {
     let bless = env::var_os("BLESS").is_some();
     let mut kept = kept();
     let mut asked = 0;
-    for (name, filebase, length) in recordings {
-        for question in questions(&name, length) {
+    for (name, filebase, questions) in asked_of {
+        for question in questions {
             let key = format!("{name}\t{}", question.join(" "));
             if bless {
                 kept.insert(key.clone(), ask_the_model(&question, &filebase));
@@ -205,10 +206,85 @@ fn every_recording_and_every_cut() {
             .chain(cut)
             .filter_map(|(name, length)| {
                 let filebase = common::recording(&name)?;
-                Some((name, filebase, length))
+                let questions = questions(&name, length);
+                Some((name, filebase, questions))
             })
             .collect(),
     );
+}
+
+/// Every `.hpc` file that heapprof 1.0 made of the recordings.
+#[test]
+fn every_digest_of_heapprof() {
+    let mut digests = Vec::new();
+    for (name, _) in RECORDINGS {
+        let own = common::recording(name).map(|filebase| filebase.with_file_name("heapprof-1.0"));
+        let beside = || common::shared(&format!("recordings/{name}/heapprof-1.0"));
+        let Some(folder) = own.filter(|own| own.exists()).or_else(beside) else {
+            continue;
+        };
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|it| it == "hpc") {
+                let digest = path.file_stem().unwrap().to_str().unwrap();
+                let key = format!("{name}/heapprof-1.0/{digest}");
+                digests.push((
+                    key,
+                    path.with_extension(""),
+                    vec![vec!["digest".to_owned()]],
+                ));
+            }
+        }
+    }
+    digests.sort();
+    check(digests);
+}
+
+/// What the model reads of a digest of ours is what our digest says: heapprof 1.0 reads it too.
+#[test]
+fn a_digest_of_ours_is_read_by_others() {
+    let (Some(filebase), Some(model)) = (
+        common::recording("tiny"),
+        common::shared("model/heapmodel.py"),
+    ) else {
+        return;
+    };
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: python3 is not here");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for extension in ["hpm", "hpd"] {
+        let copy = folder.path().join("tiny").with_extension(extension);
+        fs::copy(filebase.with_extension(extension), copy).unwrap();
+    }
+    let filebase = folder.path().join("tiny");
+    for precision in [0.0, 0.1] {
+        let reader = heapprof::Reader::open(&filebase).unwrap();
+        let interval = std::time::Duration::from_millis(10);
+        let options = heapprof::DigestOptions::default()
+            .interval(interval)
+            .precision(precision);
+        reader.make_digest(options).unwrap();
+        let ask = |what: &[&str]| {
+            let output = Command::new("python3")
+                .arg(&model)
+                .args(what)
+                .output()
+                .unwrap();
+            digest(output.status.code(), &output.stdout)
+        };
+        let filebase = filebase.to_str().unwrap();
+        let stored = ask(&["digest", filebase]);
+        assert_eq!(
+            stored,
+            ask(&["snapshots", filebase, "10", &precision.to_string()])
+        );
+        assert_eq!(
+            stored,
+            ask_the_example(&["digest".to_owned()], Path::new(filebase))
+        );
+    }
 }
 
 #[test]
@@ -232,5 +308,6 @@ fn a_real_program_whose_stacks_dwarf_its_log() {
         assert!(status.expect("xz unpacks it").success());
     }
     let filebase = folder.path().join("real_pylint");
-    check(vec![("real_pylint".to_owned(), filebase, 28_900_000)]);
+    let questions = questions("real_pylint", 28_900_000);
+    check(vec![("real_pylint".to_owned(), filebase, questions)]);
 }

@@ -12,7 +12,8 @@ use crate::usage::Usage;
 impl Reader {
     /// What is live at `time`, exactly: after all events with an elapsed time up to that.
     ///
-    /// Replays the log from the snapshot before, if there is a digest at hand, else from the start.
+    /// One pass over the log: from the snapshot before, if there is a digest at hand from which
+    /// nothing was folded away, else from the start.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};
@@ -61,7 +62,8 @@ impl Reader {
 
     /// What is live at the end of the log: what leaked, and what lives as long as the program.
     ///
-    /// If the log was cut (see [`damage`](Self::damage)), frees may be missing.
+    /// If the log was cut (see [`damage`](Self::damage)), frees may be missing. Costs what
+    /// [`live_at`](Self::live_at) costs.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -70,7 +72,8 @@ impl Reader {
     }
 
     /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
-    /// minus what is live at `from`. What shrank is negative.
+    /// minus what is live at `from`. What shrank is negative. Costs twice what
+    /// [`live_at`](Self::live_at) costs.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};

@@ -260,7 +260,7 @@ impl Reader {
     /// so](TraceTable::damage).
     ///
     /// # Errors
-    /// If the file cannot be read.
+    /// None so far: the file was mapped when the profile was opened.
     #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
     pub fn traces(&self) -> Result<&TraceTable> {
         Ok(self
