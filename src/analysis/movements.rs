@@ -357,12 +357,12 @@ mod tests {
     fn a_step_is_a_rise_and_no_trend_wherever_it_is() {
         for at in 1..100 {
             for leak in [0, 10] {
-                let step = |s: usize| if s < at { 0 } else { 8000 };
-                let values: Vec<i64> = (0..100).map(|s| leak * s + step(s as usize)).collect();
+                let step = |second| if second < at { 0 } else { 8000 };
+                let values: Vec<i64> = (0..100).map(|s| leak * s + step(s)).collect();
                 let moved = movements(&values);
                 let slope = moved.trend().bytes_per_second;
                 assert!((slope - float(leak)).abs() < 1e-9, "{at}: {slope}");
-                let here = at as u64;
+                let here = at.unsigned_abs();
                 assert_eq!(times(moved.rises()), [(here - 1, here, 8000 + leak)]);
                 assert!(moved.falls().is_empty());
             }
