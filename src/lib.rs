@@ -113,7 +113,10 @@ mod filebase;
 mod id;
 mod time;
 
-pub use analysis::{LineUsage, Lines, Movement, Movements, Series, TimeSeries, Track, Trend};
+pub use analysis::{
+    FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack, LineUsage,
+    Lines, Movement, Movements, Series, TimeSeries, Track, Trend,
+};
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
     DecodeError, DecodeErrorKind, EncodeError, Error, FileKind, ParseFrameError, Result,

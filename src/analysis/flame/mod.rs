@@ -1,0 +1,334 @@
+//! Which stacks hold the memory? A tree to draw.
+
+mod arrange;
+mod build;
+mod folded;
+mod prune;
+
+use std::fmt;
+
+use crate::frame::Frame;
+use crate::id::FrameId;
+use crate::trace::TraceTable;
+
+use arrange::Order;
+pub use folded::{Folded, FoldedStack};
+
+/// A flame graph: the stacks of a usage as a tree of lines of code, each with what ends at it and
+/// what ends at or below it.
+///
+/// Whoever draws it [walks](Self::walk) over its nodes, each of which comes with its depth, where it
+/// begins, and how wide it is. What has no stack is a child of the root, [`FlameLabel::Unknown`].
+///
+/// # Growth
+/// The weights of a growth usage can be negative. So that nothing cancels out of sight, a node keeps
+/// the gains and the losses of its stacks [apart](FlameWeight): a line below which one stack has
+/// grown by 5 MB and another has shrunk by 5 MB is 10 MB wide, and its net is 0. In a usage without
+/// negative weights the losses are 0.
+///
+/// ```
+/// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
+///
+/// let traces = TraceTable::from_iter([
+///     vec![Frame::new("main.py", 1), Frame::new("read.py", 7)],
+///     vec![Frame::new("main.py", 1), Frame::new("parse.py", 9)],
+///     vec![Frame::new("main.py", 1)],
+/// ]);
+/// let id = TraceId::new;
+/// let usage = Usage::from_iter([(id(1), 50), (id(2), 20), (id(3), 5), (None, 4)]);
+/// let graph = FlameGraph::new(&traces, &usage);
+///
+/// let drawn: Vec<_> = graph
+///     .walk()
+///     .map(|bar| format!("{} {} +{} = {}", bar.depth, bar.offset, bar.width, bar.node.label()))
+///     .collect();
+/// assert_eq!(drawn, [
+///     "0 0 +79 = all",
+///     "1 0 +75 = main.py:1",
+///     "2 0 +50 = read.py:7",
+///     "2 50 +20 = parse.py:9",
+///     "1 75 +4 = unknown",
+/// ]);
+/// ```
+#[doc(alias = "flameGraph")]
+#[derive(Clone)]
+pub struct FlameGraph {
+    traces: TraceTable,
+    order: Order,
+    /// In preorder; the first is the root.
+    nodes: Vec<Node>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    label: Label,
+    parent: u32,
+    depth: u32,
+    /// After the last node of the subtree.
+    end: u32,
+    own: FlameWeight,
+    total: FlameWeight,
+}
+
+/// What a node is, without a borrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+enum Label {
+    Frame(FrameId),
+    All,
+    Unknown,
+    Other,
+}
+
+/// What a node of a flame graph stands for.
+///
+/// It prints as the line, or as `all`, `unknown` or `other`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FlameLabel<'a> {
+    /// The root: everything.
+    All,
+    /// A line of code.
+    Line(Frame<'a>),
+    /// What has no stack.
+    Unknown,
+    /// What was [cut](FlameGraph::prune).
+    Other,
+}
+
+impl fmt::Display for FlameLabel<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.pad("all"),
+            Self::Line(frame) => frame.fmt(f),
+            Self::Unknown => f.pad("unknown"),
+            Self::Other => f.pad("other"),
+        }
+    }
+}
+
+/// A weight in which what grew and what shrank are kept apart, so that they do not cancel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub struct FlameWeight {
+    /// The sum of the positive weights.
+    pub gain: i64,
+    /// The sum of the negative weights, without their sign.
+    pub loss: i64,
+}
+
+impl FlameWeight {
+    fn of(weight: i64) -> Self {
+        Self {
+            gain: weight.max(0),
+            loss: weight.min(0).saturating_neg(),
+        }
+    }
+
+    /// What is left if what shrank is taken off what grew: the weight as a usage has it.
+    pub const fn net(self) -> i64 {
+        self.gain.saturating_sub(self.loss)
+    }
+
+    /// What grew and what shrank together: how wide a node is.
+    pub const fn size(self) -> i64 {
+        self.gain.saturating_add(self.loss)
+    }
+
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            gain: self.gain.saturating_add(other.gain),
+            loss: self.loss.saturating_add(other.loss),
+        }
+    }
+
+    const fn is_zero(self) -> bool {
+        self.gain == 0 && self.loss == 0
+    }
+}
+
+/// A node of a [`FlameGraph`].
+#[derive(Clone, Copy)]
+pub struct FlameNode<'g> {
+    graph: &'g FlameGraph,
+    place: usize,
+    node: &'g Node,
+}
+
+/// A node and where to draw it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct FlameBar<'g> {
+    /// The node.
+    pub node: FlameNode<'g>,
+    /// How many nodes are above it; 0 for the root.
+    pub depth: usize,
+    /// Where it begins, in bytes from the left. Children stand side by side from where their parent
+    /// begins; what is its own follows after them.
+    pub offset: i64,
+    /// How wide it is: the [size](FlameWeight::size) of its total, in bytes.
+    pub width: i64,
+}
+
+impl FlameGraph {
+    /// The root: everything.
+    pub fn root(&self) -> FlameNode<'_> {
+        const NOTHING: &Node = &Node {
+            label: Label::All,
+            parent: 0,
+            depth: 0,
+            end: 1,
+            own: FlameWeight { gain: 0, loss: 0 },
+            total: FlameWeight { gain: 0, loss: 0 },
+        };
+        FlameNode {
+            graph: self,
+            place: 0,
+            node: self.nodes.first().unwrap_or(NOTHING),
+        }
+    }
+
+    /// How many nodes there are, the root among them.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether there is nothing but the root.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.len() <= 1
+    }
+
+    /// The weight of everything, what has no stack included.
+    pub fn total(&self) -> FlameWeight {
+        self.root().total()
+    }
+
+    /// All nodes with where to draw them: a node before its children, these from left to right.
+    ///
+    /// O(nodes), also for stacks of 100 000 frames.
+    pub fn walk(&self) -> impl Iterator<Item = FlameBar<'_>> {
+        // Where the next node of each depth begins.
+        let mut next: Vec<i64> = vec![0];
+        self.all().map(move |node| {
+            let depth = node.node.depth as usize;
+            let width = node.total().size();
+            next.truncate(depth + 1);
+            let offset = next.last().copied().unwrap_or(0);
+            if let Some(next) = next.last_mut() {
+                *next = next.saturating_add(width);
+            }
+            next.push(offset);
+            FlameBar {
+                node,
+                depth,
+                offset,
+                width,
+            }
+        })
+    }
+
+    fn all(&self) -> impl Iterator<Item = FlameNode<'_>> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .map(|(place, node)| FlameNode {
+                graph: self,
+                place,
+                node,
+            })
+    }
+
+    fn label(&self, label: Label) -> FlameLabel<'_> {
+        match label {
+            Label::All => FlameLabel::All,
+            Label::Frame(id) => {
+                FlameLabel::Line(self.traces.frame(id).unwrap_or(Frame::new("", 0)))
+            }
+            Label::Unknown => FlameLabel::Unknown,
+            Label::Other => FlameLabel::Other,
+        }
+    }
+}
+
+impl<'g> FlameNode<'g> {
+    /// What it stands for.
+    pub fn label(self) -> FlameLabel<'g> {
+        self.graph.label(self.node.label)
+    }
+
+    /// The id of its line in the table; `None` if it is not a line.
+    pub fn frame_id(self) -> Option<FrameId> {
+        match self.node.label {
+            Label::Frame(id) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The weight of the stacks that end here: its *self*.
+    pub fn own(self) -> FlameWeight {
+        self.node.own
+    }
+
+    /// The weight of the stacks that end here or below.
+    pub fn total(self) -> FlameWeight {
+        self.node.total
+    }
+
+    /// Which fraction of the whole width it has, 0 to 1.
+    #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
+    pub fn fraction(self) -> f64 {
+        match self.graph.total().size() {
+            0 => 0.0,
+            whole => self.total().size() as f64 / whole as f64,
+        }
+    }
+
+    /// Its children, from left to right.
+    pub fn children(self) -> impl Iterator<Item = FlameNode<'g>> {
+        let Self { graph, node, place } = self;
+        let mut next = place + 1;
+        std::iter::from_fn(move || {
+            if next >= node.end as usize {
+                return None;
+            }
+            let child = graph.nodes.get(next)?;
+            let place = next;
+            next = child.end as usize;
+            Some(FlameNode {
+                graph,
+                place,
+                node: child,
+            })
+        })
+    }
+}
+
+impl fmt::Debug for FlameNode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlameNode")
+            .field("label", &self.label())
+            .field("own", &self.own())
+            .field("total", &self.total())
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FlameGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlameGraph")
+            .field("total", &self.total())
+            .field("nodes", &self.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Graphs are equal if they have the same nodes in the same order.
+impl PartialEq for FlameGraph {
+    fn eq(&self, other: &Self) -> bool {
+        self.len() == other.len()
+            && self.all().zip(other.all()).all(|(a, b)| {
+                (a.node.depth, a.own(), a.label()) == (b.node.depth, b.own(), b.label())
+            })
+    }
+}
+
+impl Eq for FlameGraph {}
