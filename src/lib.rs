@@ -114,8 +114,9 @@ mod id;
 mod time;
 
 pub use analysis::{
-    FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack, LineUsage,
-    Lines, Movement, Movements, Series, TimeSeries, Track, Trend,
+    EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
+    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, Movement, Movements, Series,
+    TimeSeries, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{

@@ -1,12 +1,14 @@
 //! The high-level API: ways of looking at usages and digests. One file, one question or one view.
 
 mod flame;
+mod flow;
 mod lines;
 mod live;
 mod movements;
 mod series;
 
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
+pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lines::{LineUsage, Lines};
 pub use movements::{Movement, Movements, Trend};
 pub use series::{Series, TimeSeries, Track};

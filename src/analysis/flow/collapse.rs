@@ -1,0 +1,102 @@
+//! One node for lines that always follow each other.
+
+use super::{FlowGraph, Node};
+
+impl FlowGraph {
+    /// Joins nodes along edges where there is no choice and nothing is used: all of these edges are
+    /// found before any is joined, so that the order does not matter.
+    pub(super) fn collapse(&mut self) {
+        let count = self.nodes.len();
+        // The only edge out of and into each node, if there is just one.
+        let mut out = vec![Only::Nothing; count];
+        let mut into = vec![Only::Nothing; count];
+        for edge in &self.edges {
+            if let Some(out) = out.get_mut(edge.from) {
+                out.meet(edge.to);
+            }
+            if let Some(into) = into.get_mut(edge.to) {
+                into.meet(edge.from);
+            }
+        }
+        let mut next: Vec<Option<usize>> = vec![None; count];
+        let mut has_before = vec![false; count];
+        for edge in self.edges.iter().filter(|edge| !edge.residual) {
+            let (Some(from), Some(to)) = (self.nodes.get(edge.from), self.nodes.get(edge.to))
+            else {
+                continue;
+            };
+            let no_choice = out.get(edge.from) == Some(&Only::One(edge.to))
+                && into.get(edge.to) == Some(&Only::One(edge.from))
+                && out.get(edge.to) != Some(&Only::One(edge.from));
+            // All that contains one contains the other, and goes from one to the other.
+            let same = from.weights.iter().zip(&to.weights).zip(&edge.weights).all(
+                |((from, to), &weight)| {
+                    from.local == 0
+                        && from.cumulative == to.cumulative
+                        && weight == to.cumulative
+                        && to.begins == 0
+                },
+            );
+            if no_choice && same && !from.lines.is_empty() {
+                if let Some(next) = next.get_mut(edge.from) {
+                    *next = Some(edge.to);
+                }
+                if let Some(before) = has_before.get_mut(edge.to) {
+                    *before = true;
+                }
+            }
+        }
+        // Each chain becomes its first node. A ring of chains has no first and stays as it is.
+        let mut joined: Vec<usize> = (0..count).collect();
+        let mut keep = vec![true; count];
+        for first in 0..count {
+            if has_before.get(first) != Some(&false) {
+                continue;
+            }
+            let mut last = first;
+            let mut lines = Vec::new();
+            while let Some(following) = next.get(last).copied().flatten() {
+                lines.extend(self.nodes.get(following).map(|it| it.lines.clone()));
+                if let Some(joined) = joined.get_mut(following) {
+                    *joined = first;
+                }
+                if let Some(keep) = keep.get_mut(following) {
+                    *keep = false;
+                }
+                last = following;
+            }
+            let locals: Vec<i64> = self.nodes.get(last).map_or_else(Vec::new, |node: &Node| {
+                node.weights.iter().map(|weights| weights.local).collect()
+            });
+            if let Some(node) = self.nodes.get_mut(first) {
+                node.lines.extend(lines.into_iter().flatten());
+                for (weights, local) in node.weights.iter_mut().zip(locals) {
+                    weights.local = local;
+                }
+            }
+        }
+        let of = |id: usize| joined.get(id).copied().unwrap_or(id);
+        for edge in &mut self.edges {
+            (edge.from, edge.to) = (of(edge.from), of(edge.to));
+        }
+        self.edges.retain(|edge| edge.from != edge.to);
+        self.keep_nodes(&keep);
+    }
+}
+
+/// What is at the other end of the edges of a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Only {
+    Nothing,
+    One(usize),
+    Several,
+}
+
+impl Only {
+    fn meet(&mut self, other: usize) {
+        *self = match self {
+            Self::Nothing => Self::One(other),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+}

@@ -1,0 +1,499 @@
+//! How does memory flow through the lines of a program? A graph, for one usage or several side by
+//! side.
+
+mod collapse;
+mod edges;
+mod options;
+mod prune;
+
+use std::fmt;
+
+use crate::frame::Frame;
+use crate::id::FrameId;
+use crate::trace::TraceTable;
+use crate::tree::ROOT;
+use crate::usage::{Usage, saturated};
+
+pub use options::{EdgeBase, FlowOptions};
+
+/// A flow graph: a node for each line of code with its local and cumulative usage, and an edge from
+/// each line to those it calls, with the weight of the stacks in which one directly follows the
+/// other. For one usage, or for several side by side as its *columns*: several moments, before and
+/// after a change, two programs.
+///
+/// ```text
+///  AD = 16    AC = 21          0/73 A ──── 57       10 ──── B 0/10
+///  ACD = 17   BC = 3             16 │        ╲ 24/67  ╱
+///  ACE = 19   BCD = 7   ──►         │         ─► C ◄─
+///                                   ▼     24 ╱     ╲ 19
+///                             40/40 D ◄──────        ──► E 19/19
+/// ```
+///
+/// A line that recurs in a stack counts once for that stack, and so does an edge; there is no edge
+/// from a line to itself. Where no stack has a recurring line, the cumulative usage of a node is its
+/// local usage plus what flows out, and what flows in plus the stacks that [begin](FlowNode::begins)
+/// at it.
+///
+/// ```
+/// use heapprof::{FlowGraph, Frame, TraceId, TraceTable, Usage};
+///
+/// let stack = |names: &str| -> Vec<Frame> {
+///     names.chars().map(|name| Frame::new(["A", "B", "C", "D", "E"][name as usize - 65], 0)).collect()
+/// };
+/// let traces = TraceTable::from_iter(["AD", "ACD", "ACE", "AC", "BC", "BCD"].map(stack));
+/// let weights = [16, 17, 19, 21, 3, 7];
+/// let usage: Usage = (1..).map(TraceId::new).zip(weights).collect();
+///
+/// let graph = FlowGraph::new(&traces, [&usage]);
+/// let shown: Vec<_> = graph
+///     .nodes()
+///     .map(|node| format!("{} {}/{}", node.lines().next().unwrap(), node.local(0), node.cumulative(0)))
+///     .collect();
+/// assert_eq!(shown, ["A 0/73", "C 24/67", "D 40/40", "E 19/19", "B 0/10"]);
+/// let (a, c) = (graph.node(0), graph.node(1));
+/// let edge = graph.outgoing(a.id()).find(|edge| edge.to() == c.id()).unwrap();
+/// assert_eq!(edge.weight(0), 57);
+/// ```
+#[doc(alias("flowGraph", "compareFlowGraphs", "FlowGraph"))]
+#[derive(Clone)]
+pub struct FlowGraph {
+    traces: TraceTable,
+    columns: Vec<Column>,
+    nodes: Vec<Node>,
+    /// Those of one source together, in the order of the sources.
+    edges: Vec<Edge>,
+    /// Where the edges of each source begin, and of one more.
+    outgoing: Vec<usize>,
+    /// The edges, those of one target together, and where those begin.
+    incoming: (Vec<usize>, Vec<usize>),
+}
+
+/// What one usage says of everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Column {
+    total: i64,
+    unknown: i64,
+    /// The sum of the weights without their sign.
+    gross: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Node {
+    /// None for the synthetic root.
+    lines: Vec<FrameId>,
+    /// One for each column.
+    weights: Vec<Weights>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Weights {
+    local: i64,
+    cumulative: i64,
+    /// Of the stacks that begin here.
+    begins: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Edge {
+    from: usize,
+    to: usize,
+    /// One for each column.
+    weights: Vec<i64>,
+    residual: bool,
+}
+
+impl FlowGraph {
+    /// The whole flow graph of some usages, which become its columns in their order.
+    ///
+    /// O(nodes of the call tree × columns), and O(n log n) for the n nodes and edges of the graph.
+    pub fn new<'u>(traces: &TraceTable, usages: impl IntoIterator<Item = &'u Usage>) -> Self {
+        Self::with(traces, usages, &FlowOptions::default())
+    }
+
+    /// The flow graph of some usages as the options say: without what is small, with a cap on its
+    /// nodes, with chains of lines as one node, with a root.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, FlowGraph, FlowOptions, Reader};
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let before = reader.live_at(Elapsed::from_secs(10))?;
+    /// let during = reader.live_at(Elapsed::from_secs(13))?;
+    /// let options = FlowOptions::default().node_fraction(0.01).collapse(true);
+    /// let graph = FlowGraph::with(reader.traces()?, [&before, &during], &options);
+    ///
+    /// assert_eq!(graph.column_count(), 2);
+    /// assert_eq!(graph.nodes().len(), 5);
+    /// // The program's entry, up to where its ways part, is one node.
+    /// let entry = graph.node(0);
+    /// assert_eq!(entry.lines().last().unwrap().to_string(), "/srv/app/workloads/shop/main.py:29");
+    /// assert_eq!(entry.cumulative(1), during.total());
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    pub fn with<'u>(
+        traces: &TraceTable,
+        usages: impl IntoIterator<Item = &'u Usage>,
+        options: &FlowOptions,
+    ) -> Self {
+        let draft = Draft::new(traces, usages);
+        let kept = draft.passing(options.node_fraction);
+        let kept = draft.telling(kept, options);
+        let mut graph = draft.graph(&kept);
+        graph.prune_edges(options);
+        if kept.contains(&false) {
+            graph.remove_redundant();
+        }
+        if options.root {
+            graph.add_root();
+        }
+        if options.collapse {
+            graph.collapse();
+        }
+        graph.arranged()
+    }
+
+    /// How many usages stand side by side.
+    pub fn column_count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// The total of a column, what has no stack included; 0 for a column that there is not.
+    pub fn total(&self, column: usize) -> i64 {
+        self.columns.get(column).map_or(0, |column| column.total)
+    }
+
+    /// What has no stack in a column.
+    pub fn unknown(&self, column: usize) -> i64 {
+        self.columns.get(column).map_or(0, |column| column.unknown)
+    }
+
+    /// All nodes: the [root](FlowNode::is_root) first if there is one, then those with the largest
+    /// cumulative usage, that of all columns together. Their ids are 0, 1, 2, …
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = FlowNode<'_>> + DoubleEndedIterator {
+        self.nodes.iter().enumerate().map(|(id, node)| FlowNode {
+            graph: self,
+            id,
+            node,
+        })
+    }
+
+    /// The node with this id.
+    ///
+    /// # Panics
+    /// If there is none: the ids are below the number of [nodes](Self::nodes).
+    #[expect(clippy::indexing_slicing, reason = "documented, as of a slice")]
+    pub fn node(&self, id: usize) -> FlowNode<'_> {
+        FlowNode {
+            graph: self,
+            id,
+            node: &self.nodes[id],
+        }
+    }
+
+    /// The node that a line is in, if it is in one. O(nodes).
+    pub fn find(&self, line: FrameId) -> Option<FlowNode<'_>> {
+        self.nodes().find(|node| node.node.lines.contains(&line))
+    }
+
+    /// All edges, in the order of their sources, the heaviest of each first.
+    pub fn edges(&self) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
+        self.edges.iter().map(|edge| FlowEdge { graph: self, edge })
+    }
+
+    /// The edges from a node, the heaviest first.
+    pub fn outgoing(&self, node: usize) -> impl ExactSizeIterator<Item = FlowEdge<'_>> {
+        let range = match self.outgoing.get(node..) {
+            Some(&[begin, end, ..]) => begin..end,
+            _ => 0..0,
+        };
+        let edges = self.edges.get(range).unwrap_or_default();
+        edges.iter().map(|edge| FlowEdge { graph: self, edge })
+    }
+
+    /// The edges to a node, in the order of their sources.
+    pub fn incoming(&self, node: usize) -> impl Iterator<Item = FlowEdge<'_>> {
+        let (order, begins) = &self.incoming;
+        let range = match begins.get(node..) {
+            Some(&[begin, end, ..]) => begin..end,
+            _ => 0..0,
+        };
+        let places = order.get(range).unwrap_or_default();
+        let edges = places.iter().filter_map(|&place| self.edges.get(place));
+        edges.map(|edge| FlowEdge { graph: self, edge })
+    }
+
+    /// Orders nodes and edges, and finds the edges of each node.
+    fn arranged(mut self) -> Self {
+        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+        order.sort_by_cached_key(|&id| {
+            let node = self.nodes.get(id);
+            let sum: i128 = node.map_or(0, |node| {
+                let cumulative = node.weights.iter().map(|weights| weights.cumulative);
+                cumulative.map(|weight| i128::from(weight).abs()).sum()
+            });
+            let first = node.and_then(|node| node.lines.first().copied());
+            (first.is_some(), std::cmp::Reverse(sum), first)
+        });
+        let mut new_id = vec![0; order.len()];
+        for (new, &old) in order.iter().enumerate() {
+            if let Some(place) = new_id.get_mut(old) {
+                *place = new;
+            }
+        }
+        let of = |old: usize| new_id.get(old).copied().unwrap_or(0);
+        for edge in &mut self.edges {
+            (edge.from, edge.to) = (of(edge.from), of(edge.to));
+        }
+        let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
+        let taken = order.iter().filter_map(|&old| nodes.get_mut(old)?.take());
+        self.nodes = taken.collect();
+
+        self.edges.sort_by_cached_key(|edge| {
+            let sum: i128 = edge
+                .weights
+                .iter()
+                .map(|&weight| i128::from(weight).abs())
+                .sum();
+            (edge.from, std::cmp::Reverse(sum), edge.to)
+        });
+        self.outgoing = begins(self.edges.iter().map(|edge| edge.from), self.nodes.len());
+        let target = |place: &usize| self.edges.get(*place).map_or(0, |edge| edge.to);
+        let mut incoming: Vec<usize> = (0..self.edges.len()).collect();
+        incoming.sort_by_key(target);
+        let targets = begins(incoming.iter().map(target), self.nodes.len());
+        self.incoming = (incoming, targets);
+        self
+    }
+}
+
+/// Where those of each number begin among numbers that ascend, and where the last end.
+fn begins(numbers: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
+    let mut begins = vec![0; count + 1];
+    for number in numbers {
+        if let Some(after) = begins.get_mut(number + 1) {
+            *after += 1;
+        }
+    }
+    let mut sum = 0;
+    for begin in &mut begins {
+        sum += *begin;
+        *begin = sum;
+    }
+    begins
+}
+
+/// What a graph is made from: the weights of each column at the nodes of the call tree.
+struct Draft {
+    traces: TraceTable,
+    columns: Vec<Column>,
+    /// For each column what ends at each node; and what ends at or below it.
+    own: Vec<Vec<i64>>,
+    below: Vec<Vec<i64>>,
+    /// For each column the same without sign, where that makes a difference.
+    gross: Vec<Option<Vec<i64>>>,
+    /// Whether a stack of a usage ends at or below a node.
+    used: Vec<bool>,
+}
+
+impl Draft {
+    fn new<'u>(traces: &TraceTable, usages: impl IntoIterator<Item = &'u Usage>) -> Self {
+        let tree = traces.tree();
+        let mut draft = Self {
+            traces: traces.clone(),
+            columns: Vec::new(),
+            own: Vec::new(),
+            below: Vec::new(),
+            gross: Vec::new(),
+            used: vec![false; tree.len()],
+        };
+        for usage in usages {
+            let mut own = vec![0_i64; tree.len()];
+            let mut gross = vec![0_i64; tree.len()];
+            let mut unknown = 0_i128;
+            let mut all = 0_i128;
+            let mut negative = false;
+            for (trace, weight) in usage.by_trace() {
+                all += i128::from(weight).abs();
+                negative |= weight < 0;
+                let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
+                if node == ROOT {
+                    unknown += i128::from(weight);
+                    continue;
+                }
+                let node = node as usize;
+                if let (Some(own), Some(gross), Some(used)) = (
+                    own.get_mut(node),
+                    gross.get_mut(node),
+                    draft.used.get_mut(node),
+                ) {
+                    *own = own.saturating_add(weight);
+                    *gross = gross.saturating_add(weight.saturating_abs());
+                    *used = true;
+                }
+            }
+            let mut below = own.clone();
+            tree.sum_up(&mut below);
+            draft.gross.push(negative.then(|| {
+                tree.sum_up(&mut gross);
+                gross
+            }));
+            draft.own.push(own);
+            draft.below.push(below);
+            draft.columns.push(Column {
+                total: usage.total(),
+                unknown: saturated(unknown),
+                gross: saturated(all),
+            });
+        }
+        for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
+            let below = draft.used.get(node).copied().unwrap_or(false);
+            if let Some(above) = draft.used.get_mut(parent as usize) {
+                *above |= below;
+            }
+        }
+        draft
+    }
+}
+
+/// A node of a [`FlowGraph`]: one line of code, or several that always follow each other.
+#[derive(Clone, Copy)]
+pub struct FlowNode<'g> {
+    graph: &'g FlowGraph,
+    id: usize,
+    node: &'g Node,
+}
+
+impl<'g> FlowNode<'g> {
+    /// Its id: its place among the [nodes](FlowGraph::nodes). The same for the same input.
+    pub fn id(self) -> usize {
+        self.id
+    }
+
+    /// Whether it is the [synthetic root](FlowOptions::root), which has no line.
+    pub fn is_root(self) -> bool {
+        self.node.lines.is_empty()
+    }
+
+    /// Its lines, the outermost first.
+    pub fn lines(
+        self,
+    ) -> impl ExactSizeIterator<Item = Frame<'g>> + DoubleEndedIterator + Clone + use<'g> {
+        let unknown = Frame::new("", 0);
+        let Self { graph, node, .. } = self;
+        let lines = node.lines.iter();
+        lines.map(move |&id| graph.traces.frame(id).unwrap_or(unknown))
+    }
+
+    /// The ids of its lines in the table, the outermost first.
+    pub fn line_ids(self) -> &'g [FrameId] {
+        &self.node.lines
+    }
+
+    fn weights(self, column: usize) -> Weights {
+        self.node.weights.get(column).copied().unwrap_or_default()
+    }
+
+    /// The weight of the stacks that end at its last line, in a column.
+    pub fn local(self, column: usize) -> i64 {
+        self.weights(column).local
+    }
+
+    /// The weight of the stacks that contain it, in a column.
+    pub fn cumulative(self, column: usize) -> i64 {
+        self.weights(column).cumulative
+    }
+
+    /// The weight of the stacks that begin at its first line, in a column; lines that were pruned
+    /// may stand before it there.
+    pub fn begins(self, column: usize) -> i64 {
+        self.weights(column).begins
+    }
+
+    /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
+    /// of the sum of all without their sign, so that it is between −1 and 1.
+    pub fn local_fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.local(column), column)
+    }
+
+    /// The cumulative usage as a fraction of the column: to colour a node with. Where weights are
+    /// negative, of the sum of all without their sign, so that it is between −1 and 1.
+    pub fn cumulative_fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.cumulative(column), column)
+    }
+}
+
+/// An edge of a [`FlowGraph`]: one line calls another.
+#[derive(Clone, Copy)]
+pub struct FlowEdge<'g> {
+    graph: &'g FlowGraph,
+    edge: &'g Edge,
+}
+
+impl FlowEdge<'_> {
+    /// The id of the node that calls.
+    pub fn from(self) -> usize {
+        self.edge.from
+    }
+
+    /// The id of the node that is called.
+    pub fn to(self) -> usize {
+        self.edge.to
+    }
+
+    /// The weight of the stacks in which one follows the other, in a column.
+    pub fn weight(self, column: usize) -> i64 {
+        self.edge.weights.get(column).copied().unwrap_or(0)
+    }
+
+    /// The weight as a fraction of the column: to draw an edge with.
+    pub fn fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.weight(column), column)
+    }
+
+    /// Whether in some of these stacks lines that were pruned stand between the two.
+    pub fn is_residual(self) -> bool {
+        self.edge.residual
+    }
+}
+
+impl FlowGraph {
+    #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
+    fn fraction(&self, weight: i64, column: usize) -> f64 {
+        match self.columns.get(column).map_or(0, |column| column.gross) {
+            0 => 0.0,
+            gross => weight as f64 / gross as f64,
+        }
+    }
+}
+
+impl fmt::Debug for FlowNode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowNode")
+            .field("id", &self.id)
+            .field(
+                "lines",
+                &self
+                    .lines()
+                    .map(|line| line.to_string())
+                    .collect::<Vec<_>>(),
+            )
+            .field("weights", &self.node.weights)
+            .finish()
+    }
+}
+
+impl fmt::Debug for FlowEdge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.edge.fmt(f)
+    }
+}
+
+impl fmt::Debug for FlowGraph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowGraph")
+            .field("columns", &self.columns)
+            .field("nodes", &self.nodes.len())
+            .field("edges", &self.edges.len())
+            .finish_non_exhaustive()
+    }
+}
