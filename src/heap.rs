@@ -131,6 +131,12 @@ impl LiveHeap {
         }
     }
 
+    /// All that is live.
+    pub(crate) fn total(&self) -> i128 {
+        let balances = self.balances.iter().chain(self.strangers.values());
+        balances.map(|&bytes| i128::from(bytes)).sum()
+    }
+
     /// What is live by trace. O(traces).
     pub fn usage(&self) -> Usage {
         let mut strangers: Vec<(u32, i64)> = self

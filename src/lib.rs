@@ -115,8 +115,8 @@ mod time;
 
 pub use analysis::{
     EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
-    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, Movement, Movements, Series,
-    TimeSeries, Track, Trend,
+    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace, LogStep,
+    Movement, Movements, Question, Questions, Series, TimeSeries, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{

@@ -41,7 +41,7 @@ impl Reader {
     }
 
     /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place.
-    fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
+    pub(super) fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
         let Some(digest) = self.fitting_digest() else {
             return LogPosition::START;
         };

@@ -5,10 +5,12 @@ mod flow;
 mod lines;
 mod live;
 mod movements;
+mod question;
 mod series;
 
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lines::{LineUsage, Lines};
 pub use movements::{Movement, Movements, Trend};
+pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
 pub use series::{Series, TimeSeries, Track};

@@ -54,7 +54,7 @@ pub use options::{EdgeBase, FlowOptions};
 /// let edge = graph.outgoing(a.id()).find(|edge| edge.to() == c.id()).unwrap();
 /// assert_eq!(edge.weight(0), 57);
 /// ```
-#[doc(alias("flowGraph", "compareFlowGraphs", "FlowGraph"))]
+#[doc(alias("flowGraph", "compareFlowGraphs"))]
 #[derive(Clone)]
 pub struct FlowGraph {
     traces: TraceTable,
@@ -122,12 +122,11 @@ impl FlowGraph {
     /// let options = FlowOptions::default().node_fraction(0.01).collapse(true);
     /// let graph = FlowGraph::with(reader.traces()?, [&before, &during], &options);
     ///
-    /// assert_eq!(graph.column_count(), 2);
-    /// assert_eq!(graph.nodes().len(), 5);
-    /// // The program's entry, up to where its ways part, is one node.
+    /// assert_eq!((graph.column_count(), graph.nodes().len()), (2, 12));
+    /// // The interpreter's way to the program, where there is no choice, is one node.
     /// let entry = graph.node(0);
-    /// assert_eq!(entry.lines().last().unwrap().to_string(), "/srv/app/workloads/shop/main.py:29");
-    /// assert_eq!(entry.cumulative(1), during.total());
+    /// assert_eq!(entry.lines().len(), 3);
+    /// assert_eq!((entry.cumulative(0), entry.cumulative(1)), (4_389_175, 14_521_331));
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn with<'u>(

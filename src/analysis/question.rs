@@ -1,0 +1,318 @@
+//! What does one pass over the log answer? Questions, the caller's own among them, that share it.
+
+use std::ops::ControlFlow;
+
+use crate::error::{DecodeError, Result};
+use crate::heap::LiveHeap;
+use crate::raw::{Event, LogPosition};
+use crate::reader::Reader;
+use crate::time::Elapsed;
+use crate::usage::saturated;
+
+/// A question that one pass over the log answers; [`Reader::ask`] makes the pass. Several can share
+/// one.
+///
+/// ```
+/// use std::ops::ControlFlow;
+/// use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader};
+///
+/// /// How large was the largest free?
+/// #[derive(Default)]
+/// struct LargestFree(u64);
+///
+/// impl Question for LargestFree {
+///     type Answer = u64;
+///
+///     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         if step.event.is_free() {
+///             self.0 = self.0.max(step.event.size);
+///         }
+///         ControlFlow::Continue(())
+///     }
+///
+///     fn answer(self, _: &LogEnd<'_>) -> u64 {
+///         self.0
+///     }
+/// }
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// assert_eq!(reader.ask(LargestFree::default())?, 4_718_636);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+pub trait Question {
+    /// What it is answered with.
+    type Answer;
+
+    /// From where on it wants to see events: those after this time. What came before is only there
+    /// as what is live when it [begins](Self::begin), and need not be read if a digest knows it.
+    fn from(&self) -> Elapsed {
+        Elapsed::ZERO
+    }
+
+    /// It begins: at the start of the log, or at [`from`](Self::from) with what is live then.
+    ///
+    /// An event at time 0 is after the start of the log.
+    fn begin(&mut self, heap: &LiveHeap, place: &LogPlace) {
+        let _ = (heap, place);
+    }
+
+    /// The next event. `heap` is what is live after it.
+    ///
+    /// Breaks when it has seen enough: the event at which it breaks need not be in the answer, and
+    /// it sees no more. The pass ends once all have broken.
+    fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()>;
+
+    /// The answer, after the pass.
+    fn answer(self, end: &LogEnd<'_>) -> Self::Answer;
+}
+
+/// One event of a pass over the log, and what it did.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LogStep {
+    /// The event.
+    pub event: Event,
+    /// The estimate of its bytes; negative for a free.
+    pub bytes: i64,
+    /// The live bytes of its trace before it.
+    pub before: i64,
+    /// The live bytes of its trace after it.
+    pub live: i64,
+    /// All live bytes after it.
+    pub total: i64,
+    /// How many events the log has up to this one, it included.
+    pub number: u64,
+}
+
+/// A place in the log at which a question begins.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct LogPlace {
+    /// How many events there were.
+    pub events: u64,
+    /// All live bytes.
+    pub total: i64,
+}
+
+/// Where a pass over the log ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct LogEnd<'a> {
+    /// What is live after the last event that any of the questions saw.
+    pub heap: &'a LiveHeap,
+    /// The end of the last event; where all had seen enough, of the last but the one at which they
+    /// broke.
+    pub position: LogPosition,
+    /// Whether that is before the end of the log, because all had seen enough.
+    pub stopped: bool,
+    /// What is wrong with the log up to there: the first record of each kind, in the order of the
+    /// file.
+    pub damage: &'a [DecodeError],
+}
+
+/// One [`Question`], or several in a tuple of up to six, for one pass.
+pub trait Questions {
+    /// The answers, in the order of the questions.
+    type Answers;
+    #[doc(hidden)]
+    type Open: open::Open<Answers = Self::Answers>;
+    #[doc(hidden)]
+    fn open(self) -> Self::Open;
+}
+
+impl Reader {
+    /// Makes one pass over the log for one [`Question`] or a tuple of them.
+    ///
+    /// The pass begins at the last snapshot before all of them begin, if there is a digest at hand
+    /// from which nothing was folded away, and ends once they have seen enough. Memory: 8 to 16 bytes a trace, and
+    /// what the questions take; it does not grow with the log.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn ask<Q: Questions>(&self, questions: Q) -> Result<Q::Answers> {
+        use open::Open;
+
+        let mut questions = questions.open();
+        let pass = self.pass()?;
+        let mut heap = LiveHeap::new(pass.traces as usize);
+        let from = self.nearest(questions.from(), &mut heap);
+        let mut total = heap.total();
+        let mut number = from.events();
+        let passed = pass.run(from, |step| {
+            let elapsed = step.event.elapsed;
+            if questions.is_waiting() {
+                let place = LogPlace {
+                    events: number,
+                    total: saturated(total),
+                };
+                questions.begin(elapsed, &heap, &place);
+            }
+            let change = heap.add(step.index, step.bytes);
+            total += i128::from(change.after) - i128::from(change.before);
+            number += 1;
+            let shown = LogStep {
+                event: step.event,
+                bytes: step.bytes,
+                before: change.before,
+                live: change.after,
+                total: saturated(total),
+                number,
+            };
+            match questions.take(&shown, &heap) {
+                ControlFlow::Continue(()) => ControlFlow::Continue(change),
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+            }
+        })?;
+        let place = LogPlace {
+            events: number,
+            total: saturated(total),
+        };
+        questions.begin(Elapsed::MAX, &heap, &place);
+        Ok(questions.answers(&LogEnd {
+            heap: &heap,
+            position: passed.place,
+            stopped: passed.stopped,
+            damage: &passed.damage,
+        }))
+    }
+}
+
+/// How far questions are.
+mod open {
+    use super::{ControlFlow, Elapsed, LiveHeap, LogEnd, LogPlace, LogStep, Question, Questions};
+
+    pub trait Open {
+        type Answers;
+        fn from(&self) -> Elapsed;
+        /// Whether any has not begun.
+        fn is_waiting(&self) -> bool;
+        /// The next event is at this time: those begin that want to see it.
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace);
+        /// Breaks once all have seen enough.
+        fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()>;
+        fn answers(self, end: &LogEnd<'_>) -> Self::Answers;
+    }
+
+    #[derive(Debug)]
+    pub struct Asked<Q> {
+        question: Q,
+        state: State,
+    }
+
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    enum State {
+        Waiting,
+        Open,
+        Done,
+    }
+
+    impl<Q: Question> Open for Asked<Q> {
+        type Answers = Q::Answer;
+
+        fn from(&self) -> Elapsed {
+            self.question.from()
+        }
+
+        #[inline]
+        fn is_waiting(&self) -> bool {
+            self.state == State::Waiting
+        }
+
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace) {
+            let from = self.question.from();
+            if self.is_waiting() && (next > from || from == Elapsed::ZERO || next == Elapsed::MAX) {
+                self.state = State::Open;
+                self.question.begin(heap, place);
+            }
+        }
+
+        #[inline]
+        fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
+            match self.state {
+                State::Waiting => ControlFlow::Continue(()),
+                State::Done => ControlFlow::Break(()),
+                State::Open => {
+                    let flow = self.question.take(step, heap);
+                    if flow.is_break() {
+                        self.state = State::Done;
+                    }
+                    flow
+                }
+            }
+        }
+
+        fn answers(self, end: &LogEnd<'_>) -> Q::Answer {
+            self.question.answer(end)
+        }
+    }
+
+    impl<Q: Question> Questions for Q {
+        type Answers = Q::Answer;
+        type Open = Asked<Q>;
+
+        fn open(self) -> Asked<Q> {
+            Asked {
+                question: self,
+                state: State::Waiting,
+            }
+        }
+    }
+
+    macro_rules! tuples {
+        ($($($q:ident)*;)*) => {$(
+            #[expect(non_snake_case, reason = "a variable for each type")]
+            impl<$($q: Question),*> Questions for ($($q,)*) {
+                type Answers = ($($q::Answer,)*);
+                type Open = ($(Asked<$q>,)*);
+
+                fn open(self) -> Self::Open {
+                    let ($($q,)*) = self;
+                    ($(Questions::open($q),)*)
+                }
+            }
+
+            #[expect(non_snake_case, reason = "a variable for each type")]
+            impl<$($q: Open),*> Open for ($($q,)*) {
+                type Answers = ($($q::Answers,)*);
+
+                fn from(&self) -> Elapsed {
+                    let ($($q,)*) = self;
+                    [$($q.from()),*].into_iter().min().unwrap_or_default()
+                }
+
+                #[inline]
+                fn is_waiting(&self) -> bool {
+                    let ($($q,)*) = self;
+                    $($q.is_waiting())||*
+                }
+
+                fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace) {
+                    let ($($q,)*) = self;
+                    $($q.begin(next, heap, place);)*
+                }
+
+                #[inline]
+                fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
+                    let ($($q,)*) = self;
+                    let mut done = true;
+                    $(done &= $q.take(step, heap).is_break();)*
+                    if done { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                }
+
+                fn answers(self, end: &LogEnd<'_>) -> Self::Answers {
+                    let ($($q,)*) = self;
+                    ($($q.answers(end),)*)
+                }
+            }
+        )*};
+    }
+
+    tuples! {
+        A;
+        A B;
+        A B C;
+        A B C D;
+        A B C D E;
+        A B C D E F;
+    }
+}
