@@ -19,6 +19,13 @@ struct Step {
     edge: u32,
 }
 
+/// Above where stacks begin.
+const START: Step = Step {
+    nearest: NONE,
+    skipped: false,
+    edge: NONE,
+};
+
 impl Draft {
     /// The graph of the lines that are kept.
     ///
@@ -26,102 +33,17 @@ impl Draft {
     /// the first time an edge is met, all stacks below contain it; the next time they are counted.
     pub(super) fn graph(&self, kept: &[bool]) -> FlowGraph {
         let tree = self.traces.tree();
-        let columns = self.columns.len();
-        let mut ids = vec![NONE; self.traces.frame_count()];
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut edges: Vec<Edge> = Vec::new();
-        let mut numbers: HashMap<(u32, u32), u32> = HashMap::new();
-        // How often each edge, and each line, is on the way to where we are.
-        let mut edge_on_path: Vec<u32> = Vec::new();
-        let mut line_on_path = vec![0_u32; self.traces.frame_count()];
-        let mut path: Vec<(FrameId, Step)> = Vec::new();
-        const START: Step = Step {
-            nearest: NONE,
-            skipped: false,
-            edge: NONE,
-        };
+        let mut walk = Walk::new(self);
         for (node, &frame) in tree.frames().iter().enumerate().skip(1) {
             if self.used.get(node) != Some(&true) {
                 continue; // nor is any node below
             }
-            let depth = tree.depth(u32::try_from(node).unwrap_or(NONE));
-            for (left, step) in path.drain((depth - 1).min(path.len())..) {
-                if let Some(count) = line_on_path.get_mut(left.index()) {
-                    *count -= 1;
-                }
-                if let Some(count) = edge_on_path.get_mut(step.edge as usize) {
-                    *count -= 1;
-                }
-            }
-            let above = path.last().map_or(START, |&(_, step)| step);
-            let below = |column: &Vec<i64>| column.get(node).copied().unwrap_or(0);
-            let mut step = Step {
-                skipped: true,
-                edge: NONE,
-                ..above
-            };
-            let first = line_on_path.get_mut(frame.index()).is_some_and(|count| {
-                *count += 1;
-                *count == 1
-            });
-            if kept.get(frame.index()) == Some(&true) {
-                let id = match ids.get_mut(frame.index()) {
-                    Some(id) if *id != NONE => *id,
-                    place => {
-                        let id = u32::try_from(nodes.len()).unwrap_or(NONE);
-                        nodes.push(Node {
-                            lines: vec![frame],
-                            weights: vec![Weights::default(); columns],
-                        });
-                        if let Some(place) = place {
-                            *place = id;
-                        }
-                        id
-                    }
-                };
-                if let Some(sums) = nodes.get_mut(id as usize) {
-                    let weights = self.own.iter().zip(&self.below);
-                    for (sum, (own, under)) in sums.weights.iter_mut().zip(weights) {
-                        let under = below(under);
-                        sum.local = sum.local.saturating_add(below(own));
-                        if first {
-                            sum.cumulative = sum.cumulative.saturating_add(under);
-                        }
-                        if above.nearest == NONE {
-                            sum.begins = sum.begins.saturating_add(under);
-                        }
-                    }
-                }
-                if above.nearest != NONE && above.nearest != id {
-                    let number = *numbers.entry((above.nearest, id)).or_insert_with(|| {
-                        edges.push(Edge {
-                            from: above.nearest as usize,
-                            to: id as usize,
-                            weights: vec![0; columns],
-                            residual: false,
-                        });
-                        edge_on_path.push(0);
-                        u32::try_from(edges.len() - 1).unwrap_or(NONE)
-                    });
-                    step.edge = number;
-                    let met = edge_on_path.get_mut(number as usize).is_some_and(|count| {
-                        *count += 1;
-                        *count > 1
-                    });
-                    if let Some(edge) = edges.get_mut(number as usize) {
-                        edge.residual |= above.skipped;
-                        if !met {
-                            for (sum, column) in edge.weights.iter_mut().zip(&self.below) {
-                                *sum = sum.saturating_add(below(column));
-                            }
-                        }
-                    }
-                }
-                step.nearest = id;
-                step.skipped = false;
-            }
-            path.push((frame, step));
+            walk.leave(tree.depth(u32::try_from(node).unwrap_or(NONE)) - 1);
+            walk.enter(node, frame, kept.get(frame.index()) == Some(&true));
         }
+        let Walk {
+            nodes, mut edges, ..
+        } = walk;
         // Where lines are skipped, a stack can end at one; it stays counted at the kept ones above,
         // as their cumulative usage. Edges whose stacks cancel are no rows.
         edges.retain(|edge| edge.weights.iter().any(|&weight| weight != 0));
@@ -134,6 +56,146 @@ impl Draft {
             incoming: (Vec::new(), Vec::new()),
         }
         .without_nothing()
+    }
+}
+
+/// A walk over the call tree.
+struct Walk<'d> {
+    draft: &'d Draft,
+    nodes: Vec<Node>,
+    edges: Vec<Edge>,
+    /// The node of each line.
+    ids: Vec<u32>,
+    /// The edge between two nodes.
+    numbers: HashMap<(u32, u32), u32>,
+    path: Vec<(FrameId, Step)>,
+    /// How often each line, and each edge, is on the path.
+    line_on_path: Vec<u32>,
+    edge_on_path: Vec<u32>,
+}
+
+impl<'d> Walk<'d> {
+    fn new(draft: &'d Draft) -> Self {
+        let lines = draft.traces.frame_count();
+        Self {
+            draft,
+            nodes: Vec::new(),
+            edges: Vec::new(),
+            ids: vec![NONE; lines],
+            numbers: HashMap::new(),
+            path: Vec::new(),
+            line_on_path: vec![0; lines],
+            edge_on_path: Vec::new(),
+        }
+    }
+
+    /// Back to so many frames.
+    fn leave(&mut self, depth: usize) {
+        for (left, step) in self.path.drain(depth.min(self.path.len())..) {
+            if let Some(count) = self.line_on_path.get_mut(left.index()) {
+                *count -= 1;
+            }
+            if let Some(count) = self.edge_on_path.get_mut(step.edge as usize) {
+                *count -= 1;
+            }
+        }
+    }
+
+    /// One frame further, to this node of the call tree.
+    fn enter(&mut self, place: usize, frame: FrameId, is_kept: bool) {
+        let above = self.path.last().map_or(START, |&(_, step)| step);
+        let mut step = Step {
+            skipped: true,
+            edge: NONE,
+            ..above
+        };
+        let first = self
+            .line_on_path
+            .get_mut(frame.index())
+            .is_some_and(|count| {
+                *count += 1;
+                *count == 1
+            });
+        if is_kept {
+            let id = self.node(frame);
+            self.add_to_node(id, place, first, above.nearest == NONE);
+            if above.nearest != NONE && above.nearest != id {
+                step.edge = self.edge(above.nearest, id);
+                self.add_to_edge(step.edge, place, above.skipped);
+            }
+            step.nearest = id;
+            step.skipped = false;
+        }
+        self.path.push((frame, step));
+    }
+
+    fn node(&mut self, frame: FrameId) -> u32 {
+        let new = u32::try_from(self.nodes.len()).unwrap_or(NONE);
+        let columns = self.draft.columns.len();
+        match self.ids.get_mut(frame.index()) {
+            Some(id) if *id != NONE => return *id,
+            Some(id) => *id = new,
+            None => {}
+        }
+        self.nodes.push(Node {
+            lines: vec![frame],
+            weights: vec![Weights::default(); columns],
+        });
+        new
+    }
+
+    fn add_to_node(&mut self, id: u32, place: usize, first: bool, begins: bool) {
+        let Some(node) = self.nodes.get_mut(id as usize) else {
+            return;
+        };
+        let at = |column: &Vec<i64>| column.get(place).copied().unwrap_or(0);
+        let columns = self.draft.own.iter().zip(&self.draft.below);
+        for (sum, (own, below)) in node.weights.iter_mut().zip(columns) {
+            let below = at(below);
+            sum.local = sum.local.saturating_add(at(own));
+            if first {
+                sum.cumulative = sum.cumulative.saturating_add(below);
+            }
+            if begins {
+                sum.begins = sum.begins.saturating_add(below);
+            }
+        }
+    }
+
+    fn edge(&mut self, from: u32, to: u32) -> u32 {
+        let Self {
+            edges,
+            draft,
+            edge_on_path,
+            numbers,
+            ..
+        } = self;
+        *numbers.entry((from, to)).or_insert_with(|| {
+            edges.push(Edge {
+                from: from as usize,
+                to: to as usize,
+                weights: vec![0; draft.columns.len()],
+                residual: false,
+            });
+            edge_on_path.push(0);
+            u32::try_from(edges.len() - 1).unwrap_or(NONE)
+        })
+    }
+
+    fn add_to_edge(&mut self, number: u32, place: usize, skipped: bool) {
+        let (Some(edge), Some(count)) = (
+            self.edges.get_mut(number as usize),
+            self.edge_on_path.get_mut(number as usize),
+        ) else {
+            return;
+        };
+        edge.residual |= skipped;
+        *count += 1;
+        if *count == 1 {
+            for (sum, below) in edge.weights.iter_mut().zip(&self.draft.below) {
+                *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
+            }
+        }
     }
 }
 

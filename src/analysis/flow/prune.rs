@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights};
 
-/// At how many nodes the search for another way gives up, and takes it that there is none.
-const SEARCH: usize = 1000;
+/// After how many edges the search for another way gives up, and takes it that there is none.
+const SEARCH: usize = 4000;
 
 #[expect(clippy::cast_precision_loss, reason = "a fraction is not that precise")]
 fn passes(weight: i64, fraction: f64, whole: i64) -> bool {
@@ -73,7 +73,7 @@ impl FlowGraph {
             let weight = |weight: i64| weight.unsigned_abs() as f64;
             let of = |weights: &[i64]| weights.get(column).map_or(0.0, |&it| weight(it));
             // Of each node what its edges in and out carry, and the sums of x log x over these.
-            let mut sums = vec![[Sum::default(); 2]; self.nodes.len()];
+            let mut sums = vec![[Shares::default(); 2]; self.nodes.len()];
             for edge in &self.edges {
                 for (end, way) in [(edge.to, 0), (edge.from, 1)] {
                     if let Some(sum) = sums.get_mut(end).and_then(|it| it.get_mut(way)) {
@@ -147,13 +147,15 @@ impl FlowGraph {
             }
         }
         let mut gone = vec![false; self.edges.len()];
+        // For which edge a node was met last.
+        let mut met = vec![usize::MAX; self.nodes.len()];
         for mut into in into {
             into.sort_by_key(|&place| self.edges.get(place).map_or(0, |edge| size(&edge.weights)));
             for place in into {
                 if !self.edges.get(place).is_some_and(|edge| edge.residual) {
                     break;
                 }
-                if self.has_another_way(place, &out, &gone)
+                if self.has_another_way(place, &out, &gone, &mut met)
                     && let Some(gone) = gone.get_mut(place)
                 {
                     *gone = true;
@@ -165,14 +167,24 @@ impl FlowGraph {
     }
 
     /// Whether the target of an edge can be reached from its source without it.
-    fn has_another_way(&self, edge: usize, out: &[Vec<usize>], gone: &[bool]) -> bool {
+    fn has_another_way(
+        &self,
+        edge: usize,
+        out: &[Vec<usize>],
+        gone: &[bool],
+        met: &mut [usize],
+    ) -> bool {
         let Some(sought) = self.edges.get(edge) else {
             return false;
         };
-        let mut met = vec![sought.from];
         let mut ahead = VecDeque::from([sought.from]);
+        let mut looked_at = 0;
         while let Some(node) = ahead.pop_front() {
             for &place in out.get(node).into_iter().flatten() {
+                looked_at += 1;
+                if looked_at > SEARCH {
+                    return false;
+                }
                 let Some(next) = self.edges.get(place) else {
                     continue;
                 };
@@ -182,11 +194,10 @@ impl FlowGraph {
                 if next.to == sought.to {
                     return true;
                 }
-                if met.len() >= SEARCH {
-                    return false;
-                }
-                if !met.contains(&next.to) {
-                    met.push(next.to);
+                if let Some(met) = met.get_mut(next.to)
+                    && *met != edge
+                {
+                    *met = edge;
                     ahead.push_back(next.to);
                 }
             }
@@ -228,14 +239,14 @@ impl FlowGraph {
 
 /// A sum of weights, and what its entropy is made of.
 #[derive(Debug, Clone, Copy, Default)]
-struct Sum {
+struct Shares {
     count: usize,
     sum: f64,
     /// Of each weight times its logarithm.
     logs: f64,
 }
 
-impl Sum {
+impl Shares {
     fn add(&mut self, weight: f64) {
         if weight > 0.0 {
             self.count += 1;
