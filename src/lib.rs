@@ -116,7 +116,8 @@ mod time;
 pub use analysis::{
     EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
     FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Question, Questions, Series, TimeSeries, Track, Trend,
+    Movement, Movements, Neighbour, Question, Questions, Sandwich, Series, TimeSeries, Track,
+    Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
@@ -131,7 +132,7 @@ pub use raw::{Event, EventKind, LogPosition};
 pub use reader::Reader;
 pub use source::{SourceLine, SourceLines};
 pub use time::{Elapsed, StartTime, WallOffset};
-pub use trace::{Trace, TraceTable};
+pub use trace::{MergedTraces, Package, Trace, TraceTable};
 pub use usage::{Usage, UsageIter};
 
 #[cfg(doctest)]

@@ -143,6 +143,14 @@ impl TreeBuilder {
         }
     }
 
+    /// The last frame of a node; `None` for the root.
+    pub(crate) fn frame(&self, node: u32) -> Option<FrameId> {
+        if node == ROOT {
+            return None;
+        }
+        self.frames.get(node as usize).copied()
+    }
+
     /// The node of the stack of `parent` with one frame more.
     pub(crate) fn child(&mut self, parent: u32, frame: FrameId) -> Result<u32, Full> {
         let Self {

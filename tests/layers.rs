@@ -24,6 +24,7 @@ const INSIDE: &[(&str, &str)] = &[
     ("trace", "frame"),
     ("trace", "intern"),
     ("trace", "tree"),
+    ("trace", "usage"),
     ("tree", "intern"),
     ("source", "frame"),
     ("source", "trace"),

@@ -2,10 +2,12 @@
 
 mod flame;
 mod flow;
+mod focus;
 mod lines;
 mod live;
 mod movements;
 mod question;
+mod sandwich;
 mod series;
 
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
@@ -13,4 +15,5 @@ pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lines::{LineUsage, Lines};
 pub use movements::{Movement, Movements, Trend};
 pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
+pub use sandwich::{Neighbour, Sandwich};
 pub use series::{Series, TimeSeries, Track};

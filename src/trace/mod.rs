@@ -1,6 +1,9 @@
 //! [`TraceTable`]: which stack a trace id stands for.
 
+mod merge;
+mod package;
 mod read;
+mod regroup;
 
 use std::fmt;
 use std::iter::FusedIterator;
@@ -13,6 +16,9 @@ use crate::frame::Frame;
 use crate::id::{FrameId, TraceId};
 use crate::intern::{Frames, Full, Interner};
 use crate::tree::{CallTree, ROOT, TreeBuilder};
+
+pub use merge::MergedTraces;
+pub use package::Package;
 
 /// The stacks of a recording: for each trace its frames, outermost first.
 ///

@@ -2,6 +2,7 @@
 
 use super::arrange::{Draft, Order};
 use super::{FlameGraph, FlameWeight, Label};
+use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::tree::{ROOT, TreeBuilder};
 use crate::usage::Usage;
@@ -63,29 +64,17 @@ impl FlameGraph {
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
         let tree = traces.tree();
         let (own, unknown) = by_node(traces, usage);
-        let mut builder = TreeBuilder::new();
-        let mut drafts = vec![ALL];
-        for (node, &weight) in (0_u32..).zip(&own).filter(|(_, weight)| !weight.is_zero()) {
-            let mut place = ROOT;
-            for frame in tree.inward_out(node) {
-                // A file names every frame of its stacks, so there are not too many.
-                let Ok(child) = builder.child(place, frame) else {
-                    break;
-                };
-                if child as usize == drafts.len() {
-                    drafts.push(Draft {
-                        label: Label::Frame(frame),
-                        parent: place,
-                        own: FlameWeight::default(),
-                    });
-                }
-                place = child;
-            }
-            if let Some(draft) = drafts.get_mut(place as usize) {
-                draft.own = draft.own.plus(weight);
-            }
-        }
+        let stacks = (0_u32..).zip(&own).filter(|(_, weight)| !weight.is_zero());
+        let drafts = drafts(stacks.map(|(node, &weight)| (tree.inward_out(node), weight)));
         Self::finish(traces, drafts, unknown)
+    }
+
+    /// The flame graph of stacks as they are given, with nothing unknown.
+    pub(in crate::analysis) fn of_stacks(
+        traces: &TraceTable,
+        stacks: Vec<(Vec<FrameId>, FlameWeight)>,
+    ) -> Self {
+        Self::finish(traces, drafts(stacks), FlameWeight::default())
     }
 
     /// The flame graph of what has changed from one usage to another, with what grew and what shrank
@@ -123,6 +112,35 @@ const ALL: Draft = Draft {
     parent: 0,
     own: FlameWeight { gain: 0, loss: 0 },
 };
+
+/// The nodes of stacks, each from below the root on.
+fn drafts<S: IntoIterator<Item = FrameId>>(
+    stacks: impl IntoIterator<Item = (S, FlameWeight)>,
+) -> Vec<Draft> {
+    let mut builder = TreeBuilder::new();
+    let mut drafts = vec![ALL];
+    for (stack, weight) in stacks {
+        let mut place = ROOT;
+        for frame in stack {
+            // A file names every frame of its stacks, so there are not too many.
+            let Ok(child) = builder.child(place, frame) else {
+                break;
+            };
+            if child as usize == drafts.len() {
+                drafts.push(Draft {
+                    label: Label::Frame(frame),
+                    parent: place,
+                    own: FlameWeight::default(),
+                });
+            }
+            place = child;
+        }
+        if let Some(draft) = drafts.get_mut(place as usize) {
+            draft.own = draft.own.plus(weight);
+        }
+    }
+    drafts
+}
 
 /// The weight of what ends at each node of the call tree, and of what has no stack.
 fn by_node(traces: &TraceTable, usage: &Usage) -> (Vec<FlameWeight>, FlameWeight) {

@@ -117,7 +117,7 @@ pub struct FlameWeight {
 }
 
 impl FlameWeight {
-    fn of(weight: i64) -> Self {
+    pub(in crate::analysis) fn of(weight: i64) -> Self {
         Self {
             gain: weight.max(0),
             loss: weight.min(0).saturating_neg(),

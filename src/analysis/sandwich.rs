@@ -1,0 +1,194 @@
+//! Who leads to a line, and where does it lead?
+
+use std::cmp::Reverse;
+
+use super::flame::{FlameGraph, FlameWeight};
+use crate::frame::Frame;
+use crate::id::FrameId;
+use crate::trace::TraceTable;
+use crate::tree::ROOT;
+use crate::usage::{Usage, saturated};
+
+/// The callers and callees of a line, what others call a sandwich view: which lines lead to it and
+/// which it leads to, with the weight that flows through each; and all the ways, as two trees.
+///
+/// Only stacks that contain the line count. One in which it recurs is divided where it stands first,
+/// outermost, so that it counts once in each tree, with the line itself as the only child of the
+/// root. In the lists a stack counts once for each distinct neighbour.
+///
+/// ```
+/// use heapprof::{Reader, Sandwich};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let traces = reader.traces()?;
+/// let line = traces.search("customers.py:7")[0];
+/// let sandwich = Sandwich::new(traces, &reader.live_at_end()?, line);
+///
+/// let callees: Vec<_> = sandwich.callees().map(|it| (it.frame.to_string(), it.weight)).collect();
+/// assert_eq!(callees, [("/srv/app/workloads/shop/customers.py:11".to_owned(), 8_149_808)]);
+/// let caller = sandwich.callers().next().unwrap();
+/// assert_eq!((caller.frame.line, caller.weight), (18, sandwich.cumulative()));
+/// assert_eq!(sandwich.cumulative() - sandwich.local(), 8_149_808);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Sandwich {
+    traces: TraceTable,
+    line: FrameId,
+    local: i64,
+    cumulative: i64,
+    /// Heaviest first.
+    callers: Box<[(FrameId, i64)]>,
+    callees: Box<[(FrameId, i64)]>,
+    caller_tree: FlameGraph,
+    callee_tree: FlameGraph,
+}
+
+/// A line next to another in stacks, and what flows between the two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Neighbour<'a> {
+    /// The line.
+    pub frame: Frame<'a>,
+    /// Its id in the table.
+    pub id: FrameId,
+    /// The weight of all stacks in which the two follow each other.
+    pub weight: i64,
+}
+
+impl Sandwich {
+    /// The callers and callees of a line in a usage. O(nodes of the call tree, and frames of the
+    /// stacks that contain the line).
+    pub fn new(traces: &TraceTable, usage: &Usage, line: FrameId) -> Self {
+        let tree = traces.tree();
+        let mut contains = vec![false; tree.len()];
+        let places = tree.parents().iter().zip(tree.frames()).enumerate();
+        for (place, (&parent, &frame)) in places.skip(1) {
+            let here = frame == line || contains.get(parent as usize) == Some(&true);
+            if let Some(contains) = contains.get_mut(place) {
+                *contains = here;
+            }
+        }
+        let (mut local, mut cumulative) = (0_i128, 0_i128);
+        let mut callers = Sums::new(traces);
+        let mut callees = Sums::new(traces);
+        let mut up = Vec::new();
+        let mut down = Vec::new();
+        for (number, (trace, weight)) in usage.by_trace().enumerate() {
+            let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
+            if contains.get(node as usize) != Some(&true) {
+                continue;
+            }
+            let stack: Vec<FrameId> = tree.inward_out(node).collect();
+            cumulative += i128::from(weight);
+            if stack.first() == Some(&line) {
+                local += i128::from(weight);
+            }
+            for pair in stack.windows(2) {
+                let &[inner, outer] = pair else { continue };
+                if inner == line && outer != line {
+                    callers.add(outer, number, weight);
+                } else if outer == line && inner != line {
+                    callees.add(inner, number, weight);
+                }
+            }
+            let outermost = stack.iter().rposition(|&frame| frame == line).unwrap_or(0);
+            let weight = FlameWeight::of(weight);
+            up.push((stack.get(outermost..).unwrap_or_default().to_vec(), weight));
+            let mut below = stack;
+            below.truncate(outermost + 1);
+            below.reverse();
+            down.push((below, weight));
+        }
+        Self {
+            traces: traces.clone(),
+            line,
+            local: saturated(local),
+            cumulative: saturated(cumulative),
+            callers: callers.heaviest_first(),
+            callees: callees.heaviest_first(),
+            caller_tree: FlameGraph::of_stacks(traces, up),
+            callee_tree: FlameGraph::of_stacks(traces, down),
+        }
+    }
+
+    /// The line.
+    pub fn line(&self) -> Frame<'_> {
+        self.traces.frame(self.line).unwrap_or(Frame::new("", 0))
+    }
+
+    /// The weight of all stacks that end at the line.
+    pub fn local(&self) -> i64 {
+        self.local
+    }
+
+    /// The weight of all stacks that contain the line: all that flows through it.
+    pub fn cumulative(&self) -> i64 {
+        self.cumulative
+    }
+
+    /// The lines that directly call this one, heaviest first; not the line itself.
+    pub fn callers(&self) -> impl ExactSizeIterator<Item = Neighbour<'_>> + DoubleEndedIterator {
+        self.neighbours(&self.callers)
+    }
+
+    /// The lines that this one directly calls, heaviest first; not the line itself.
+    pub fn callees(&self) -> impl ExactSizeIterator<Item = Neighbour<'_>> + DoubleEndedIterator {
+        self.neighbours(&self.callees)
+    }
+
+    fn neighbours<'a>(
+        &'a self,
+        rows: &'a [(FrameId, i64)],
+    ) -> impl ExactSizeIterator<Item = Neighbour<'a>> + DoubleEndedIterator {
+        rows.iter().map(|&(id, weight)| Neighbour {
+            frame: self.traces.frame(id).unwrap_or(Frame::new("", 0)),
+            id,
+            weight,
+        })
+    }
+
+    /// All ways to the line: below it who calls it, below those who call them, out to the entry.
+    pub fn caller_tree(&self) -> &FlameGraph {
+        &self.caller_tree
+    }
+
+    /// All ways from the line on, down to the allocating lines.
+    pub fn callee_tree(&self) -> &FlameGraph {
+        &self.callee_tree
+    }
+}
+
+/// A sum for each line, to which a stack is added once.
+struct Sums {
+    /// Of each line its sum, and the stack that was added last.
+    sums: Vec<(i128, usize)>,
+}
+
+impl Sums {
+    fn new(traces: &TraceTable) -> Self {
+        Self {
+            sums: vec![(0, usize::MAX); traces.frame_count()],
+        }
+    }
+
+    fn add(&mut self, line: FrameId, stack: usize, weight: i64) {
+        if let Some((sum, last)) = self.sums.get_mut(line.index())
+            && *last != stack
+        {
+            *last = stack;
+            *sum += i128::from(weight);
+        }
+    }
+
+    fn heaviest_first(self) -> Box<[(FrameId, i64)]> {
+        let mut rows: Vec<(FrameId, i64)> = (0_u32..)
+            .map(FrameId)
+            .zip(self.sums)
+            .map(|(line, (sum, _))| (line, saturated(sum)))
+            .filter(|&(_, weight)| weight != 0)
+            .collect();
+        rows.sort_by_key(|&(line, weight)| (Reverse(weight), line));
+        rows.into_boxed_slice()
+    }
+}
