@@ -19,8 +19,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use heapprof::raw::DigestFile;
 use heapprof::{
-    DecodeError, Digest, DigestOptions, Elapsed, Error, Frame, Reader, TimeSeries, TraceId, Track,
-    Usage,
+    DecodeError, Digest, DigestOptions, Elapsed, Error, FlameGraph, FlameLabel, FlowGraph, Frame,
+    Reader, TimeSeries, TraceId, TraceTable, Track, Usage,
 };
 use serde::Serialize;
 use serde_json::Serializer;
@@ -60,6 +60,27 @@ enum What {
     Digest(Profile),
     /// Bytes by trace.
     Usage {
+        #[command(flatten)]
+        profile: Profile,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// The total, and local and cumulative bytes by line of code.
+    Lines {
+        #[command(flatten)]
+        profile: Profile,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Bytes by pair of lines of which one directly calls the other.
+    Edges {
+        #[command(flatten)]
+        profile: Profile,
+        #[command(flatten)]
+        question: Question,
+    },
+    /// Bytes by distinct stack, outermost line first.
+    Stacks {
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
@@ -160,6 +181,32 @@ struct UsageRow {
 }
 
 #[derive(Serialize)]
+struct TotalRow {
+    total: i64,
+}
+
+#[derive(Serialize)]
+struct LineRow<'a> {
+    file: &'a str,
+    line: u32,
+    local: i64,
+    cumulative: i64,
+}
+
+#[derive(Serialize)]
+struct EdgeRow<'a> {
+    from: (&'a str, u32),
+    to: (&'a str, u32),
+    bytes: i64,
+}
+
+#[derive(Serialize)]
+struct StackRow<'a> {
+    frames: Vec<(&'a str, u32)>,
+    bytes: i64,
+}
+
+#[derive(Serialize)]
 struct SeriesRow {
     at_us: u64,
     total: i64,
@@ -214,6 +261,11 @@ fn run(cli: &Cli) -> Result<()> {
             }
             tell(&reader, &reader.damage()?);
         }
+        What::Lines { profile, question } => {
+            view(&mut out, cli, profile, question, print_lines)?;
+        }
+        What::Edges { profile, question } => view(&mut out, cli, profile, question, edges)?,
+        What::Stacks { profile, question } => view(&mut out, cli, profile, question, stacks)?,
         What::Series {
             profile,
             interval_ms,
@@ -394,6 +446,65 @@ fn answer(reader: &Reader, question: Moment) -> Result<Usage> {
         Moment::At(time) => live_at(time)?,
         Moment::Between(from, to) => &live_at(to)? - &live_at(from)?,
     })
+}
+
+/// Answers a question, and looks at the answer.
+fn view<W: Write>(
+    out: &mut Lines<W>,
+    cli: &Cli,
+    profile: &Profile,
+    question: &Question,
+    print: impl FnOnce(&mut Lines<W>, &TraceTable, &Usage) -> Result<()>,
+) -> Result<()> {
+    let reader = cli.open(profile)?;
+    let usage = answer(&reader, question.question)?;
+    print(out, reader.traces()?, &usage)?;
+    tell(&reader, &reader.damage()?);
+    Ok(())
+}
+
+fn print_lines(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Result<()> {
+    let lines = heapprof::Lines::new(traces, usage);
+    let total = lines.total();
+    out.line(&TotalRow { total })?;
+    for line in lines.by_cumulative() {
+        out.line(&LineRow {
+            file: line.frame.file,
+            line: line.frame.line,
+            local: line.local,
+            cumulative: line.cumulative,
+        })?;
+    }
+    Ok(())
+}
+
+fn edges(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Result<()> {
+    let graph = FlowGraph::new(traces, [usage]);
+    // Each node of a whole graph is one line.
+    let line = |node| {
+        let frame = graph.node(node).lines().next();
+        frame.map_or(("", 0), |frame| (frame.file, frame.line))
+    };
+    for edge in graph.edges() {
+        out.line(&EdgeRow {
+            from: line(edge.from()),
+            to: line(edge.to()),
+            bytes: edge.weight(0),
+        })?;
+    }
+    Ok(())
+}
+
+fn stacks(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Result<()> {
+    for stack in FlameGraph::new(traces, usage).folded() {
+        // What has no stack is one that has no lines.
+        let frames = stack.labels().filter_map(FlameLabel::frame);
+        out.line(&StackRow {
+            frames: frames.map(|frame| (frame.file, frame.line)).collect(),
+            bytes: stack.weight(),
+        })?;
+    }
+    Ok(())
 }
 
 fn series(

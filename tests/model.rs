@@ -90,6 +90,15 @@ fn questions(name: &str, length: u64) -> Vec<Vec<String>> {
         words(&[&"usage", &format!("{half}..{third}")]),
         words(&[&"usage", &format!("-1..{}", 2 * length)]),
     ];
+    for view in ["lines", "edges", "stacks"] {
+        for moment in [
+            "end".to_owned(),
+            half.to_string(),
+            format!("{third}..{length}"),
+        ] {
+            questions.push(words(&[&view, &moment]));
+        }
+    }
     // About 30 and 700 snapshots, and one.
     for interval in [length / 30_000, length / 700_000, length / 1000 + 1] {
         let interval = interval.max(1);

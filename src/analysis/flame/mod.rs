@@ -95,6 +95,16 @@ pub enum FlameLabel<'a> {
     Other,
 }
 
+impl<'a> FlameLabel<'a> {
+    /// The line of code, if it is one.
+    pub const fn frame(self) -> Option<Frame<'a>> {
+        match self {
+            Self::Line(frame) => Some(frame),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for FlameLabel<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
