@@ -1,18 +1,21 @@
 //! heapprof 1.0's own answers, where they are right: events, traces, the usages of its digests with
-//! precision 0, `timePlot` and `fastGetUsage`.
+//! precision 0, `timePlot`, `fastGetUsage`, flow graphs and collapsed flame graphs.
 //!
 //! What it gets wrong is not compared: sums over 2 GiB (`huge`), the time of events after the clock
-//! was stepped back, and the labels of snapshots.
+//! was stepped back, and the labels of snapshots. Its flow graphs count a line as often as it recurs in
+//! a stack: there its numbers are at least ours.
 
 mod common;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
 use heapprof::raw::{DigestFile, Event};
 use heapprof::{
-    Digest, DigestOptions, Frame, Lines, LiveHeap, Reader, TimeSeries, TraceId, Track, Usage,
+    Digest, DigestOptions, FlameGraph, FlameLabel, FlowGraph, Frame, Lines, LiveHeap, Reader,
+    TimeSeries, TraceId, Track, Usage,
 };
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -315,4 +318,141 @@ fn fast_get_usage() {
         }
         assert_eq!(answer["cumulative"][1], lines.total(), "{name}");
     });
+}
+
+/// The usage of the snapshot that an answer is about.
+fn asked_of(answer: &Value, path: &Path) -> Usage {
+    let digest = Digest::open(path.with_file_name(answer["digest"].as_str().unwrap())).unwrap();
+    let number = usize::try_from(answer["snapshot"].as_u64().unwrap()).unwrap();
+    digest.get(number).unwrap().unwrap().usage().clone()
+}
+
+fn key(frame: &Value) -> (String, u64) {
+    (
+        frame[0].as_str().unwrap().to_owned(),
+        frame[1].as_u64().unwrap(),
+    )
+}
+
+#[test]
+fn flow_graphs() {
+    let mut equal = 0;
+    let mut at_most = 0;
+    each("flow", |name, reader, path| {
+        let answer = json(path);
+        if answer["exception"].is_string() {
+            return; // it raises on an empty trace
+        }
+        let usage = asked_of(&answer, path);
+        let traces = reader.traces().unwrap();
+        let recurs = usage.by_trace().any(|(trace, _)| {
+            let mut stack: Vec<_> = traces
+                .trace(trace)
+                .map_or_else(Vec::new, |it| it.ids().collect());
+            let frames = stack.len();
+            stack.sort_unstable();
+            stack.dedup();
+            stack.len() < frames
+        });
+        let graph = FlowGraph::new(traces, [&usage]);
+        assert_eq!(answer["total"], graph.total(0), "{name}");
+        let line = |node: usize| {
+            let line = graph.node(node).lines().next().unwrap();
+            (line.file.to_owned(), u64::from(line.line))
+        };
+        let nodes = |weight: &dyn Fn(usize) -> i64| -> BTreeMap<_, i64> {
+            (0..graph.nodes().len())
+                .map(|node| (line(node), weight(node)))
+                .filter(|&(_, weight)| weight != 0)
+                .collect()
+        };
+        let local = nodes(&|node| graph.node(node).local(0));
+        let cumulative = nodes(&|node| graph.node(node).cumulative(0));
+        let edges: BTreeMap<_, i64> = graph
+            .edges()
+            .map(|edge| ((line(edge.from()), line(edge.to())), edge.weight(0)))
+            .collect();
+        let rows = |name: &str| answer[name].as_array().unwrap().clone();
+        let theirs = |name: &str| -> BTreeMap<_, i64> {
+            let row = |row: &Value| (key(&row[0]), row[1].as_i64().unwrap());
+            let rows = rows(name);
+            rows.iter().map(row).filter(|&(_, it)| it != 0).collect()
+        };
+        let their_edges: BTreeMap<_, i64> = rows("edges")
+            .iter()
+            .map(|row| ((key(&row[0]), key(&row[1])), row[2].as_i64().unwrap()))
+            .filter(|((from, to), weight)| from != to && *weight != 0)
+            .collect();
+        assert_eq!(theirs("local"), local, "{name}");
+        if !recurs {
+            assert_eq!(theirs("cumulative"), cumulative, "{name}");
+            assert_eq!(their_edges, edges, "{name}");
+            equal += 1;
+            return;
+        }
+        if usage.by_trace().any(|(_, bytes)| bytes < 0) {
+            return; // what counts twice is less then
+        }
+        at_most += 1;
+        let their_lines = theirs("cumulative");
+        assert!(their_lines.keys().eq(cumulative.keys()), "{name}");
+        for (line, ours) in &cumulative {
+            assert!(*ours <= their_lines[line], "{name} {line:?}");
+        }
+        assert!(their_edges.keys().eq(edges.keys()), "{name}");
+        for (edge, ours) in &edges {
+            assert!(*ours <= their_edges[edge], "{name} {edge:?}");
+        }
+    });
+    assert!(equal > 0 && at_most > 0, "{equal} {at_most}");
+}
+
+#[test]
+fn collapsed_flame_graphs() {
+    let mut compared = 0;
+    each("flow", |name, reader, path| {
+        let answer = json(path);
+        let number = path.file_stem().unwrap().to_str().unwrap();
+        let number = number.strip_prefix("flow_").unwrap();
+        let collapsed = path.with_file_name(format!("flame_{number}.collapsed"));
+        let Ok(text) = fs::read_to_string(&collapsed) else {
+            return;
+        };
+        if answer["exception"].is_string() {
+            return;
+        }
+        let usage = asked_of(&answer, path);
+        let mut theirs: BTreeMap<String, i64> = BTreeMap::new();
+        let mut begun = String::new();
+        for line in text.split_inclusive('\n') {
+            begun.push_str(line);
+            // A name can hold a line break: only a number ends a stack.
+            let row = begun.trim_end_matches('\n').rsplit_once(' ');
+            let row = row.and_then(|(stack, bytes)| Some((stack, bytes.parse::<i64>().ok()?)));
+            if let Some((stack, bytes)) = row {
+                *theirs.entry(stack.to_owned()).or_default() += bytes;
+                begun.clear();
+            }
+        }
+        assert_eq!(begun, "");
+        theirs.retain(|_, bytes| *bytes != 0);
+        let graph = FlameGraph::new(reader.traces().unwrap(), &usage);
+        let ours: BTreeMap<String, i64> = graph
+            .folded()
+            .map(|stack| {
+                let lines = stack.labels().filter_map(FlameLabel::frame);
+                // It writes names as they are.
+                let lines: Vec<_> = lines.map(|line| line.to_string()).collect();
+                let stack_text = if lines.is_empty() {
+                    "OTHER".to_owned() // what it calls unknown
+                } else {
+                    lines.join(";")
+                };
+                (stack_text, stack.weight())
+            })
+            .collect();
+        assert_eq!(theirs, ours, "{name} {}", collapsed.display());
+        compared += 1;
+    });
+    assert!(compared > 0);
 }
