@@ -36,9 +36,10 @@
 //! ```text
 //! .hpd ─ events ─► questions ──► Usage ──►  views
 //!                  snapshot at t            by line (local, cumulative)
-//!                  live at t, at the end    by trace
-//!                  growth from a to b       time series
+//!                  live at t, at the end    flow graph, for many usages side by side
+//!                  growth from a to b       flame graph, sandwich, time series
 //! .hpm ─ traces ─► TraceTable ───────────►  (same trace ids)
+//!                  regrouped, merged
 //! ```
 //!
 //! | question | answer |
@@ -46,7 +47,14 @@
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
 //! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
+//! | A question of your own, several in one pass? | [`Reader::ask`] |
 //! | Which lines hold it? | [`Lines`] |
+//! | How does it flow through them? Then and now? | [`FlowGraph`], for one usage or several side by side |
+//! | Which stacks hold it? | [`FlameGraph`]: outermost first, inverted, as a difference, folded |
+//! | Who leads to a line, and where does it lead? | [`Sandwich`] |
+//! | By file, by package, by layer of my program? | [`TraceTable::by_file`], [`by_package`](TraceTable::by_package), [`map_frames`](TraceTable::map_frames): a new table that the same usages fit |
+//! | Only what goes through these lines? | [`Usage::focus`], [`Usage::ignore`] |
+//! | What do two recordings differ in? | [`MergedTraces`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |
 //! | What does the line say? | [`SourceLines`] |
