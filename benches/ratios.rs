@@ -1,0 +1,313 @@
+//! How fast, as ratios that hold on any machine: each measured in one run, the works that are compared
+//! taking turns, in CPU time. A line a row: `name value unit`.
+//!
+//! ```text
+//! cargo bench --bench ratios [-- FILEBASE]
+//! ```
+//!
+//! Without a filebase (or `HEAPPROF_BENCH`) it makes up a recording of 4 M events and 100 000 traces.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use common::{Profile, bytewise, sum};
+use heapprof::raw::{EventLog, TraceLog};
+use heapprof::{
+    Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
+    Question, Reader, TimeSeries, Track, Usage,
+};
+use rustix::time::{ClockId, clock_gettime};
+
+const EVENTS: u64 = 4_000_000;
+
+/// The child that digests in a fresh process says here how much memory it took.
+const CHILD: &str = "--digest-in-a-fresh-process";
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    if let [child, filebase] = &args[..]
+        && child == CHILD
+    {
+        println!("{}", anonymous_memory_of_a_digest(Path::new(filebase)));
+        return;
+    }
+    let filebase = args.iter().find(|arg| !arg.starts_with('-'));
+    let profile = Profile::new(filebase.map(Path::new), EVENTS);
+    for (name, value, unit) in Measured::of(&profile).rows(&profile) {
+        println!("{name} {value} {unit}");
+    }
+}
+
+/// Decode, estimate, live bytes by trace, the exact total: what every question of the log shares.
+struct Total(i64);
+
+impl Question for Total {
+    type Answer = i64;
+
+    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        self.0 = self.0.max(step.total);
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, _: &LogEnd<'_>) -> i64 {
+        self.0
+    }
+}
+
+/// The CPU time of each work in each round, in seconds.
+#[derive(Default)]
+struct Measured {
+    seconds: BTreeMap<&'static str, Vec<f64>>,
+    events: f64,
+    /// How many frames the stacks of the usage have that the views look at.
+    frames: f64,
+}
+
+impl Measured {
+    fn of(profile: &Profile) -> Self {
+        let (hpm, hpd) = (&profile.hpm[..], &profile.hpd[..]);
+        let reader = Reader::open(&profile.filebase).unwrap();
+        let traces = reader.traces().unwrap();
+        // The snapshot with the most traces.
+        let usage = widest(&reader);
+        let second = || DigestOptions::default().interval(Duration::from_secs(1));
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join("copy");
+        for extension in ["hpm", "hpd"] {
+            fs::write(
+                copy.with_extension(extension),
+                if extension == "hpm" { hpm } else { hpd },
+            )
+            .unwrap();
+        }
+        let coarse = coarse(&reader);
+        let tracks: Vec<Track> = heaviest(&Lines::new(traces, &usage));
+        let mut measured = Self {
+            events: u64_as_f64(reader.end().unwrap().events()),
+            frames: usage
+                .by_trace()
+                .filter_map(|(trace, _)| Some(traces.trace(trace)?.len()))
+                .map(|frames| u64_as_f64(frames as u64))
+                .sum(),
+            ..Self::default()
+        };
+        let rounds = (400_000_000 / (hpd.len() + hpm.len() / 4 + 1)).clamp(3, 15);
+        for round in 0..=rounds {
+            let mut time = |name, work: &mut dyn FnMut() -> u64| {
+                let seconds = cpu_time(work);
+                // The first round warms up.
+                if round > 0 {
+                    measured.seconds.entry(name).or_default().push(seconds);
+                }
+            };
+            time("sum hpd", &mut || sum(hpd));
+            time("next", &mut || {
+                let mut events = EventLog::new(hpd).events();
+                let mut sum = 0;
+                while let Some(Ok(event)) = events.next() {
+                    sum += event.size ^ event.elapsed.as_micros();
+                }
+                sum
+            });
+            time("for_each", &mut || {
+                let mut sum = 0;
+                EventLog::new(hpd).events().for_each(|event| {
+                    if let Ok(event) = event {
+                        sum += event.size ^ event.elapsed.as_micros();
+                    }
+                });
+                sum
+            });
+            time("bytewise", &mut || {
+                let mut sum = 0;
+                bytewise::events(hpd, |elapsed, _, _, size| sum += size ^ elapsed);
+                sum
+            });
+            time("replay", &mut || {
+                reader.ask(Total(0)).unwrap().cast_unsigned()
+            });
+            time("digest", &mut || {
+                let reader = Reader::open(&copy).unwrap();
+                let digest = reader.make_digest(second()).unwrap();
+                fs::remove_file(copy.with_extension("hpc")).unwrap();
+                digest.len() as u64
+            });
+            time("sum hpm", &mut || sum(hpm));
+            time("index", &mut || {
+                u64::from(TraceLog::new(hpm).unwrap().count())
+            });
+            time("intern", &mut || {
+                Reader::open(&copy).unwrap().traces().unwrap().frame_count() as u64
+            });
+            time("open", &mut || {
+                let opened = Reader::open(&profile.filebase).unwrap();
+                u64::from(opened.start().nanoseconds() > 0)
+            });
+            time("lines", &mut || Lines::new(traces, &usage).len() as u64);
+            time("flow", &mut || {
+                FlowGraph::new(traces, [&usage]).nodes().len() as u64
+            });
+            time("flame", &mut || {
+                FlameGraph::new(traces, &usage).len() as u64
+            });
+            time("series", &mut || {
+                TimeSeries::new(&coarse, traces, &tracks)
+                    .unwrap()
+                    .times()
+                    .len() as u64
+            });
+            time("read digest", &mut || {
+                let total = TimeSeries::new(&coarse, traces, []).unwrap().total().last();
+                total.unwrap_or(0).cast_unsigned()
+            });
+        }
+        measured
+    }
+
+    fn rows(&self, profile: &Profile) -> Vec<(&'static str, String, &'static str)> {
+        let ratio = |a, b| format!("{:.4}", self.ratio(a, b));
+        let a_frame = |work| format!("{:.2}", self.median(work) * 1e9 / self.frames.max(1.0));
+        let a_second = |work| format!("{:.0}", self.events / self.median(work));
+        vec![
+            ("decode_of_sum", ratio("sum hpd", "next"), "ratio"),
+            ("decode_vs_bytewise", ratio("bytewise", "next"), "times"),
+            ("next_vs_for_each", ratio("for_each", "next"), "ratio"),
+            ("replay_of_decode", ratio("next", "replay"), "ratio"),
+            ("digest_of_replay", ratio("replay", "digest"), "ratio"),
+            ("index_of_sum", ratio("sum hpm", "index"), "ratio"),
+            ("intern_of_sum", ratio("sum hpm", "intern"), "ratio"),
+            ("open_ms", format!("{:.3}", self.median("open") * 1e3), "ms"),
+            ("events_per_second", a_second("next"), "events/s"),
+            ("digest_events_per_second", a_second("digest"), "events/s"),
+            (
+                "rss_anon_kb_digest",
+                in_a_fresh_process(&profile.filebase).to_string(),
+                "kB",
+            ),
+            ("lines_ns_per_frame", a_frame("lines"), "ns"),
+            ("flow_ns_per_frame", a_frame("flow"), "ns"),
+            ("flame_ns_per_frame", a_frame("flame"), "ns"),
+            (
+                "series_vs_digest_read",
+                ratio("series", "read digest"),
+                "times",
+            ),
+        ]
+    }
+
+    fn median(&self, work: &str) -> f64 {
+        median(self.seconds[work].clone())
+    }
+
+    /// The median over the rounds of how often `b` goes into `a`.
+    fn ratio(&self, a: &str, b: &str) -> f64 {
+        let rounds = self.seconds[a].iter().zip(&self.seconds[b]);
+        median(rounds.map(|(a, b)| a / b).collect())
+    }
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+/// The CPU time of one run, in seconds; what is short is run often.
+fn cpu_time(work: &mut dyn FnMut() -> u64) -> f64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Duration::try_from(time).unwrap().as_secs_f64()
+    };
+    let start = now();
+    let mut runs = 0.0;
+    loop {
+        black_box(work());
+        runs += 1.0;
+        let taken = now() - start;
+        if taken > 2e-3 {
+            return taken / runs;
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts for a ratio")]
+fn u64_as_f64(count: u64) -> f64 {
+    count as f64
+}
+
+/// The usage of the most traces among ten moments.
+fn widest(reader: &Reader) -> Usage {
+    let elapsed = reader.elapsed().unwrap().as_micros();
+    (1..=10_u32)
+        .map(|part| {
+            let at = elapsed / 10 * u64::from(part);
+            reader.live_at(heapprof::Elapsed::from_micros(at)).unwrap()
+        })
+        .max_by_key(Usage::len)
+        .unwrap_or_default()
+}
+
+/// A digest of about 290 snapshots.
+fn coarse(reader: &Reader) -> Digest {
+    let millis = reader.elapsed().unwrap().as_millis() / 290;
+    let interval = Duration::from_millis(millis.max(1));
+    reader
+        .digest_with(DigestOptions::default().interval(interval))
+        .unwrap()
+}
+
+/// The three lines of the largest local usage.
+fn heaviest(lines: &Lines) -> Vec<Track> {
+    let ids: Vec<FrameId> = lines.by_local().take(3).map(|line| line.id).collect();
+    ids.into_iter().map(Track::Cumulative).collect()
+}
+
+fn in_a_fresh_process(filebase: &Path) -> u64 {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .arg(CHILD)
+        .arg(filebase)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.trim().parse().unwrap_or(0)
+}
+
+/// The most anonymous memory of this process while it digests a profile to a file, in kB; 0 where
+/// the system does not say.
+fn anonymous_memory_of_a_digest(filebase: &Path) -> u64 {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    let with = |path: &Path, extension: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(extension);
+        name
+    };
+    for extension in [".hpm", ".hpd"] {
+        // A link would do, but not every system has one.
+        fs::copy(with(filebase, extension), with(&copy, extension)).unwrap();
+    }
+    let mut most = 0;
+    let options = DigestOptions::default()
+        .interval(Duration::from_secs(1))
+        .progress(|_| {
+            most = most.max(anonymous_memory());
+            ControlFlow::Continue(())
+        });
+    Reader::open(&copy).unwrap().make_digest(options).unwrap();
+    most.max(anonymous_memory())
+}
+
+fn anonymous_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
