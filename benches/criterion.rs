@@ -1,1 +1,3 @@
-fn main(){}
+//! Each kind of work by itself, for who changes it: `cargo bench --bench criterion`.
+
+fn main() {}

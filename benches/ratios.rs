@@ -75,8 +75,7 @@ impl Measured {
         let (hpm, hpd) = (&profile.hpm[..], &profile.hpd[..]);
         let reader = Reader::open(&profile.filebase).unwrap();
         let traces = reader.traces().unwrap();
-        // The snapshot with the most traces.
-        let usage = widest(&reader);
+        let usage = broad(&reader);
         let second = || DigestOptions::default().interval(Duration::from_secs(1));
         let folder = tempfile::tempdir().unwrap();
         let copy = folder.path().join("copy");
@@ -241,16 +240,14 @@ fn u64_as_f64(count: u64) -> f64 {
     count as f64
 }
 
-/// The usage of the most traces among ten moments.
-fn widest(reader: &Reader) -> Usage {
-    let elapsed = reader.elapsed().unwrap().as_micros();
-    (1..=10_u32)
-        .map(|part| {
-            let at = elapsed / 10 * u64::from(part);
-            reader.live_at(heapprof::Elapsed::from_micros(at)).unwrap()
-        })
-        .max_by_key(Usage::len)
-        .unwrap_or_default()
+/// What was allocated by trace, of the 30 000 traces that allocated most.
+fn broad(reader: &Reader) -> Usage {
+    let events = reader.events().unwrap().map_while(Result::ok);
+    let allocated: Usage = events
+        .filter(|event| event.is_allocation())
+        .map(|event| (event.trace, event.signed_size()))
+        .collect();
+    allocated.iter().take(30_000).collect()
 }
 
 /// A digest of about 290 snapshots.

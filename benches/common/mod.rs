@@ -106,7 +106,8 @@ pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
     log.into_inner().flush().unwrap();
 }
 
-/// Stacks of 10 to 40 frames that share their beginnings, over 20 000 lines of 400 files.
+/// Stacks of up to 40 frames over 20 000 lines of 400 files. As in a real program, the next stack mostly
+/// leaves the one before near its end, and each line calls but a few others.
 fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
     let rates = SamplingRates::unsampled();
     let mut writer = TraceWriter::new(file, StartTime::new(1_600_000_000, 0), &rates).unwrap();
@@ -120,11 +121,17 @@ fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
         .collect();
     let mut stack: Vec<u32> = (0..10).collect();
     for _ in 0..traces {
-        // Back to where the next stack leaves this one, mostly near its end, and on from there.
-        let kept = stack.len() - (rng.random_range(0.0_f64..1.0).powi(3) * 9.0) as usize;
-        stack.truncate(kept.max(4));
-        let more = rng.random_range(1..7);
-        stack.extend((0..more).map(|_| rng.random_range(0..20_000_u32)));
+        let left: usize = match rng.random_range(0..100) {
+            0..70 => 1,
+            70..95 => rng.random_range(2..5),
+            _ => rng.random_range(5..20),
+        };
+        stack.truncate(stack.len().saturating_sub(left).max(4));
+        let more = if stack.len() < 20 { 4 } else { 1 };
+        for _ in 0..more {
+            let caller = stack.last().copied().unwrap_or(0);
+            stack.push((caller * 7 + rng.random_range(0..9_u32) * 1117 + 1) % 20_000);
+        }
         stack.truncate(40);
         let frames = stack.iter().map(|&line| {
             let file = &names[line as usize % names.len()];

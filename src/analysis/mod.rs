@@ -3,12 +3,14 @@
 mod flame;
 mod flow;
 mod focus;
+mod groups;
 mod lines;
 mod live;
 mod movements;
 mod question;
 mod sandwich;
 mod series;
+mod subtree;
 
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};

@@ -1,8 +1,11 @@
 //! From nodes that know their parents to a tree in preorder, in the order in which it is drawn.
 
-use std::cmp::Reverse;
-
+use super::super::groups::Groups;
 use super::{FlameGraph, FlameWeight, Label, Node};
+
+/// No node.
+const NOWHERE: usize = usize::MAX;
+
 use crate::trace::TraceTable;
 
 /// How children stand beside each other.
@@ -49,56 +52,42 @@ impl FlameGraph {
                 *above = above.plus(total);
             }
         }
-        let total_of = |place: u32| totals.get(place as usize).copied().unwrap_or_default();
-        let label_of = |place: u32| {
-            drafts
-                .get(place as usize)
-                .map_or(Label::Other, |it| it.label)
-        };
+        let total_of = |place: usize| totals.get(place).copied().unwrap_or_default();
+        let label_of = |place: usize| drafts.get(place).map_or(Label::Other, |it| it.label);
 
-        // All but the root, those of one parent together, in the order in which they are drawn.
-        let mut places: Vec<(u32, u32)> = (0_u32..)
-            .zip(drafts)
-            .skip(1)
-            .filter(|&(place, _)| !total_of(place).is_zero())
-            .map(|(place, draft)| (draft.parent, place))
-            .collect();
-        let last = |label: Label| !matches!(label, Label::Frame(_));
-        match order {
-            Order::Heaviest => places.sort_unstable_by_key(|&(parent, place)| {
-                let label = label_of(place);
-                (parent, last(label), Reverse(total_of(place).size()), label)
-            }),
-            Order::Alphabetical => places.sort_by(|&(parent_a, a), &(parent_b, b)| {
-                let name = |label: Label| match label {
-                    Label::Frame(id) => traces.frame(id),
-                    _ => None,
-                };
-                let (label_a, label_b) = (label_of(a), label_of(b));
-                parent_a
-                    .cmp(&parent_b)
-                    .then_with(|| last(label_a).cmp(&last(label_b)))
-                    .then_with(|| name(label_a).cmp(&name(label_b)))
-                    .then_with(|| label_a.cmp(&label_b))
-            }),
-        }
-        // Where the children of each begin.
-        let mut first_child = vec![0; drafts.len() + 1];
-        for &(parent, _) in &places {
-            if let Some(count) = first_child.get_mut(parent as usize + 1) {
-                *count += 1_usize;
+        // The children of each, in the order in which they are drawn.
+        let parents = drafts.iter().enumerate().map(|(place, draft)| {
+            let is_child = place > 0 && totals.get(place).is_some_and(|total| !total.is_zero());
+            if is_child {
+                draft.parent as usize
+            } else {
+                NOWHERE
             }
-        }
-        let mut sum = 0;
-        for count in &mut first_child {
-            sum += *count;
-            *count = sum;
-        }
+        });
+        let mut children = Groups::new(parents, drafts.len());
+        let last = |label: Label| !matches!(label, Label::Frame(_));
+        children.sort_each_by(|a, b| {
+            let (label_a, label_b) = (label_of(a), label_of(b));
+            let named = || match order {
+                Order::Heaviest => total_of(b).size().cmp(&total_of(a).size()),
+                Order::Alphabetical => {
+                    let name = |label: Label| match label {
+                        Label::Frame(id) => traces.frame(id),
+                        _ => None,
+                    };
+                    name(label_a).cmp(&name(label_b))
+                }
+            };
+            last(label_a)
+                .cmp(&last(label_b))
+                .then_with(named)
+                .then_with(|| label_a.cmp(&label_b))
+        });
 
-        let mut nodes: Vec<Node> = Vec::with_capacity(places.len() + 1);
+        let mut nodes: Vec<Node> = Vec::with_capacity(children.places().len() + 1);
         // Nodes still to be placed, the next one last, with the place of their parent; and once all
         // below a node are placed, the node again.
-        let mut ahead = vec![(0_u32, 0_u32, 0_u32)];
+        let mut ahead = vec![(0_usize, 0_u32, 0_u32)];
         while let Some((draft, parent, depth)) = ahead.pop() {
             let here = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
             nodes.push(Node {
@@ -107,21 +96,12 @@ impl FlameGraph {
                 depth,
                 end: here + 1,
                 own: drafts
-                    .get(draft as usize)
+                    .get(draft)
                     .map_or_else(FlameWeight::default, |it| it.own),
                 total: total_of(draft),
             });
-            let range = draft as usize..draft as usize + 2;
-            if let Some(&[begin, end]) = first_child.get(range)
-                && let Some(children) = places.get(begin..end)
-            {
-                ahead.extend(
-                    children
-                        .iter()
-                        .rev()
-                        .map(|&(_, child)| (child, here, depth + 1)),
-                );
-            }
+            let below = children.of(draft).iter().rev();
+            ahead.extend(below.map(|&child| (child, here, depth + 1)));
         }
         // A subtree ends where the last of its nodes does.
         for place in (1..nodes.len()).rev() {

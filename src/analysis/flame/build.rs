@@ -2,6 +2,7 @@
 
 use super::arrange::{Draft, Order};
 use super::{FlameGraph, FlameWeight, Label};
+use crate::analysis::subtree::Subtree;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::tree::{ROOT, TreeBuilder};
@@ -10,38 +11,24 @@ use crate::usage::Usage;
 impl FlameGraph {
     /// The flame graph of a usage: the root above the program's entry, the allocating lines last.
     ///
-    /// O(nodes of the call tree), and O(n log n) for the n nodes of the graph.
+    /// O(n log n) for the n nodes of the graph.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
-        let tree = traces.tree();
-        let (own, unknown) = by_node(traces, usage);
-        // Which nodes have a stack of the usage at or below them.
-        let mut used: Vec<bool> = own.iter().map(|weight| !weight.is_zero()).collect();
-        for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
-            let below = used.get(node).copied().unwrap_or(false);
-            if let Some(above) = used.get_mut(parent as usize) {
-                *above |= below;
+        let subtree = Subtree::new(traces, &[usage]);
+        let mut drafts = vec![ALL; subtree.len()];
+        let parents = subtree.parents().iter().skip(1);
+        for ((place, _, frame), &parent) in subtree.places().zip(parents) {
+            if let Some(draft) = drafts.get_mut(place) {
+                draft.label = Label::Frame(frame);
+                draft.parent = parent;
             }
         }
-        let mut drafts = vec![ALL];
-        let mut numbers = vec![0_u32; tree.len()];
-        let nodes = tree
-            .parents()
-            .iter()
-            .zip(tree.frames())
-            .zip(own.iter().zip(&used));
-        for (node, ((&parent, &frame), (&own, &used))) in nodes.enumerate().skip(1) {
-            if !used {
-                continue;
+        let mut unknown = FlameWeight::default();
+        for (place, weight) in subtree.rows(usage) {
+            let weight = FlameWeight::of(weight);
+            match drafts.get_mut(place) {
+                Some(draft) if place > 0 => draft.own = draft.own.plus(weight),
+                _ => unknown = unknown.plus(weight),
             }
-            let number = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
-            if let Some(place) = numbers.get_mut(node) {
-                *place = number;
-            }
-            drafts.push(Draft {
-                label: Label::Frame(frame),
-                parent: numbers.get(parent as usize).copied().unwrap_or(0),
-                own,
-            });
         }
         Self::finish(traces, drafts, unknown)
     }
@@ -63,9 +50,17 @@ impl FlameGraph {
     /// ```
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
         let tree = traces.tree();
-        let (own, unknown) = by_node(traces, usage);
-        let stacks = (0_u32..).zip(&own).filter(|(_, weight)| !weight.is_zero());
-        let drafts = drafts(stacks.map(|(node, &weight)| (tree.inward_out(node), weight)));
+        let stacks = || {
+            let rows = usage.by_trace();
+            rows.map(|(trace, weight)| {
+                let node = trace.and_then(|trace| traces.node(trace));
+                (node.unwrap_or(ROOT), FlameWeight::of(weight))
+            })
+        };
+        let known = stacks().filter(|&(node, _)| node != ROOT);
+        let drafts = drafts(known.map(|(node, weight)| (tree.inward_out(node), weight)));
+        let unknown = stacks().filter(|&(node, _)| node == ROOT);
+        let unknown = unknown.fold(FlameWeight::default(), |sum, (_, weight)| sum.plus(weight));
         Self::finish(traces, drafts, unknown)
     }
 
@@ -140,19 +135,4 @@ fn drafts<S: IntoIterator<Item = FrameId>>(
         }
     }
     drafts
-}
-
-/// The weight of what ends at each node of the call tree, and of what has no stack.
-fn by_node(traces: &TraceTable, usage: &Usage) -> (Vec<FlameWeight>, FlameWeight) {
-    let mut own = vec![FlameWeight::default(); traces.tree().len()];
-    let mut unknown = FlameWeight::default();
-    for (trace, weight) in usage.by_trace() {
-        let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
-        let weight = FlameWeight::of(weight);
-        match own.get_mut(node as usize) {
-            Some(own) if node != ROOT => *own = own.plus(weight),
-            _ => unknown = unknown.plus(weight),
-        }
-    }
-    (own, unknown)
 }

@@ -1,7 +1,9 @@
 //! From the call tree to nodes and edges, when some lines are skipped.
 
 use hashbrown::HashMap;
+use smallvec::smallvec;
 
+use super::super::groups::Groups;
 use super::{Draft, Edge, FlowGraph, Node, Weights};
 use crate::id::FrameId;
 
@@ -26,20 +28,16 @@ const START: Step = Step {
     edge: NONE,
 };
 
-impl Draft {
+impl Draft<'_> {
     /// The graph of the lines that are kept.
     ///
     /// Walks the call tree once, in preorder, and knows at each node which edges are on the way to it:
     /// the first time an edge is met, all stacks below contain it; the next time they are counted.
     pub(super) fn graph(&self, kept: &[bool]) -> FlowGraph {
-        let tree = self.traces.tree();
         let mut walk = Walk::new(self);
-        for (node, &frame) in tree.frames().iter().enumerate().skip(1) {
-            if self.used.get(node) != Some(&true) {
-                continue; // nor is any node below
-            }
-            walk.leave(tree.depth(u32::try_from(node).unwrap_or(NONE)) - 1);
-            walk.enter(node, frame, kept.get(frame.index()) == Some(&true));
+        for (place, node, frame) in self.subtree.places() {
+            walk.leave(self.traces.tree().depth(node) - 1);
+            walk.enter(place, frame, kept.get(frame.index()) == Some(&true));
         }
         let Walk {
             nodes, mut edges, ..
@@ -52,8 +50,8 @@ impl Draft {
             columns: self.columns.clone(),
             nodes,
             edges,
-            outgoing: Vec::new(),
-            incoming: (Vec::new(), Vec::new()),
+            outgoing: Groups::default(),
+            incoming: Groups::default(),
         }
         .without_nothing()
     }
@@ -61,7 +59,7 @@ impl Draft {
 
 /// A walk over the call tree.
 struct Walk<'d> {
-    draft: &'d Draft,
+    draft: &'d Draft<'d>,
     nodes: Vec<Node>,
     edges: Vec<Edge>,
     /// The node of each line.
@@ -75,7 +73,7 @@ struct Walk<'d> {
 }
 
 impl<'d> Walk<'d> {
-    fn new(draft: &'d Draft) -> Self {
+    fn new(draft: &'d Draft<'d>) -> Self {
         let lines = draft.traces.frame_count();
         Self {
             draft,
@@ -101,7 +99,7 @@ impl<'d> Walk<'d> {
         }
     }
 
-    /// One frame further, to this node of the call tree.
+    /// One frame further, to this place.
     fn enter(&mut self, place: usize, frame: FrameId, is_kept: bool) {
         let above = self.path.last().map_or(START, |&(_, step)| step);
         let mut step = Step {
@@ -138,8 +136,8 @@ impl<'d> Walk<'d> {
             None => {}
         }
         self.nodes.push(Node {
-            lines: vec![frame],
-            weights: vec![Weights::default(); columns],
+            lines: smallvec![frame],
+            weights: smallvec![Weights::default(); columns],
         });
         new
     }
@@ -174,7 +172,7 @@ impl<'d> Walk<'d> {
             edges.push(Edge {
                 from: from as usize,
                 to: to as usize,
-                weights: vec![0; draft.columns.len()],
+                weights: smallvec![0; draft.columns.len()],
                 residual: false,
             });
             edge_on_path.push(0);

@@ -8,10 +8,13 @@ mod prune;
 
 use std::fmt;
 
+use smallvec::SmallVec;
+
+use super::groups::Groups;
+use super::subtree::Subtree;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
-use crate::tree::ROOT;
 use crate::usage::{Usage, saturated};
 
 pub use options::{EdgeBase, FlowOptions};
@@ -62,10 +65,9 @@ pub struct FlowGraph {
     nodes: Vec<Node>,
     /// Those of one source together, in the order of the sources.
     edges: Vec<Edge>,
-    /// Where the edges of each source begin, and of one more.
-    outgoing: Vec<usize>,
-    /// The edges, those of one target together, and where those begin.
-    incoming: (Vec<usize>, Vec<usize>),
+    /// The edges by source, and by target.
+    outgoing: Groups,
+    incoming: Groups,
 }
 
 /// What one usage says of everything.
@@ -80,9 +82,9 @@ struct Column {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Node {
     /// None for the synthetic root.
-    lines: Vec<FrameId>,
+    lines: SmallVec<[FrameId; 2]>,
     /// One for each column.
-    weights: Vec<Weights>,
+    weights: SmallVec<[Weights; 1]>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -98,14 +100,15 @@ struct Edge {
     from: usize,
     to: usize,
     /// One for each column.
-    weights: Vec<i64>,
+    weights: SmallVec<[i64; 2]>,
     residual: bool,
 }
 
 impl FlowGraph {
     /// The whole flow graph of some usages, which become its columns in their order.
     ///
-    /// O(nodes of the call tree × columns), and O(n log n) for the n nodes and edges of the graph.
+    /// O(nodes of the call tree that the stacks use × columns), and O(n log n) for the n nodes and edges
+    /// of the graph.
     pub fn new<'u>(traces: &TraceTable, usages: impl IntoIterator<Item = &'u Usage>) -> Self {
         Self::with(traces, usages, &FlowOptions::default())
     }
@@ -134,7 +137,8 @@ impl FlowGraph {
         usages: impl IntoIterator<Item = &'u Usage>,
         options: &FlowOptions,
     ) -> Self {
-        let draft = Draft::new(traces, usages);
+        let usages: Vec<&Usage> = usages.into_iter().collect();
+        let draft = Draft::new(traces, &usages);
         let kept = draft.passing(options.node_fraction);
         let kept = draft.telling(kept, options);
         let mut graph = draft.graph(&kept);
@@ -196,29 +200,30 @@ impl FlowGraph {
 
     /// All edges, in the order of their sources, the heaviest of each first.
     pub fn edges(&self) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
-        self.edges.iter().map(|edge| FlowEdge { graph: self, edge })
+        (0..self.edges.len()).map(|place| FlowEdge { graph: self, place })
     }
 
     /// The edges from a node, the heaviest first.
-    pub fn outgoing(&self, node: usize) -> impl ExactSizeIterator<Item = FlowEdge<'_>> {
-        let range = match self.outgoing.get(node..) {
-            Some(&[begin, end, ..]) => begin..end,
-            _ => 0..0,
-        };
-        let edges = self.edges.get(range).unwrap_or_default();
-        edges.iter().map(|edge| FlowEdge { graph: self, edge })
+    pub fn outgoing(
+        &self,
+        node: usize,
+    ) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
+        self.edges_at(self.outgoing.of(node))
     }
 
     /// The edges to a node, in the order of their sources.
-    pub fn incoming(&self, node: usize) -> impl Iterator<Item = FlowEdge<'_>> {
-        let (order, begins) = &self.incoming;
-        let range = match begins.get(node..) {
-            Some(&[begin, end, ..]) => begin..end,
-            _ => 0..0,
-        };
-        let places = order.get(range).unwrap_or_default();
-        let edges = places.iter().filter_map(|&place| self.edges.get(place));
-        edges.map(|edge| FlowEdge { graph: self, edge })
+    pub fn incoming(
+        &self,
+        node: usize,
+    ) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
+        self.edges_at(self.incoming.of(node))
+    }
+
+    fn edges_at<'g>(
+        &'g self,
+        places: &'g [usize],
+    ) -> impl ExactSizeIterator<Item = FlowEdge<'g>> + DoubleEndedIterator {
+        places.iter().map(|&place| FlowEdge { graph: self, place })
     }
 
     /// Orders nodes and edges, and finds the edges of each node.
@@ -226,9 +231,11 @@ impl FlowGraph {
         let mut order: Vec<usize> = (0..self.nodes.len()).collect();
         order.sort_by_cached_key(|&id| {
             let node = self.nodes.get(id);
-            let sum: i128 = node.map_or(0, |node| {
-                let cumulative = node.weights.iter().map(|weights| weights.cumulative);
-                cumulative.map(|weight| i128::from(weight).abs()).sum()
+            let sum = node.map_or(0, |node| {
+                let weights = node.weights.iter();
+                weights.fold(0, |sum: u64, weights| {
+                    sum.saturating_add(weights.cumulative.unsigned_abs())
+                })
             });
             let first = node.and_then(|node| node.lines.first().copied());
             (first.is_some(), std::cmp::Reverse(sum), first)
@@ -247,110 +254,89 @@ impl FlowGraph {
         let taken = order.iter().filter_map(|&old| nodes.get_mut(old)?.take());
         self.nodes = taken.collect();
 
-        self.edges.sort_by_cached_key(|edge| {
-            let sum: i128 = edge
-                .weights
-                .iter()
-                .map(|&weight| i128::from(weight).abs())
-                .sum();
-            (edge.from, std::cmp::Reverse(sum), edge.to)
-        });
-        self.outgoing = begins(self.edges.iter().map(|edge| edge.from), self.nodes.len());
-        let target = |place: &usize| self.edges.get(*place).map_or(0, |edge| edge.to);
-        let mut incoming: Vec<usize> = (0..self.edges.len()).collect();
-        incoming.sort_by_key(target);
-        let targets = begins(incoming.iter().map(target), self.nodes.len());
-        self.incoming = (incoming, targets);
+        let size = |place: usize| self.edges.get(place).map_or(0, |edge| size(&edge.weights));
+        let to = |place: usize| self.edges.get(place).map(|edge| edge.to);
+        let mut outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
+        outgoing.sort_each_by(|a, b| size(b).cmp(&size(a)).then_with(|| to(a).cmp(&to(b))));
+        let sorted = outgoing
+            .places()
+            .iter()
+            .filter_map(|&place| self.edges.get(place));
+        self.edges = sorted.cloned().collect();
+        self.outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
+        self.incoming = Groups::new(self.edges.iter().map(|edge| edge.to), self.nodes.len());
         self
     }
 }
 
-/// Where those of each number begin among numbers that ascend, and where the last end.
-fn begins(numbers: impl Iterator<Item = usize>, count: usize) -> Vec<usize> {
-    let mut begins = vec![0; count + 1];
-    for number in numbers {
-        if let Some(after) = begins.get_mut(number + 1) {
-            *after += 1;
-        }
-    }
-    let mut sum = 0;
-    for begin in &mut begins {
-        sum += *begin;
-        *begin = sum;
-    }
-    begins
+/// Weights without their sign, those of all columns together.
+fn size(weights: &[i64]) -> u64 {
+    weights.iter().fold(0, |sum: u64, weight| {
+        sum.saturating_add(weight.unsigned_abs())
+    })
 }
 
-/// What a graph is made from: the weights of each column at the nodes of the call tree.
-struct Draft {
-    traces: TraceTable,
+/// What a graph is made from: the weights of each column in the part of the call tree that they use.
+struct Draft<'t> {
+    traces: &'t TraceTable,
+    subtree: Subtree<'t>,
     columns: Vec<Column>,
-    /// For each column what ends at each node; and what ends at or below it.
+    /// For each column what ends at each place; and what ends at or below it.
     own: Vec<Vec<i64>>,
     below: Vec<Vec<i64>>,
     /// For each column the same without sign, where that makes a difference.
     gross: Vec<Option<Vec<i64>>>,
-    /// Whether a stack of a usage ends at or below a node.
-    used: Vec<bool>,
 }
 
-impl Draft {
-    fn new<'u>(traces: &TraceTable, usages: impl IntoIterator<Item = &'u Usage>) -> Self {
-        let tree = traces.tree();
+impl<'t> Draft<'t> {
+    fn new(traces: &'t TraceTable, usages: &[&Usage]) -> Self {
+        let subtree = Subtree::new(traces, usages);
         let mut draft = Self {
-            traces: traces.clone(),
+            traces,
             columns: Vec::new(),
             own: Vec::new(),
             below: Vec::new(),
             gross: Vec::new(),
-            used: vec![false; tree.len()],
+            subtree,
         };
         for usage in usages {
-            let mut own = vec![0_i64; tree.len()];
-            let mut gross = vec![0_i64; tree.len()];
-            let mut unknown = 0_i128;
-            let mut all = 0_i128;
-            let mut negative = false;
-            for (trace, weight) in usage.by_trace() {
-                all += i128::from(weight).abs();
-                negative |= weight < 0;
-                let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
-                if node == ROOT {
-                    unknown += i128::from(weight);
-                    continue;
-                }
-                let node = node as usize;
-                if let (Some(own), Some(gross), Some(used)) = (
-                    own.get_mut(node),
-                    gross.get_mut(node),
-                    draft.used.get_mut(node),
-                ) {
-                    *own = own.saturating_add(weight);
-                    *gross = gross.saturating_add(weight.saturating_abs());
-                    *used = true;
-                }
-            }
-            let mut below = own.clone();
-            tree.sum_up(&mut below);
-            draft.gross.push(negative.then(|| {
-                tree.sum_up(&mut gross);
-                gross
-            }));
-            draft.own.push(own);
-            draft.below.push(below);
-            draft.columns.push(Column {
-                total: usage.total(),
-                unknown: saturated(unknown),
-                gross: saturated(all),
-            });
-        }
-        for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
-            let below = draft.used.get(node).copied().unwrap_or(false);
-            if let Some(above) = draft.used.get_mut(parent as usize) {
-                *above |= below;
-            }
+            draft.add_column(usage);
         }
         draft
+    }
+
+    fn add_column(&mut self, usage: &Usage) {
+        let mut own = vec![0_i64; self.subtree.len()];
+        let mut unknown = 0_i128;
+        let mut all = 0_i128;
+        let mut negative = false;
+        for (place, weight) in self.subtree.rows(usage) {
+            all += i128::from(weight).abs();
+            negative |= weight < 0;
+            match own.get_mut(place) {
+                Some(own) if place > 0 => *own = own.saturating_add(weight),
+                _ => unknown += i128::from(weight),
+            }
+        }
+        self.gross.push(negative.then(|| {
+            let mut gross = vec![0_i64; own.len()];
+            for (place, weight) in self.subtree.rows(usage) {
+                if let Some(gross) = gross.get_mut(place) {
+                    *gross = gross.saturating_add(weight.saturating_abs());
+                }
+            }
+            self.subtree.sum_up(&mut gross);
+            gross
+        }));
+        let mut below = own.clone();
+        self.subtree.sum_up(&mut below);
+        self.own.push(own);
+        self.below.push(below);
+        self.columns.push(Column {
+            total: usage.total(),
+            unknown: saturated(unknown),
+            gross: saturated(all),
+        });
     }
 }
 
@@ -425,23 +411,28 @@ impl<'g> FlowNode<'g> {
 #[derive(Clone, Copy)]
 pub struct FlowEdge<'g> {
     graph: &'g FlowGraph,
-    edge: &'g Edge,
+    place: usize,
 }
 
-impl FlowEdge<'_> {
+impl<'g> FlowEdge<'g> {
+    fn edge(self) -> Option<&'g Edge> {
+        self.graph.edges.get(self.place)
+    }
+
     /// The id of the node that calls.
     pub fn from(self) -> usize {
-        self.edge.from
+        self.edge().map_or(0, |edge| edge.from)
     }
 
     /// The id of the node that is called.
     pub fn to(self) -> usize {
-        self.edge.to
+        self.edge().map_or(0, |edge| edge.to)
     }
 
     /// The weight of the stacks in which one follows the other, in a column.
     pub fn weight(self, column: usize) -> i64 {
-        self.edge.weights.get(column).copied().unwrap_or(0)
+        let weights = self.edge().map_or(&[][..], |edge| &edge.weights);
+        weights.get(column).copied().unwrap_or(0)
     }
 
     /// The weight as a fraction of the column: to draw an edge with.
@@ -451,7 +442,7 @@ impl FlowEdge<'_> {
 
     /// Whether in some of these stacks lines that were pruned stand between the two.
     pub fn is_residual(self) -> bool {
-        self.edge.residual
+        self.edge().is_some_and(|edge| edge.residual)
     }
 }
 
@@ -483,7 +474,7 @@ impl fmt::Debug for FlowNode<'_> {
 
 impl fmt::Debug for FlowEdge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.edge.fmt(f)
+        self.edge().fmt(f)
     }
 }
 

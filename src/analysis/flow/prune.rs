@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights};
+use smallvec::SmallVec;
+
+use super::super::groups::Groups;
+use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights, size};
 
 /// After how many edges the search for another way gives up, and takes it that there is none.
 const SEARCH: usize = 4000;
@@ -12,19 +15,18 @@ fn passes(weight: i64, fraction: f64, whole: i64) -> bool {
     weight.unsigned_abs() as f64 >= fraction * whole.unsigned_abs() as f64
 }
 
-impl Draft {
+impl Draft<'_> {
     /// For each line of the table whether its cumulative usage is such a fraction of the total in
     /// any column. Weights count without their sign.
     pub(super) fn passing(&self, fraction: f64) -> Vec<bool> {
-        let tree = self.traces.tree();
+        let recurring = self.traces.recurring();
         let mut kept = vec![false; self.traces.frame_count()];
         for ((below, gross), column) in self.below.iter().zip(&self.gross).zip(&self.columns) {
             let below = gross.as_ref().unwrap_or(below);
             let mut cumulative = vec![0_i64; kept.len()];
-            let nodes = tree.frames().iter().zip(below).zip(self.traces.recurring());
-            for ((frame, &weight), &recurs) in nodes.skip(1) {
+            for ((_, node, frame), &weight) in self.subtree.places().zip(below.iter().skip(1)) {
                 if let Some(sum) = cumulative.get_mut(frame.index())
-                    && !recurs
+                    && recurring.get(node as usize) == Some(&false)
                 {
                     *sum = sum.saturating_add(weight);
                 }
@@ -133,25 +135,16 @@ impl FlowGraph {
     /// Leaves out residual edges where another way leads to the same node: of each node the lightest
     /// first, and none that is heavier than an edge that is not residual.
     pub(super) fn remove_redundant(&mut self) {
-        let size = |weights: &[i64]| -> i128 {
-            weights.iter().map(|&weight| i128::from(weight).abs()).sum()
-        };
-        let mut into: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
-        let mut out: Vec<Vec<usize>> = into.clone();
-        for (place, edge) in self.edges.iter().enumerate() {
-            if let Some(into) = into.get_mut(edge.to) {
-                into.push(place);
-            }
-            if let Some(out) = out.get_mut(edge.from) {
-                out.push(place);
-            }
-        }
+        let count = self.nodes.len();
+        let mut into = Groups::new(self.edges.iter().map(|edge| edge.to), count);
+        let size = |place: usize| self.edges.get(place).map_or(0, |edge| size(&edge.weights));
+        into.sort_each_by(|a, b| size(a).cmp(&size(b)));
+        let out = Groups::new(self.edges.iter().map(|edge| edge.from), count);
         let mut gone = vec![false; self.edges.len()];
         // For which edge a node was met last.
         let mut met = vec![usize::MAX; self.nodes.len()];
-        for mut into in into {
-            into.sort_by_key(|&place| self.edges.get(place).map_or(0, |edge| size(&edge.weights)));
-            for place in into {
+        for node in 0..count {
+            for &place in into.of(node) {
                 if !self.edges.get(place).is_some_and(|edge| edge.residual) {
                     break;
                 }
@@ -167,20 +160,14 @@ impl FlowGraph {
     }
 
     /// Whether the target of an edge can be reached from its source without it.
-    fn has_another_way(
-        &self,
-        edge: usize,
-        out: &[Vec<usize>],
-        gone: &[bool],
-        met: &mut [usize],
-    ) -> bool {
+    fn has_another_way(&self, edge: usize, out: &Groups, gone: &[bool], met: &mut [usize]) -> bool {
         let Some(sought) = self.edges.get(edge) else {
             return false;
         };
         let mut ahead = VecDeque::from([sought.from]);
         let mut looked_at = 0;
         while let Some(node) = ahead.pop_front() {
-            for &place in out.get(node).into_iter().flatten() {
+            for &place in out.of(node) {
                 looked_at += 1;
                 if looked_at > SEARCH {
                     return false;
@@ -207,12 +194,14 @@ impl FlowGraph {
 
     /// Adds a root above where the stacks begin, if they begin at several nodes.
     pub(super) fn add_root(&mut self) {
-        let begins: Vec<(usize, Vec<i64>)> = self
+        let begins: Vec<(usize, SmallVec<[i64; 2]>)> = self
             .nodes
             .iter()
             .map(|node| node.weights.iter().map(|weights| weights.begins).collect())
             .enumerate()
-            .filter(|(_, begins): &(usize, Vec<i64>)| begins.iter().any(|&weight| weight != 0))
+            .filter(|(_, begins): &(usize, SmallVec<[i64; 2]>)| {
+                begins.iter().any(|&weight| weight != 0)
+            })
             .collect();
         if begins.len() < 2 {
             return;
@@ -224,7 +213,7 @@ impl FlowGraph {
             begins: column.total,
         });
         self.nodes.push(Node {
-            lines: Vec::new(),
+            lines: SmallVec::new(),
             weights: weights.collect(),
         });
         self.edges

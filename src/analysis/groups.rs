@@ -1,0 +1,89 @@
+//! Things by the number that each belongs to: children by parent, edges by node.
+
+/// The places of things, those that belong to one number together, in their order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Groups {
+    places: Vec<usize>,
+    /// Where the group of each number begins, and the end.
+    begins: Vec<usize>,
+}
+
+impl Groups {
+    /// Groups things by the number that each belongs to; what has a number of `count` or more is left
+    /// out. O(things + numbers).
+    pub(super) fn new(numbers: impl Iterator<Item = usize> + Clone, count: usize) -> Self {
+        let mut begins = vec![0; count + 1];
+        for number in numbers.clone().filter(|&number| number < count) {
+            if let Some(after) = begins.get_mut(number + 1) {
+                *after += 1;
+            }
+        }
+        let mut sum = 0;
+        for begin in &mut begins {
+            sum += *begin;
+            *begin = sum;
+        }
+        let mut next = begins.clone();
+        let mut places = vec![0; sum];
+        for (place, number) in numbers.enumerate() {
+            if number < count
+                && let Some(next) = next.get_mut(number)
+            {
+                if let Some(slot) = places.get_mut(*next) {
+                    *slot = place;
+                }
+                *next += 1;
+            }
+        }
+        Self { places, begins }
+    }
+
+    fn range(&self, number: usize) -> std::ops::Range<usize> {
+        match self.begins.get(number..) {
+            Some(&[begin, end, ..]) => begin..end,
+            _ => 0..0,
+        }
+    }
+
+    /// The places of the things that belong to a number.
+    pub(super) fn of(&self, number: usize) -> &[usize] {
+        self.places.get(self.range(number)).unwrap_or_default()
+    }
+
+    /// Sorts the things of each number.
+    pub(super) fn sort_each_by(
+        &mut self,
+        mut compare: impl FnMut(usize, usize) -> std::cmp::Ordering,
+    ) {
+        for number in 1..self.begins.len() {
+            let range = self.range(number - 1);
+            if range.len() > 1
+                && let Some(group) = self.places.get_mut(range)
+            {
+                group.sort_by(|&a, &b| compare(a, b));
+            }
+        }
+    }
+
+    /// All places, those of the first number first.
+    pub(super) fn places(&self) -> &[usize] {
+        &self.places
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_keep_their_order_in_groups() {
+        let numbers = [2, 0, 2, 9, 1, 2];
+        let mut groups = Groups::new(numbers.into_iter(), 4);
+        assert_eq!(groups.of(2), [0, 2, 5]);
+        assert_eq!(groups.of(0), [1]);
+        assert_eq!(groups.of(3), [0_usize; 0]);
+        assert_eq!(groups.of(9), [0_usize; 0]);
+        groups.sort_each_by(|a, b| b.cmp(&a));
+        assert_eq!(groups.places(), [1, 4, 5, 2, 0]);
+    }
+}

@@ -1,0 +1,133 @@
+//! The part of the call tree that a usage is about. Views walk it: its nodes, not the frames of the
+//! stacks, and nothing of the traces that weigh nothing.
+
+use crate::id::{FrameId, TraceId};
+use crate::trace::TraceTable;
+use crate::tree::{CallTree, ROOT};
+use crate::usage::Usage;
+
+/// The nodes of the call tree at or below which a stack of some usages ends, and the root.
+///
+/// They have *places*, dense numbers in preorder; that of the root is 0.
+#[derive(Debug)]
+pub(super) struct Subtree<'t> {
+    traces: &'t TraceTable,
+    /// The node at each place.
+    nodes: Vec<u32>,
+    /// The place of the node above; that of the root is its own.
+    parents: Vec<u32>,
+    /// A bit for each node of the tree, and how many are set in the words before each.
+    marks: Vec<u64>,
+    ranks: Vec<u32>,
+}
+
+impl<'t> Subtree<'t> {
+    /// O(nodes of the subtree), and a bit for each node of the tree.
+    pub(super) fn new(traces: &'t TraceTable, usages: &[&Usage]) -> Self {
+        let tree = traces.tree();
+        let mut marks = vec![0_u64; tree.len().div_ceil(64)];
+        let mut mark = |node: u32| {
+            let bit = 1 << (node % 64);
+            marks.get_mut(node as usize / 64).is_some_and(|word| {
+                let new = *word & bit == 0;
+                *word |= bit;
+                new
+            })
+        };
+        mark(ROOT);
+        for (trace, _) in usages.iter().flat_map(|usage| usage.by_trace()) {
+            let mut node = node_of(traces, trace);
+            // What is marked has all above it marked.
+            while mark(node)
+                && let Some(&above) = tree.parents().get(node as usize)
+            {
+                node = above;
+            }
+        }
+        let mut ranks = Vec::with_capacity(marks.len());
+        let mut count = 0;
+        for word in &marks {
+            ranks.push(count);
+            count += word.count_ones();
+        }
+        let mut nodes = Vec::with_capacity(count as usize);
+        for (base, &word) in (0_u32..).step_by(64).zip(&marks) {
+            let mut left = word;
+            while left != 0 {
+                nodes.push(base + left.trailing_zeros());
+                left &= left - 1;
+            }
+        }
+        let mut subtree = Self {
+            traces,
+            nodes,
+            parents: Vec::new(),
+            marks,
+            ranks,
+        };
+        let above = |&node: &u32| tree.parents().get(node as usize).copied().unwrap_or(ROOT);
+        subtree.parents = subtree
+            .nodes
+            .iter()
+            .map(|node| subtree.rank(above(node)))
+            .collect();
+        subtree
+    }
+
+    fn tree(&self) -> &'t CallTree {
+        self.traces.tree()
+    }
+
+    /// How many nodes there are, the root among them.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// The place of a node of the subtree.
+    fn rank(&self, node: u32) -> u32 {
+        let word = node as usize / 64;
+        let below = self
+            .marks
+            .get(word)
+            .map_or(0, |marks| marks & ((1 << (node % 64)) - 1));
+        self.ranks.get(word).copied().unwrap_or(0) + below.count_ones()
+    }
+
+    /// The rows of one of the usages, each with the place of its stack: 0 for what has no stack.
+    pub(super) fn rows(&self, usage: &Usage) -> impl Iterator<Item = (usize, i64)> {
+        usage
+            .by_trace()
+            .map(|(trace, weight)| (self.rank(node_of(self.traces, trace)) as usize, weight))
+    }
+
+    /// The place above each place.
+    pub(super) fn parents(&self) -> &[u32] {
+        &self.parents
+    }
+
+    /// All places but that of the root, each with its node and its last frame.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, u32, FrameId)> {
+        let frames = self.tree().frames();
+        let nodes = self.nodes.iter().enumerate().skip(1);
+        nodes.map(|(place, &node)| {
+            let frame = frames.get(node as usize).copied();
+            (place, node, frame.unwrap_or(FrameId(0)))
+        })
+    }
+
+    /// Sums the weights of all places up to the root: each gets those at or below it. A sum that
+    /// leaves 63 bits saturates.
+    pub(super) fn sum_up(&self, weights: &mut [i64]) {
+        for (place, &parent) in self.parents.iter().enumerate().skip(1).rev() {
+            let weight = weights.get(place).copied().unwrap_or(0);
+            if let Some(above) = weights.get_mut(parent as usize) {
+                *above = above.saturating_add(weight);
+            }
+        }
+    }
+}
+
+/// The node of a trace; the root for what has no stack.
+fn node_of(traces: &TraceTable, trace: Option<TraceId>) -> u32 {
+    trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT)
+}
