@@ -76,6 +76,7 @@ fn draw(cli: &Cli) -> Result<()> {
     options.count_name = "bytes".into();
     options.colors = Palette::Basic(BasicPalette::Aqua);
     options.deterministic = true;
+    options.min_width = 0.0;
     // Takes the lines from the last to the first, where else it would sort them: `a:1;b` would
     // come after `a:10`, away from `a:1`.
     options.flame_chart = true;
