@@ -183,6 +183,11 @@ fn the_time_plot_has_three_rows_on_one_axis() {
     let is = |value: f64, expected: f64| assert!((value - expected).abs() < 0.01, "{value}");
     is((peak - left) / (right - left), 12.7 / 21.8);
     is((bottom - end) / (bottom - top), 8_334_103.0 / 14_521_331.0);
+    let document = parsed(&svg);
+    let mut nodes = document.descendants();
+    let tick = nodes.find(|node| node.text().is_some_and(|it| it.trim() == "20 s"));
+    let tick: f64 = tick.unwrap().attribute("x").unwrap().parse().unwrap();
+    is((tick - left) / (right - left), 20.0 / 21.8);
     // The leak in the two rows below.
     let leak = points(&svg, "#D55E00");
     let &(x, _) = leak.last().unwrap();
