@@ -92,7 +92,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let escaped = |_, label: &String| label.replace('&', "&amp;");
     let graph = graph.map(escaped, |_, label| label.clone());
     let dot = Dot::with_attr_getters(&graph, &[Config::GraphContentOnly], &edge_look, &node_look);
-    let node = "node [shape=box style=filled fontname=monospace]";
+    let node = "node [shape=box style=filled fontname=monospace margin=0.15]";
     let edge = "edge [color=gray fontname=monospace fontsize=11]";
     let dot = format!("digraph {{\n{node}\n{edge}\n{dot}}}\n");
     cli.files.write(&dot)

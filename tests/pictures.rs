@@ -11,8 +11,13 @@ use heapprof::{EdgeBase, Elapsed, FlameGraph, FlowGraph, FlowOptions, Reader};
 const EXAMPLES: [&str; 3] = ["time_plot", "flame_graph", "flow_graph"];
 
 fn drawn(name: &str, args: &[&str]) -> String {
+    drawn_with(name, args, &[])
+}
+
+/// The same where the files are damaged, which is told.
+fn drawn_with(name: &str, args: &[&str], told: &[String]) -> String {
     let output = example(name, args);
-    assert_eq!((output.status.code(), lines(&output)), (Some(0), vec![]));
+    assert_eq!((output.status.code(), &*lines(&output)), (Some(0), told));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -518,13 +523,27 @@ fn every_recording_can_be_drawn() {
         let Some(filebase) = recording(name) else {
             continue;
         };
-        let filebase = filebase.to_str().unwrap();
-        assert!(texts(&drawn("time_plot", &[filebase])).contains(&name.to_owned()));
+        let damage = Reader::open(&filebase).unwrap().damage().unwrap();
+        let told = damage.iter().map(|it| {
+            let path = format!("{}.{}", filebase.display(), it.file().extension());
+            format!("{path}: record at byte {}: {}", it.offset(), it.kind())
+        });
+        let told: Vec<_> = told.collect();
+        let drawn = |example, more: &[&str]| {
+            drawn_with(
+                example,
+                &[&[filebase.to_str().unwrap()], more].concat(),
+                &told,
+            )
+        };
+        assert!(texts(&drawn("time_plot", &[])).contains(&name.to_owned()));
         for more in [&["--end"][..], &["--inverted"], &["--growth", "0..1000000"]] {
-            let svg = drawn("flame_graph", &[&[filebase], more].concat());
-            assert!(bars(&svg).len() > 1, "{name} {more:?}");
+            assert!(
+                bars(&drawn("flame_graph", more)).len() > 1,
+                "{name} {more:?}"
+            );
         }
-        let dot = drawn("flow_graph", &[filebase]);
+        let dot = drawn("flow_graph", &[]);
         assert!(graph(&dot).0.len() > 1, "{name}");
         if let Some(svg) = graphviz(&dot) {
             assert!(texts(&svg).contains(&name.to_owned()), "{name}");
@@ -536,13 +555,16 @@ fn every_recording_can_be_drawn() {
 fn a_balance_below_0_is_shown_as_one() {
     let filebase = recording("forked").unwrap();
     let filebase = filebase.to_str().unwrap();
-    let bars = bars(&drawn("flame_graph", &["--end", filebase]));
+    let told = [format!(
+        "{filebase}.hpd: record at byte 6019: more is freed than was allocated by trace 2"
+    )];
+    let bars = bars(&drawn_with("flame_graph", &["--end", filebase], &told));
     let bar = bars
         .iter()
         .find(|bar| bar.name == "forked.py:3 -99.46 kB")
         .unwrap();
     assert_eq!(bar.colour, "rgb(120,180,230)");
-    let dot = drawn("flow_graph", &[filebase]);
+    let dot = drawn_with("flow_graph", &[filebase], &told);
     assert!(dot.contains("-99.01 kB"), "{dot}");
 }
 

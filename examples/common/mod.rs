@@ -26,13 +26,19 @@ pub(crate) struct Files {
 }
 
 impl Files {
+    /// The profile, which has a digest with snapshots. What is damaged in it goes to standard error.
     pub(crate) fn open(&self) -> Result<Reader> {
         if self.filebase.is_dir() {
             return Err(self.error("a folder; name a profile in it"));
         }
         let reader = Reader::open(&self.filebase)?;
-        if reader.end()?.events() == 0 {
+        if reader.digest()?.is_empty() {
             return Err(self.error("the log has no events"));
+        }
+        for damage in reader.damage()? {
+            let path = reader.path(damage.file()).unwrap_or_default();
+            let (path, at) = (path.display(), damage.offset());
+            eprintln!("{path}: record at byte {at}: {}", damage.kind());
         }
         Ok(reader)
     }
