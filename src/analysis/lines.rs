@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::subtree::Subtree;
+use crate::analysis::subtree::Subtree;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;

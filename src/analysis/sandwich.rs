@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::flame::{FlameGraph, FlameWeight};
+use crate::analysis::flame::{FlameGraph, FlameWeight};
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;

@@ -1,7 +1,7 @@
 //! From nodes that know their parents to a tree in preorder, in the order in which it is drawn.
 
-use super::super::groups::Groups;
 use super::{FlameGraph, FlameWeight, Label, Node};
+use crate::analysis::groups::Groups;
 
 /// No node.
 const NOWHERE: usize = usize::MAX;

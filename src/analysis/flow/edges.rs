@@ -3,8 +3,8 @@
 use hashbrown::HashMap;
 use smallvec::smallvec;
 
-use super::super::groups::Groups;
 use super::{Draft, Edge, FlowGraph, Node, Weights};
+use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 
 /// No line, no edge.

@@ -10,8 +10,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::groups::Groups;
-use super::subtree::Subtree;
+use crate::analysis::groups::Groups;
+use crate::analysis::subtree::Subtree;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;

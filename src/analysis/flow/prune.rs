@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::super::groups::Groups;
 use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights, size};
+use crate::analysis::groups::Groups;
 
 /// After how many edges the search for another way gives up, and takes it that there is none.
 const SEARCH: usize = 4000;
