@@ -1,3 +1,205 @@
-//! Each kind of work by itself, for who changes it: `cargo bench --bench criterion`.
+//! Each kind of work by itself, for whoever changes it: `cargo bench --bench criterion [-- FILTER]`.
+//!
+//! On a recording that is made up, or on the profile that `HEAPPROF_BENCH` names. For figures to
+//! compare between machines see the bench `ratios`.
 
-fn main() {}
+mod common;
+
+use std::fs;
+use std::hint::black_box;
+use std::time::Duration;
+
+use common::{Profile, bytewise, sum};
+use criterion::{Criterion, SamplingMode, Throughput};
+use heapprof::raw::{EventLog, TraceLog};
+use heapprof::{
+    Digest, DigestOptions, Elapsed, FlameGraph, FlowGraph, FlowOptions, Lines, LiveHeap,
+    MergedTraces, Reader, Sandwich, TimeSeries, Track, Usage,
+};
+
+const EVENTS: u64 = 1_000_000;
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args();
+    let profile = Profile::new(None, EVENTS);
+    log(&mut criterion, &profile);
+    traces(&mut criterion, &profile);
+    digests(&mut criterion, &profile);
+    views(&mut criterion, &profile);
+    criterion.final_summary();
+}
+
+/// The log: events a second.
+fn log(criterion: &mut Criterion, profile: &Profile) {
+    let hpd = &profile.hpd[..];
+    let reader = Reader::open(&profile.filebase).unwrap();
+    let mut group = criterion.benchmark_group("log");
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group.throughput(Throughput::Elements(reader.end().unwrap().events()));
+    group.bench_function("sum of the bytes", |it| it.iter(|| sum(black_box(hpd))));
+    group.bench_function("decode bytewise", |it| {
+        it.iter(|| {
+            let mut sizes = 0;
+            bytewise::events(black_box(hpd), |_, _, _, size| sizes ^= size);
+            sizes
+        });
+    });
+    group.bench_function("decode a slice", |it| {
+        it.iter(|| {
+            let events = EventLog::new(black_box(hpd)).events();
+            let sizes = events.map_while(Result::ok).map(|event| event.size);
+            sizes.fold(0, |sum, size| sum ^ size)
+        });
+    });
+    group.bench_function("decode a file", |it| {
+        it.iter(|| {
+            let sizes = reader.events().unwrap().map_while(Result::ok);
+            sizes.fold(0, |sum, event| sum ^ event.size)
+        });
+    });
+    group.bench_function("live heap", |it| {
+        let traces = reader.traces().unwrap().len();
+        it.iter(|| {
+            let mut heap = LiveHeap::new(traces);
+            for event in reader.events().unwrap().map_while(Result::ok) {
+                heap.apply(&event, reader.rates());
+            }
+            heap.usage().total()
+        });
+    });
+    group.bench_function("live at the end", |it| {
+        it.iter(|| reader.live_at_end().unwrap().total());
+    });
+    group.finish();
+}
+
+/// The traces: bytes a second.
+fn traces(criterion: &mut Criterion, profile: &Profile) {
+    let hpm = &profile.hpm[..];
+    let mut group = criterion.benchmark_group("traces");
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group.throughput(Throughput::Bytes(hpm.len() as u64));
+    group.bench_function("sum of the bytes", |it| it.iter(|| sum(black_box(hpm))));
+    group.bench_function("index", |it| {
+        it.iter(|| TraceLog::new(black_box(hpm)).unwrap().count());
+    });
+    group.bench_function("table", |it| {
+        it.iter(|| {
+            let reader = Reader::open(&profile.filebase).unwrap();
+            reader.traces().unwrap().frame_count()
+        });
+    });
+    group.bench_function("open", |it| {
+        it.iter(|| Reader::open(&profile.filebase).unwrap().start());
+    });
+    let reader = Reader::open(&profile.filebase).unwrap();
+    let table = reader.traces().unwrap();
+    group.bench_function("by file", |it| it.iter(|| table.by_file().frame_count()));
+    group.bench_function("merge two", |it| {
+        it.iter(|| MergedTraces::new([table, table]).table().len());
+    });
+    group.finish();
+}
+
+/// Digests: events a second.
+fn digests(criterion: &mut Criterion, profile: &Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy");
+    fs::write(copy.with_extension("hpm"), &profile.hpm).unwrap();
+    fs::write(copy.with_extension("hpd"), &profile.hpd).unwrap();
+    let reader = Reader::open(&copy).unwrap();
+    let mut group = criterion.benchmark_group("digest");
+    group.sampling_mode(SamplingMode::Flat).sample_size(10);
+    group.throughput(Throughput::Elements(reader.end().unwrap().events()));
+    for (name, millis, precision) in [
+        ("each second", 1000, 0.0),
+        ("each 10 ms", 10, 0.0),
+        ("each second, 1 % folded", 1000, 0.01),
+    ] {
+        let options = || {
+            let interval = Duration::from_millis(millis);
+            DigestOptions::default()
+                .interval(interval)
+                .precision(precision)
+        };
+        group.bench_function(name, |it| {
+            it.iter(|| reader.digest_with(options()).unwrap().len());
+        });
+    }
+    group.bench_function("to a file", |it| {
+        let options = || DigestOptions::default().interval(Duration::from_secs(1));
+        it.iter(|| reader.make_digest(options()).unwrap().len());
+    });
+    group.finish();
+}
+
+/// Views of what was allocated by trace: frames of its stacks a second.
+fn views(criterion: &mut Criterion, profile: &Profile) {
+    let reader = Reader::open(&profile.filebase).unwrap();
+    let traces = reader.traces().unwrap();
+    let events = reader.events().unwrap().map_while(Result::ok);
+    let usage: Usage = events
+        .filter(|event| event.is_allocation())
+        .map(|event| (event.trace, event.signed_size()))
+        .collect();
+    let frames = usage
+        .by_trace()
+        .filter_map(|(trace, _)| Some(traces.trace(trace)?.len() as u64))
+        .sum();
+    let half = Elapsed::from_micros(reader.elapsed().unwrap().as_micros() / 2);
+    let before = reader.live_at(half).unwrap();
+    let line = Lines::new(traces, &usage)
+        .by_cumulative()
+        .nth(20)
+        .unwrap()
+        .id;
+
+    let mut group = criterion.benchmark_group("views");
+    group.sampling_mode(SamplingMode::Flat).sample_size(20);
+    group.throughput(Throughput::Elements(frames));
+    group.bench_function("lines", |it| it.iter(|| Lines::new(traces, &usage).len()));
+    group.bench_function("flow graph", |it| {
+        it.iter(|| FlowGraph::new(traces, [&usage]).nodes().len());
+    });
+    group.bench_function("flow graph, pruned, two columns", |it| {
+        let options = FlowOptions::default().node_fraction(0.001).collapse(true);
+        it.iter(|| {
+            FlowGraph::with(traces, [&usage, &before], &options)
+                .nodes()
+                .len()
+        });
+    });
+    group.bench_function("flame graph", |it| {
+        it.iter(|| FlameGraph::new(traces, &usage).len());
+    });
+    group.bench_function("flame graph, inverted", |it| {
+        it.iter(|| FlameGraph::inverted(traces, &usage).len());
+    });
+    group.bench_function("sandwich", |it| {
+        it.iter(|| Sandwich::new(traces, &usage, line).callers().len());
+    });
+    group.bench_function("difference", |it| it.iter(|| (&usage - &before).total()));
+    group.bench_function("focus", |it| {
+        it.iter(|| usage.focus(traces, |frame| frame.line == 7).len());
+    });
+    let digest = digest(&reader);
+    group.bench_function("series of three lines", |it| {
+        let tracks = [Track::Cumulative(line), Track::Local(line), Track::Unknown];
+        it.iter(|| {
+            TimeSeries::new(&digest, traces, tracks)
+                .unwrap()
+                .total()
+                .last()
+        });
+    });
+    group.finish();
+}
+
+/// About 290 snapshots.
+fn digest(reader: &Reader) -> Digest {
+    let millis = reader.elapsed().unwrap().as_millis() / 290;
+    let interval = Duration::from_millis(millis.max(1));
+    reader
+        .digest_with(DigestOptions::default().interval(interval))
+        .unwrap()
+}
