@@ -85,6 +85,7 @@ impl LiveHeap {
 
     /// Applies an event, with the estimate of the bytes that it stands for. A balance that leaves
     /// 63 bits stays at the limit.
+    #[inline]
     pub fn apply(&mut self, event: &Event, rates: &SamplingRates) {
         self.add(TraceId::to_disk(event.trace), event.signed_estimate(rates));
     }

@@ -170,6 +170,7 @@ impl Usage {
 }
 
 /// A sum at the limit of 63 bits where it leaves them.
+#[inline]
 pub(crate) fn saturated(sum: i128) -> i64 {
     i64::try_from(sum).unwrap_or(if sum < 0 { i64::MIN } else { i64::MAX })
 }

@@ -180,6 +180,7 @@ pub(crate) struct Estimates<'a> {
 }
 
 impl SamplingRates {
+    #[inline]
     pub(crate) fn estimates(&self) -> Estimates<'_> {
         Estimates {
             table: &self.0.table,
