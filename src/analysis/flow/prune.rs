@@ -8,7 +8,7 @@ use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights, size};
 use crate::analysis::groups::Groups;
 
 /// After how many edges the search for another way gives up, and takes it that there is none.
-const SEARCH: usize = 4000;
+const SEARCH: usize = 1000;
 
 #[expect(clippy::cast_precision_loss, reason = "a fraction is not that precise")]
 fn passes(weight: i64, fraction: f64, whole: i64) -> bool {
@@ -139,7 +139,6 @@ impl FlowGraph {
         let mut into = Groups::new(self.edges.iter().map(|edge| edge.to), count);
         let size = |place: usize| self.edges.get(place).map_or(0, |edge| size(&edge.weights));
         into.sort_each_by(|a, b| size(a).cmp(&size(b)));
-        let out = Groups::new(self.edges.iter().map(|edge| edge.from), count);
         let mut gone = vec![false; self.edges.len()];
         // For which edge a node was met last.
         let mut met = vec![usize::MAX; self.nodes.len()];
@@ -148,7 +147,7 @@ impl FlowGraph {
                 if !self.edges.get(place).is_some_and(|edge| edge.residual) {
                     break;
                 }
-                if self.has_another_way(place, &out, &gone, &mut met)
+                if self.has_another_way(place, &into, &gone, &mut met)
                     && let Some(gone) = gone.get_mut(place)
                 {
                     *gone = true;
@@ -159,15 +158,22 @@ impl FlowGraph {
         self.edges.retain(|_| gone.next() != Some(true));
     }
 
-    /// Whether the target of an edge can be reached from its source without it.
-    fn has_another_way(&self, edge: usize, out: &Groups, gone: &[bool], met: &mut [usize]) -> bool {
+    /// Whether the target of an edge can be reached from its source without it. Looks from the target
+    /// back, since a line has fewer callers than callees.
+    fn has_another_way(
+        &self,
+        edge: usize,
+        into: &Groups,
+        gone: &[bool],
+        met: &mut [usize],
+    ) -> bool {
         let Some(sought) = self.edges.get(edge) else {
             return false;
         };
-        let mut ahead = VecDeque::from([sought.from]);
+        let mut ahead = VecDeque::from([sought.to]);
         let mut looked_at = 0;
         while let Some(node) = ahead.pop_front() {
-            for &place in out.of(node) {
+            for &place in into.of(node) {
                 looked_at += 1;
                 if looked_at > SEARCH {
                     return false;
@@ -178,14 +184,14 @@ impl FlowGraph {
                 if place == edge || gone.get(place) == Some(&true) {
                     continue;
                 }
-                if next.to == sought.to {
+                if next.from == sought.from {
                     return true;
                 }
-                if let Some(met) = met.get_mut(next.to)
+                if let Some(met) = met.get_mut(next.from)
                     && *met != edge
                 {
                     *met = edge;
-                    ahead.push_back(next.to);
+                    ahead.push_back(next.from);
                 }
             }
         }
