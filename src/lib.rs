@@ -95,6 +95,7 @@ mod analysis;
 mod digest;
 
 mod heap;
+mod per_trace;
 mod replay;
 
 mod frame;
@@ -115,8 +116,9 @@ mod time;
 
 pub use analysis::{
     EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
-    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Question, Questions, Series, TimeSeries, Track, Trend,
+    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, Live, LiveBlocks,
+    LiveBlocksQuestion, LogEnd, LogPlace, LogStep, Movement, Movements, Peak, PeakQuestion,
+    Question, Questions, Series, TimeSeries, TraceSet, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
