@@ -115,10 +115,12 @@ mod id;
 mod time;
 
 pub use analysis::{
-    EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
-    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, Live, LiveBlocks,
-    LiveBlocksQuestion, LogEnd, LogPlace, LogStep, Movement, Movements, Peak, PeakQuestion,
-    Question, Questions, Series, TimeSeries, TraceSet, Track, Trend,
+    Churn, ChurnOverTime, ChurnOverTimeQuestion, ChurnQuestion, ChurnStep, EdgeBase,
+    ExpectedEstimate, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge,
+    FlowGraph, FlowNode, FlowOptions, Folded, FoldedStack, Lifetimes, LifetimesQuestion, LineUsage,
+    Lines, Live, LiveBlocks, LiveBlocksQuestion, LogEnd, LogPlace, LogStep, Movement, Movements,
+    Peak, PeakQuestion, Question, Questions, RatesAdvice, SamplingAdvice, Series, SizeBucket,
+    Sizes, SizesQuestion, TimeSeries, TraceChurn, TraceLifetimes, TraceSet, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
