@@ -1,8 +1,9 @@
 //! [`LiveHeap`]: how many bytes of each trace are live, changed event by event.
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 
 use crate::id::TraceId;
+use crate::per_trace::{PerTrace, grow};
 use crate::raw::Event;
 use crate::raw::rates::SamplingRates;
 use crate::usage::Usage;
@@ -29,14 +30,7 @@ use crate::usage::Usage;
 /// ```
 #[derive(Debug, Clone)]
 pub struct LiveHeap {
-    /// By trace index; 0 is unknown. As far as traces were met: a file can have any number of them,
-    /// and few that matter.
-    balances: Vec<i64>,
-    /// How many of these there may be.
-    limit: usize,
-    /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
-    /// and must not size anything.
-    strangers: HashMap<u32, i64>,
+    balances: PerTrace<i64>,
 }
 
 /// What an event did to the balance of its trace.
@@ -62,9 +56,7 @@ impl LiveHeap {
     /// more.
     pub fn new(traces: usize) -> Self {
         Self {
-            balances: Vec::new(),
-            limit: traces.min(TraceId::MAX.get() as usize) + 1,
-            strangers: HashMap::new(),
+            balances: PerTrace::new(traces),
         }
     }
 
@@ -92,31 +84,8 @@ impl LiveHeap {
 
     #[inline]
     pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
-        let Some(balance) = self.balances.get_mut(index as usize) else {
-            return self.add_new(index, bytes);
-        };
-        change(balance, bytes)
-    }
-
-    #[cold]
-    fn add_new(&mut self, index: u32, bytes: i64) -> Change {
-        let place = index as usize;
-        if place < self.limit && grow(&mut self.balances, place, self.limit) {
-            // Where there was no memory before, some of this range are among the strangers.
-            let len = self.balances.len();
-            for (index, bytes) in self
-                .strangers
-                .extract_if(|&index, _| (index as usize) < len)
-            {
-                if let Some(balance) = self.balances.get_mut(index as usize) {
-                    *balance = bytes;
-                }
-            }
-            if let Some(balance) = self.balances.get_mut(place) {
-                return change(balance, bytes);
-            }
-        }
-        change(self.strangers.entry(index).or_default(), bytes)
+        self.balances
+            .update(index, |balance| change(balance, bytes))
     }
 
     /// The live bytes of a trace, or with `None` of unknown.
@@ -126,44 +95,19 @@ impl LiveHeap {
 
     #[inline]
     pub(crate) fn balance(&self, index: u32) -> i64 {
-        match self.balances.get(index as usize) {
-            Some(&balance) => balance,
-            None => self.strangers.get(&index).copied().unwrap_or(0),
-        }
+        self.balances.get(index).copied().unwrap_or(0)
     }
 
     /// All that is live.
     pub(crate) fn total(&self) -> i128 {
-        let balances = self.balances.iter().chain(self.strangers.values());
+        let balances = self.balances.values();
         balances.map(|&bytes| i128::from(bytes)).sum()
     }
 
     /// What is live by trace. O(traces).
     pub fn usage(&self) -> Usage {
-        let mut strangers: Vec<(u32, i64)> = self
-            .strangers
-            .iter()
-            .map(|(&index, &bytes)| (index, bytes))
-            .collect();
-        strangers.sort_unstable();
-        let known = (0_u32..).zip(self.balances.iter().copied());
-        Usage::from_ascending(
-            known
-                .chain(strangers)
-                .map(|(index, bytes)| (TraceId::new(index), bytes)),
-        )
+        Usage::from_ascending(self.balances.iter().map(|(trace, &bytes)| (trace, bytes)))
     }
-}
-
-/// Makes room for `place` and as much again, up to `limit`; `false` if there is no memory for it.
-fn grow<T: Clone + Default>(items: &mut Vec<T>, place: usize, limit: usize) -> bool {
-    let len = (2 * place).max(1 << 10).min(limit).max(place + 1);
-    let more = len.saturating_sub(items.len());
-    if items.try_reserve_exact(more).is_err() {
-        return false;
-    }
-    items.resize(len, T::default());
-    true
 }
 
 #[inline]
@@ -238,6 +182,29 @@ impl Touched {
         new
     }
 
+    /// What was live before the balances that were touched have changed. Forgets them.
+    pub(crate) fn usage_before(&mut self, heap: &LiveHeap) -> Usage {
+        let mut before: Vec<_> = self
+            .drain()
+            .map(|(index, bytes)| (TraceId::new(index), bytes))
+            .collect();
+        before.sort_unstable();
+        let mut touched = before.iter().map(|&(trace, _)| trace).peekable();
+        let others = heap.usage().filter(|trace, _| {
+            while touched.next_if(|&earlier| earlier < trace).is_some() {}
+            touched.peek() != Some(&trace)
+        });
+        &others + &Usage::from_ascending(before.into_iter())
+    }
+
+    /// Whatever has changed so far counts no more. O(1) if nothing has.
+    #[inline]
+    pub(crate) fn forget(&mut self) {
+        if !self.first.is_empty() {
+            self.drain().for_each(drop);
+        }
+    }
+
     /// The traces that were touched, each with its balance before that; forgets them.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = (u32, i64)> + '_ {
         self.strangers.clear();
@@ -255,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strangers_cost_an_entry_and_count_like_others() {
+    fn strangers_count_like_others() {
         let mut heap = LiveHeap::new(2);
         heap.add(TraceId::MAX.get(), 7);
         heap.add(1, 5);
@@ -263,7 +230,6 @@ mod tests {
         heap.add(0, 2);
         heap.add(2, 9);
         heap.add(2, -9);
-        assert!(heap.balances.len() <= 3);
         assert_eq!(heap.get(Some(TraceId::MAX)), 7);
         assert_eq!(heap.get(None), 2);
         let usage: Vec<_> = heap
@@ -272,17 +238,6 @@ mod tests {
             .map(|(trace, bytes)| (TraceId::to_disk(trace), bytes))
             .collect();
         assert_eq!(usage, [(0, 2), (1, 5), (3, 1), (TraceId::MAX.get(), 7)]);
-    }
-
-    #[test]
-    fn memory_follows_what_is_used() {
-        let mut heap = LiveHeap::new(1 << 29);
-        heap.add(5, 1);
-        assert!(heap.balances.len() <= 1 << 10);
-        heap.add(3000, 1);
-        assert!(heap.balances.len() <= 6000);
-        assert_eq!(heap.usage().total(), 2);
-        assert_eq!(LiveHeap::new(0).balance(0), 0);
     }
 
     #[test]
@@ -308,5 +263,32 @@ mod tests {
         touched.note(3, 32);
         touched.note(500, 11);
         assert_eq!(touched.drain().collect::<Vec<_>>(), [(3, 32), (500, 11)]);
+    }
+
+    #[test]
+    fn what_was_live_before_is_known_without_a_copy() {
+        let (mut heap, mut touched) = (LiveHeap::new(9), Touched::new(9));
+        let add = |heap: &mut LiveHeap, touched: &mut Touched, index, bytes| {
+            let change = heap.add(index, bytes);
+            touched.note(index, change.before);
+        };
+        for (index, bytes) in [(1, 5), (2, i64::MAX), (4, 1), (1 << 20, 3)] {
+            add(&mut heap, &mut touched, index, bytes);
+        }
+        touched.forget();
+        let before = heap.usage();
+        for (index, bytes) in [
+            (1, -5),
+            (2, -i64::MAX),
+            (2, -i64::MAX),
+            (0, 7),
+            (3, 9),
+            (1 << 20, 1),
+            (1 << 21, 1),
+        ] {
+            add(&mut heap, &mut touched, index, bytes);
+        }
+        assert_eq!(touched.usage_before(&heap), before);
+        assert_eq!(touched.usage_before(&heap), heap.usage());
     }
 }

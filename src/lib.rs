@@ -103,6 +103,7 @@ mod analysis;
 mod digest;
 
 mod heap;
+mod per_trace;
 mod replay;
 
 mod frame;
@@ -121,12 +122,7 @@ mod filebase;
 mod id;
 mod time;
 
-pub use analysis::{
-    EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
-    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Neighbour, Question, Questions, Sandwich, Series, TimeSeries, Track,
-    Trend,
-};
+pub use analysis::*;
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{
     DecodeError, DecodeErrorKind, EncodeError, Error, FileKind, ParseFrameError, Result,

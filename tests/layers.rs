@@ -10,7 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["error", "id", "time", "bytes", "filebase"],
     &["raw"],
     &["frame", "intern", "tree", "trace", "source", "usage", "log"],
-    &["heap", "replay"],
+    &["heap", "per_trace", "replay"],
     &["digest"],
     &["reader"],
     &["analysis"],
@@ -29,6 +29,7 @@ const INSIDE: &[(&str, &str)] = &[
     ("source", "frame"),
     ("source", "trace"),
     ("replay", "heap"),
+    ("heap", "per_trace"),
 ];
 
 /// What a file answers for: its name, or that of its folder.

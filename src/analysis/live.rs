@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use crate::analysis::question::{LogEnd, LogStep, Question};
 use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
@@ -9,11 +10,76 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
+/// Asks what is live at a moment, by trace, in a pass that is shared with other questions; alone,
+/// [`Reader::live_at`] is the same.
+///
+/// ```
+/// use heapprof::{Elapsed, Live, Peak, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (early, end, peak) = reader.ask((
+///     Live::at(Elapsed::from_secs(5)),
+///     Live::at_end(),
+///     Peak::question(),
+/// ))?;
+/// assert_eq!((early.total(), end.total()), (2_248_163, 8_334_103));
+/// assert_eq!(peak.total(), 19_241_503);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Live {
+    time: Elapsed,
+    usage: Option<Usage>,
+}
+
+impl Live {
+    /// After all events with an elapsed time up to `time`.
+    pub fn at(time: impl Into<Elapsed>) -> Self {
+        Self {
+            time: time.into(),
+            usage: None,
+        }
+    }
+
+    /// After all events.
+    pub fn at_end() -> Self {
+        Self::at(Elapsed::MAX)
+    }
+}
+
+impl Question for Live {
+    type Answer = Usage;
+
+    fn from(&self) -> Elapsed {
+        self.time
+    }
+
+    #[inline]
+    fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
+        if step.event.elapsed <= self.time {
+            return ControlFlow::Continue(());
+        }
+        let trace = step.event.trace;
+        let others = heap.usage().filter(|other, _| other != trace);
+        self.usage = Some(others + Usage::from_iter([(trace, step.before)]));
+        ControlFlow::Break(())
+    }
+
+    fn answer(self, end: &LogEnd<'_>) -> Usage {
+        match self.usage {
+            Some(usage) => usage,
+            None => end.heap.usage(),
+        }
+    }
+}
+
 impl Reader {
     /// What is live at `time`, exactly: after all events with an elapsed time up to that.
     ///
     /// One pass over the log: from the snapshot before, if there is a digest at hand from which
-    /// nothing was folded away, else from the start.
+    /// nothing was folded away, else from the start. So who asks for many moments makes a
+    /// [digest](Self::digest) first, or asks for all of them [in one pass](Live).
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};
@@ -72,8 +138,8 @@ impl Reader {
     }
 
     /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
-    /// minus what is live at `from`. What shrank is negative. Costs twice what
-    /// [`live_at`](Self::live_at) costs.
+    /// minus what is live at `from`. What shrank is negative. Costs what [`live_at`](Self::live_at)
+    /// costs, with a digest twice.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};
@@ -87,6 +153,12 @@ impl Reader {
     /// # Errors
     /// If the log cannot be read.
     pub fn growth(&self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Result<Usage> {
-        Ok(&self.live_at(to)? - &self.live_at(from)?)
+        let (from, to) = (from.into(), to.into());
+        if self.fitting_digest().is_some() {
+            // Two short ways are less than one from the one to the other.
+            return Ok(self.live_at(to)? - self.live_at(from)?);
+        }
+        let (before, after) = self.ask((Live::at(from), Live::at(to)))?;
+        Ok(after - before)
     }
 }

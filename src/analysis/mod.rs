@@ -1,21 +1,39 @@
 //! The high-level API: ways of looking at usages and digests. One file, one question or one view.
 
+mod churn;
+mod churn_over_time;
 mod flame;
 mod flow;
 mod focus;
 mod groups;
+mod lifetimes;
 mod lines;
 mod live;
+mod live_blocks;
 mod movements;
+mod peak;
 mod question;
+mod sampling_advice;
 mod sandwich;
 mod series;
+mod sizes;
 mod subtree;
+mod trace_set;
+mod window;
 
+pub use churn::{Churn, ChurnQuestion, TraceChurn};
+pub use churn_over_time::{ChurnOverTime, ChurnOverTimeQuestion, ChurnStep};
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
+pub use lifetimes::{Lifetimes, LifetimesQuestion, TraceLifetimes};
 pub use lines::{LineUsage, Lines};
+pub use live::Live;
+pub use live_blocks::{LiveBlocks, LiveBlocksQuestion};
 pub use movements::{Movement, Movements, Trend};
+pub use peak::{Peak, PeakQuestion};
 pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
+pub use sampling_advice::{ExpectedEstimate, RatesAdvice, SamplingAdvice};
 pub use sandwich::{Neighbour, Sandwich};
 pub use series::{Series, TimeSeries, Track};
+pub use sizes::{SizeBucket, Sizes, SizesQuestion};
+pub use trace_set::TraceSet;

@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::error::{DecodeError, Result};
 use crate::heap::LiveHeap;
+use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::reader::Reader;
 use crate::time::Elapsed;
@@ -52,7 +53,7 @@ pub trait Question {
     /// It begins: at the start of the log, or at [`from`](Self::from) with what is live then.
     ///
     /// An event at time 0 is after the start of the log.
-    fn begin(&mut self, heap: &LiveHeap, place: &LogPlace) {
+    fn begin(&mut self, heap: &LiveHeap, place: &LogPlace<'_>) {
         let _ = (heap, place);
     }
 
@@ -87,11 +88,15 @@ pub struct LogStep {
 /// A place in the log at which a question begins.
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
-pub struct LogPlace {
+pub struct LogPlace<'a> {
     /// How many events there were.
     pub events: u64,
     /// All live bytes.
     pub total: i64,
+    /// What estimates are made with.
+    pub rates: &'a SamplingRates,
+    /// How many traces the table has. Events can name others.
+    pub traces: u32,
 }
 
 /// Where a pass over the log ended.
@@ -138,14 +143,16 @@ impl Reader {
         let from = self.nearest(questions.from(), &mut heap);
         let mut total = heap.total();
         let mut number = from.events();
+        let place = |events, total| LogPlace {
+            events,
+            total: saturated(total),
+            rates: pass.rates,
+            traces: pass.traces,
+        };
         let passed = pass.run(from, |step| {
             let elapsed = step.event.elapsed;
             if questions.is_waiting() {
-                let place = LogPlace {
-                    events: number,
-                    total: saturated(total),
-                };
-                questions.begin(elapsed, &heap, &place);
+                questions.begin(elapsed, &heap, &place(number, total));
             }
             let change = heap.add(step.index, step.bytes);
             total += i128::from(change.after) - i128::from(change.before);
@@ -163,11 +170,7 @@ impl Reader {
                 ControlFlow::Break(()) => ControlFlow::Break(()),
             }
         })?;
-        let place = LogPlace {
-            events: number,
-            total: saturated(total),
-        };
-        questions.begin(Elapsed::MAX, &heap, &place);
+        questions.begin(Elapsed::MAX, &heap, &place(number, total));
         Ok(questions.answers(&LogEnd {
             heap: &heap,
             position: passed.place,
@@ -187,7 +190,7 @@ mod open {
         /// Whether any has not begun.
         fn is_waiting(&self) -> bool;
         /// The next event is at this time: those begin that want to see it.
-        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace);
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>);
         /// Breaks once all have seen enough.
         fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()>;
         fn answers(self, end: &LogEnd<'_>) -> Self::Answers;
@@ -218,7 +221,7 @@ mod open {
             self.state == State::Waiting
         }
 
-        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace) {
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) {
             let from = self.question.from();
             if self.is_waiting() && (next > from || from == Elapsed::ZERO || next == Elapsed::MAX) {
                 self.state = State::Open;
@@ -286,7 +289,7 @@ mod open {
                     $($q.is_waiting())||*
                 }
 
-                fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace) {
+                fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) {
                     let ($($q,)*) = self;
                     $($q.begin(next, heap, place);)*
                 }

@@ -161,6 +161,17 @@ impl SamplingRates {
         self.0.range(size).map_or(1.0, SamplingRange::probability)
     }
 
+    /// How many blocks a recorded block of `size` bytes stands for, in units of 2⁻³², rounded to
+    /// the nearest; 0 where the probability is 0.
+    pub(crate) fn blocks(&self, size: u64) -> u64 {
+        let full = u64::from(FULL) << 32;
+        match self.0.range(size).map(|range| u64::from(range.probability)) {
+            None => 1 << 32,
+            Some(0) => 0,
+            Some(probability) => full.saturating_add(probability / 2) / probability,
+        }
+    }
+
     /// How many bytes a recorded block of `size` bytes stands for; 0 where the probability is 0.
     ///
     /// What does not fit is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is a bad
@@ -256,6 +267,19 @@ mod tests {
         assert_eq!(rates.estimate(3), 5); // 4.5
         assert_eq!(rates.estimate(4097), 6146); // 6145.5, beyond the table
         assert_eq!(rates.estimate((1 << 40) - 2), 1_649_267_441_661);
+    }
+
+    #[test]
+    fn blocks_stand_for_blocks() {
+        let rates = SamplingRates::from_stored([(10, 0), (20, 1), (30, FULL / 3), (40, FULL)]);
+        let blocks = [9, 19, 29, 39, 40].map(|size| rates.blocks(size));
+        assert_eq!(
+            blocks,
+            [0, u64::from(FULL) << 32, 3 << 32, 1 << 32, 1 << 32]
+        );
+        // 1 / (2/7 of FULL, rounded down) is 3.5 and a little.
+        let rates = SamplingRates::from_stored([(10, FULL / 7 * 2)]);
+        assert_eq!(rates.blocks(5) >> 16, 3 << 16 | 1 << 15);
     }
 
     #[test]

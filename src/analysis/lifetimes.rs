@@ -1,0 +1,385 @@
+//! How long do blocks live?
+//!
+//! The log does not say which allocation a free belongs to, only its trace and size. So the lifetimes
+//! of a trace are known up to which blocks of a size were freed, and their sum lies between two
+//! bounds that are both possible:
+//!
+//! ```text
+//!   allocated   a     b                     sum of the lifetimes of what was freed
+//!   freed                 f       g
+//!               ├─────────┤
+//!                     ├───────────┤         (f - a) + (g - b)     both freed: the same however
+//!               ├─────────────────┤         (f - b) + (g - a)     they are paired
+//!                     ├───┤
+//! ```
+//!
+//! Let the allocations of one trace and size be at times a₁ ≤ a₂ ≤ …, and m of them be freed. Whatever
+//! the pairing, the sum of their lifetimes is the sum of the times of the frees minus the sum of those
+//! aᵢ that were freed. So it depends on *which* were freed, not on what is paired with what.
+//!
+//! * *Oldest first* frees a₁ to aₘ. No m allocations have a smaller sum, so no pairing has longer
+//!   lifetimes.
+//! * *Newest first* frees, at each free, the youngest live block x. No pairing has a larger sum of
+//!   aᵢ: take one whose first free frees y instead. If x is not freed in it, let the first free take
+//!   x: the sum does not become smaller, as x is no older than y. If x is freed later, by g, let the
+//!   first free take x, and g take y, which was live at the first free and so is at g: the same
+//!   blocks are freed. Either way the first free takes x; and so on with the second. So no
+//!   pairing has shorter lifetimes.
+//! * If all were freed, or all that were not are of the same time as others, both are equal, and the
+//!   mean is exact.
+//!
+//! Sums of several sizes and traces add up: each can be at its bound whatever the others are.
+
+use std::collections::VecDeque;
+use std::ops::{ControlFlow, RangeInclusive};
+use std::time::Duration;
+
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
+
+use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::trace_set::TraceSet;
+use crate::error::Result;
+use crate::heap::LiveHeap;
+use crate::id::TraceId;
+use crate::per_trace::PerTrace;
+use crate::raw::EventKind;
+use crate::reader::Reader;
+use crate::time::Elapsed;
+use crate::usage::{Usage, saturated};
+
+/// The mean lifetime of the blocks of each trace that were freed.
+///
+/// The log does not pair a free with its allocation, so there are two numbers: the mean if of the
+/// blocks of one trace and size always the newest was freed first, and if always the oldest was. No
+/// pairing gives a shorter or a longer one. Where all blocks of each size were freed they are equal:
+/// the mean is exact. What lives on is counted and is in no mean, so that for a trace most of whose
+/// blocks live on the mean says little.
+///
+/// Lifetimes are of elapsed time: while the clock is stepped back they stand still. They are of
+/// blocks as recorded: in a sampled recording, those of a trace with small and large blocks are mixed
+/// as they were recorded.
+///
+/// ```
+/// use heapprof::{Lines, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let lifetimes = reader.lifetimes()?;
+/// let total = lifetimes.total();
+/// assert_eq!((total.freed, total.live, total.unmatched), (21_909, 5_961, 0));
+///
+/// // How long do the blocks live that a line allocates? Of all its traces together:
+/// let traces = reader.traces()?;
+/// let line = traces.find(("/srv/app/workloads/shop/orders.py", 14)).unwrap();
+/// let local = |usage| Lines::new(traces, &usage).get(line).unwrap().local;
+/// let freed = local(lifetimes.freed());
+/// assert_eq!((freed, local(lifetimes.live())), (1_968, 127));
+/// assert_eq!(local(lifetimes.shortest()) / freed, 2_526_057); // microseconds
+/// assert_eq!(local(lifetimes.longest()) / freed, 2_557_128);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Lifetimes {
+    /// Ascending by trace; none is empty.
+    rows: Box<[(Option<TraceId>, TraceLifetimes)]>,
+    total: TraceLifetimes,
+}
+
+/// The lifetimes of the blocks of one trace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TraceLifetimes {
+    /// How many recorded blocks were freed: what the mean is of.
+    pub freed: u64,
+    /// How many recorded blocks live on at the end of the log.
+    pub live: u64,
+    /// How many frees found no live block of their trace and size, as where two processes wrote one
+    /// log: they are in no mean. Where there are some, others are likely to be paired with what they
+    /// did not free.
+    pub unmatched: u64,
+    /// The sums of the lifetimes in microseconds, newest first and oldest first.
+    shortest: u128,
+    longest: u128,
+}
+
+impl TraceLifetimes {
+    /// The bounds of the mean lifetime of the blocks that were freed, in whole nanoseconds, rounded
+    /// down: as if of each size the newest were freed first, and the oldest. `None` if none were
+    /// freed.
+    pub fn mean(&self) -> Option<RangeInclusive<Duration>> {
+        let mean = |sum: u128| {
+            let freed = u128::from(self.freed);
+            let micros = u64::try_from(sum.checked_div(freed)?).unwrap_or(u64::MAX);
+            let nanos = u64::try_from(sum % freed * 1000 / freed).unwrap_or(0);
+            Some(Duration::from_micros(micros) + Duration::from_nanos(nanos))
+        };
+        Some(mean(self.shortest)?..=mean(self.longest)?)
+    }
+
+    /// The mean lifetime of the blocks that were freed, if it is known exactly.
+    pub fn exact_mean(&self) -> Option<Duration> {
+        let mean = self.mean()?;
+        (self.shortest == self.longest).then_some(*mean.start())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.freed == 0 && self.live == 0 && self.unmatched == 0
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.freed += other.freed;
+        self.live += other.live;
+        self.unmatched += other.unmatched;
+        self.shortest += other.shortest;
+        self.longest += other.longest;
+    }
+}
+
+impl Lifetimes {
+    /// Asks for the lifetimes of all blocks; what it [returns](LifetimesQuestion) takes a set of
+    /// traces.
+    pub fn question() -> LifetimesQuestion {
+        LifetimesQuestion {
+            set: None,
+            rows: PerTrace::new(0),
+            live: HashMap::new(),
+        }
+    }
+
+    /// All traces that allocated or freed, in the order of the ids, unknown first.
+    pub fn rows(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (Option<TraceId>, &TraceLifetimes)> + ExactSizeIterator + Clone
+    {
+        self.rows.iter().map(|(trace, row)| (*trace, row))
+    }
+
+    /// The lifetimes of one trace, or with `None` of unknown. O(log rows).
+    pub fn get(&self, trace: impl Into<Option<TraceId>>) -> TraceLifetimes {
+        let trace = trace.into();
+        let place = self.rows.binary_search_by_key(&trace, |row| row.0).ok();
+        let row = place.and_then(|place| self.rows.get(place));
+        row.map_or_else(TraceLifetimes::default, |(_, row)| *row)
+    }
+
+    /// All rows together.
+    pub fn total(&self) -> TraceLifetimes {
+        self.total
+    }
+
+    /// How many blocks were freed, by trace. O(rows), as all columns.
+    pub fn freed(&self) -> Usage {
+        self.column(|row| row.freed.into())
+    }
+
+    /// How many blocks live on, by trace.
+    pub fn live(&self) -> Usage {
+        self.column(|row| row.live.into())
+    }
+
+    /// The sum of the lifetimes in microseconds, by trace, if of each size the newest block was freed
+    /// first. So a view can sum them up: the mean of a line is its sum over what it
+    /// [freed](Self::freed).
+    pub fn shortest(&self) -> Usage {
+        self.column(|row| row.shortest)
+    }
+
+    /// The sum of the lifetimes in microseconds, by trace, if of each size the oldest block was freed
+    /// first.
+    pub fn longest(&self) -> Usage {
+        self.column(|row| row.longest)
+    }
+
+    fn column(&self, value: impl Fn(&TraceLifetimes) -> u128) -> Usage {
+        let weight = |row| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
+        Usage::from_ascending(self.rows.iter().map(|(trace, row)| (*trace, weight(row))))
+    }
+}
+
+/// Asks for [`Lifetimes`].
+///
+/// One pass over the log from its beginning. Memory: 64 to 128 bytes a trace; for each trace and size
+/// with a live block 40 to 80, and where it has several, once about as much again and 16 to 32 for
+/// each block. So it grows with what is live at a time, 20 to 80 MB for a million blocks, and not with
+/// the log: nothing is kept of what was freed.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct LifetimesQuestion {
+    set: Option<TraceSet>,
+    rows: PerTrace<TraceLifetimes>,
+    /// Of each trace and size with live blocks.
+    live: HashMap<(u32, u64), Live>,
+}
+
+/// When the live blocks of one trace and size were allocated.
+#[derive(Debug, Clone)]
+enum Live {
+    One(Elapsed),
+    Many(Box<Many>),
+}
+
+/// As many of one as of the other: which blocks are live depends on which were freed.
+#[derive(Debug, Clone)]
+struct Many {
+    /// Ascending; the oldest was always freed first.
+    oldest_first: VecDeque<Elapsed>,
+    /// Ascending; the newest was always freed first.
+    newest_first: Vec<Elapsed>,
+}
+
+impl LifetimesQuestion {
+    /// The lifetimes of the blocks of these traces.
+    pub fn of(mut self, traces: TraceSet) -> Self {
+        self.set = Some(traces);
+        self
+    }
+
+    fn allocate(&mut self, key: (u32, u64), time: Elapsed) {
+        match self.live.entry(key) {
+            Entry::Vacant(entry) => {
+                entry.insert(Live::One(time));
+            }
+            Entry::Occupied(mut entry) => match entry.get_mut() {
+                Live::Many(many) => {
+                    many.oldest_first.push_back(time);
+                    many.newest_first.push(time);
+                }
+                one @ &mut Live::One(first) => {
+                    *one = Live::Many(Box::new(Many {
+                        oldest_first: VecDeque::from([first, time]),
+                        newest_first: vec![first, time],
+                    }));
+                }
+            },
+        }
+    }
+
+    /// When the block was allocated that is freed, oldest first and newest first.
+    fn free(&mut self, key: (u32, u64)) -> Option<(Elapsed, Elapsed)> {
+        let Entry::Occupied(mut entry) = self.live.entry(key) else {
+            return None;
+        };
+        match entry.get_mut() {
+            &mut Live::One(time) => {
+                entry.remove();
+                Some((time, time))
+            }
+            Live::Many(many) => {
+                let freed = many.oldest_first.pop_front().zip(many.newest_first.pop());
+                if many.newest_first.is_empty() {
+                    entry.remove();
+                }
+                freed
+            }
+        }
+    }
+}
+
+impl Question for LifetimesQuestion {
+    type Answer = Lifetimes;
+
+    fn begin(&mut self, _: &LiveHeap, place: &LogPlace<'_>) {
+        self.rows = PerTrace::new(place.traces as usize);
+    }
+
+    #[inline]
+    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        let event = step.event;
+        let index = TraceId::to_disk(event.trace);
+        if !self.set.as_ref().is_none_or(|set| set.has(index)) {
+            return ControlFlow::Continue(());
+        }
+        let (key, now) = ((index, event.size), event.elapsed);
+        match event.kind {
+            EventKind::Allocation => {
+                self.allocate(key, now);
+                self.rows.update(index, |row| row.live += 1);
+            }
+            EventKind::Free => {
+                let freed = self.free(key);
+                self.rows.update(index, |row| match freed {
+                    Some((oldest, newest)) => {
+                        row.live = row.live.saturating_sub(1);
+                        row.freed += 1;
+                        row.longest += now.since(oldest).as_micros();
+                        row.shortest += now.since(newest).as_micros();
+                    }
+                    None => row.unmatched += 1,
+                });
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, _: &LogEnd<'_>) -> Lifetimes {
+        let mut total = TraceLifetimes::default();
+        let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
+        let rows = rows
+            .map(|(trace, row)| {
+                total.add(row);
+                (trace, *row)
+            })
+            .collect();
+        Lifetimes { rows, total }
+    }
+}
+
+impl Reader {
+    /// How long the blocks of each trace lived. For a part of the traces, [ask](Self::ask) a
+    /// [`LifetimesQuestion`], where the memory it takes is told too.
+    ///
+    /// One pass over the log on each call, several times as long as others.
+    ///
+    /// # Errors
+    /// If the log cannot be read.
+    pub fn lifetimes(&self) -> Result<Lifetimes> {
+        self.ask(Lifetimes::question())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn micros(range: &RangeInclusive<Duration>) -> (u128, u128) {
+        (range.start().as_nanos(), range.end().as_nanos())
+    }
+
+    #[test]
+    fn a_mean_is_told_to_the_nanosecond_whatever_the_sums() {
+        let row = |freed, shortest, longest| TraceLifetimes {
+            freed,
+            shortest,
+            longest,
+            ..TraceLifetimes::default()
+        };
+        assert_eq!(row(0, 0, 0).mean(), None);
+        assert_eq!(row(0, 0, 0).exact_mean(), None);
+        let third = row(3, 10, 11);
+        assert_eq!(micros(&third.mean().unwrap()), (3_333, 3_666));
+        assert_eq!(third.exact_mean(), None);
+        assert_eq!(
+            row(4, 10, 10).exact_mean(),
+            Some(Duration::from_nanos(2_500))
+        );
+        let largest = u128::from(u64::MAX) * (1 << 62);
+        let mean = row(1 << 62, largest, largest).exact_mean().unwrap();
+        assert_eq!(mean, Duration::from_micros(u64::MAX));
+    }
+
+    #[test]
+    fn nothing_is_kept_of_what_was_freed() {
+        let mut question = Lifetimes::question();
+        let key = (1, 64);
+        for round in 0..10 {
+            for time in 0..5 {
+                question.allocate(key, Elapsed::from_micros(10 * round + time));
+            }
+            for _ in 0..5 {
+                assert!(question.free(key).is_some());
+            }
+            assert!(question.live.is_empty());
+        }
+        assert_eq!(question.free(key), None);
+    }
+}

@@ -1,0 +1,139 @@
+//! [`PerTrace`]: something for each trace that was met, whatever indices a file holds.
+
+use hashbrown::HashMap;
+
+use crate::id::TraceId;
+
+/// A value for each trace: in one run for those that the table has, as far as they were met, and in
+/// a map for others.
+#[derive(Debug, Clone)]
+pub(crate) struct PerTrace<T> {
+    /// By trace index; 0 is unknown. As far as traces were met: a file can have any number of them,
+    /// and few that matter.
+    items: Vec<T>,
+    /// How many of these there may be.
+    limit: usize,
+    /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
+    /// and must not size anything.
+    strangers: HashMap<u32, T>,
+}
+
+impl<T: Clone + Default> PerTrace<T> {
+    /// Nothing yet, for a table of so many traces.
+    pub(crate) fn new(traces: usize) -> Self {
+        Self {
+            items: Vec::new(),
+            limit: traces.min(TraceId::MAX.get() as usize) + 1,
+            strangers: HashMap::new(),
+        }
+    }
+
+    /// Changes the value of a trace; one that was not met has the default.
+    #[inline]
+    pub(crate) fn update<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
+        let Some(item) = self.items.get_mut(index as usize) else {
+            return self.update_new(index, change);
+        };
+        change(item)
+    }
+
+    #[cold]
+    fn update_new<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
+        let place = index as usize;
+        if place < self.limit && grow(&mut self.items, place, self.limit) {
+            // Where there was no memory before, some of this range are among the strangers.
+            let len = self.items.len();
+            for (index, item) in self
+                .strangers
+                .extract_if(|&index, _| (index as usize) < len)
+            {
+                if let Some(place) = self.items.get_mut(index as usize) {
+                    *place = item;
+                }
+            }
+            if let Some(item) = self.items.get_mut(place) {
+                return change(item);
+            }
+        }
+        change(self.strangers.entry(index).or_default())
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        match self.items.get(index as usize) {
+            Some(item) => Some(item),
+            None => self.strangers.get(&index),
+        }
+    }
+
+    /// All values, in any order.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
+        self.items.iter().chain(self.strangers.values())
+    }
+
+    /// All traces up to the largest that was met, and what they have, in the order of the ids. Those
+    /// that were not met have the default.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<TraceId>, &T)> {
+        let mut strangers: Vec<(u32, &T)> = self
+            .strangers
+            .iter()
+            .map(|(&index, item)| (index, item))
+            .collect();
+        strangers.sort_unstable_by_key(|&(index, _)| index);
+        (0_u32..)
+            .zip(&self.items)
+            .chain(strangers)
+            .map(|(index, item)| (TraceId::new(index), item))
+    }
+}
+
+/// Makes room for `place` and as much again, up to `limit`; `false` if there is no memory for it.
+pub(crate) fn grow<T: Clone + Default>(items: &mut Vec<T>, place: usize, limit: usize) -> bool {
+    let len = (2 * place).max(1 << 10).min(limit).max(place + 1);
+    let more = len.saturating_sub(items.len());
+    if items.try_reserve_exact(more).is_err() {
+        return false;
+    }
+    items.resize(len, T::default());
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(items: &mut PerTrace<i64>, index: u32, value: i64) {
+        items.update(index, |item| *item += value);
+    }
+
+    #[test]
+    fn strangers_cost_an_entry_and_count_like_others() {
+        let mut items = PerTrace::new(2);
+        for (index, value) in [(TraceId::MAX.get(), 7), (1, 5), (3, 1), (0, 2), (3, 1)] {
+            add(&mut items, index, value);
+        }
+        assert!(items.items.len() <= 3);
+        let all: Vec<_> = items
+            .iter()
+            .map(|(trace, &value)| (TraceId::to_disk(trace), value))
+            .collect();
+        let largest = TraceId::MAX.get();
+        assert_eq!(all, [(0, 2), (1, 5), (2, 0), (3, 2), (largest, 7)]);
+        assert_eq!(items.values().sum::<i64>(), 16);
+        assert_eq!(
+            (items.get(3), items.get(2), items.get(4)),
+            (Some(&2), Some(&0), None)
+        );
+    }
+
+    #[test]
+    fn memory_follows_what_is_used() {
+        let mut items = PerTrace::new(1 << 29);
+        add(&mut items, 5, 1);
+        assert!(items.items.len() <= 1 << 10);
+        add(&mut items, 3000, 1);
+        assert!(items.items.len() <= 6000);
+        assert_eq!(items.values().sum::<i64>(), 2);
+        assert_eq!(PerTrace::<i64>::new(0).get(0), None);
+    }
+}
