@@ -44,7 +44,7 @@ impl Log {
         }
     }
 
-    /// The events from `position` on. An event whose estimate with `rates` leaves 63 bits ends the
+    /// The events from `position` on, with the times of its clock. An event whose estimate with `rates` leaves 63 bits ends the
     /// log.
     pub(crate) fn events<'a>(
         &'a self,

@@ -7,6 +7,7 @@ mod live;
 mod movements;
 mod question;
 mod series;
+mod wall;
 
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
