@@ -50,6 +50,7 @@
 //! | Which lines hold it? | [`Lines`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |
+//! | Does the log make sense, and to where? | [`Reader::sanity`] |
 //! | What does the line say? | [`SourceLines`] |
 //!
 //! # Layers
@@ -116,9 +117,10 @@ mod id;
 mod time;
 
 pub use analysis::{
-    EdgeBase, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph,
-    FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Question, Questions, Series, TimeSeries, Track, Trend,
+    EdgeBase, Finding, FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge,
+    FlowGraph, FlowNode, FlowOptions, Folded, FoldedStack, LineUsage, Lines, LogEnd, LogPlace,
+    LogStep, Movement, Movements, Noise, Question, Questions, Sanity, SanityCheck, Series,
+    TimeSeries, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{

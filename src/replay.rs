@@ -44,6 +44,8 @@ pub(crate) struct Step {
     pub(crate) bytes: i64,
     /// The place in the log before it.
     pub(crate) before: LogPosition,
+    /// Its fraction of a second is a second or more.
+    pub(crate) strange: bool,
 }
 
 impl Pass<'_> {
@@ -62,13 +64,14 @@ impl Pass<'_> {
         let mut first = First::default();
         let ended = self
             .log
-            .each(self.rates, from.on(self.clock), |event, before| {
+            .each(self.rates, from.on(self.clock), |event, before, strange| {
                 let index = TraceId::to_disk(event.trace);
                 let step = Step {
                     event,
                     index,
                     bytes: event.signed(estimates.of(event.size)),
                     before,
+                    strange,
                 };
                 let change = match take(step) {
                     ControlFlow::Continue(change) => change,

@@ -6,6 +6,7 @@ mod lines;
 mod live;
 mod movements;
 mod question;
+mod sanity;
 mod series;
 mod wall;
 
@@ -14,4 +15,5 @@ pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lines::{LineUsage, Lines};
 pub use movements::{Movement, Movements, Trend};
 pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
+pub use sanity::{Finding, Noise, Sanity, SanityCheck};
 pub use series::{Series, TimeSeries, Track};

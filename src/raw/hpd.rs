@@ -72,7 +72,7 @@ impl<'a> EventLog<'a> {
         let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
         Events {
             bytes: self.bytes.get(skipped..).unwrap_or_default(),
-            decoder: Decoder::at(position.on(Clock::Recorded), None),
+            decoder: Decoder::at(position.on(Clock::Recorded), Strange::default()),
         }
     }
 }
@@ -98,7 +98,7 @@ impl Events<'_> {
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
     /// more. It counts all the same.
     pub const fn strange(&self) -> Option<DecodeError> {
-        self.decoder.strange
+        self.decoder.strange.first
     }
 }
 
@@ -138,8 +138,14 @@ pub(crate) struct Decoder {
     base: u64,
     /// The place of the event that was in error.
     bad: usize,
-    /// The first event that is whole but makes no sense.
-    pub(crate) strange: Option<DecodeError>,
+    pub(crate) strange: Strange,
+}
+
+/// The events that are whole but make no sense.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Strange {
+    pub(crate) first: Option<DecodeError>,
+    pub(crate) count: u64,
 }
 
 /// No bytes are so many that this is a place in them.
@@ -158,7 +164,7 @@ struct Fields {
 impl Decoder {
     /// Decodes bytes that follow on `position`, with the times of its clock.
     #[inline]
-    pub(crate) fn at(position: LogPosition, strange: Option<DecodeError>) -> Self {
+    pub(crate) fn at(position: LogPosition, strange: Strange) -> Self {
         let elapsed = position.elapsed().as_micros().min(LARGEST);
         let half = match position.clock() {
             Clock::Recorded => 0,
@@ -273,9 +279,11 @@ impl Decoder {
         let offset = self.base.saturating_add(self.at as u64);
         match moved {
             Ok((fields, halves, behind)) => {
-                if let (Some(found), None) = (fields.strange, self.strange) {
+                if let Some(found) = fields.strange {
                     let kind = Kind::Microseconds { found };
-                    self.strange = Some(DecodeError::new(FileKind::Hpd, offset, kind));
+                    let error = DecodeError::new(FileKind::Hpd, offset, kind);
+                    self.strange.first.get_or_insert(error);
+                    self.strange.count = self.strange.count.saturating_add(1);
                 }
                 self.at = fields.next;
                 self.events = self.events.wrapping_add(1);
