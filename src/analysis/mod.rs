@@ -1,5 +1,6 @@
 //! The high-level API: ways of looking at usages and digests. One file, one question or one view.
 
+mod error_bars;
 mod flame;
 mod flow;
 mod lines;
@@ -10,6 +11,9 @@ mod sanity;
 mod series;
 mod wall;
 
+pub use error_bars::{
+    ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, LineErrorBars, LineEstimate,
+};
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lines::{LineUsage, Lines};
