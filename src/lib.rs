@@ -117,11 +117,11 @@ mod id;
 mod time;
 
 pub use analysis::{
-    EdgeBase, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, Finding, FlameBar, FlameGraph,
-    FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph, FlowNode, FlowOptions, Folded,
-    FoldedStack, LineErrorBars, LineEstimate, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Noise, Question, Questions, Sanity, SanityCheck, Series, TimeSeries,
-    Track, Trend,
+    CheckRates, EdgeBase, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, Finding, FlameBar,
+    FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph, FlowNode, FlowOptions,
+    Folded, FoldedStack, LineErrorBars, LineEstimate, LineUsage, Lines, LogEnd, LogPlace, LogStep,
+    Movement, Movements, Noise, Question, Questions, RatesCheck, RatesEvidence, RatesVerdict,
+    Sanity, SanityCheck, Series, TimeSeries, Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{

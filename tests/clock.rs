@@ -104,7 +104,7 @@ proptest! {
     }
 
     #[test]
-    fn the_wall_clock_is_found_both_ways(log in logs(), ask in vec(0..1_000_000_usize, 20)) {
+    fn the_wall_clock_is_found_both_ways(log in logs(), ask in vec(0..1_000_000_u64, 20)) {
         for clock in [Clock::Recorded, Clock::Corrected] {
             let reader = profile(&log).with_clock(clock);
             // Straight lines from each event to the next, as (elapsed, wall, length).
@@ -123,8 +123,8 @@ proptest! {
                 Some(moment(moments.iter().min()?)..=moment(moments.iter().max()?))
             };
             let walls = ask.iter().map(|&pick| {
-                let line = lines[pick % lines.len()];
-                line.1 + (pick as i64).rem_euclid(line.2 + 3) - 1
+                let line = lines[usize::try_from(pick).unwrap() % lines.len()];
+                line.1 + pick.cast_signed().rem_euclid(line.2 + 3) - 1
             });
             let options = || DigestOptions::default().interval(Duration::from_millis(50));
             let digest = reader.digest_with(options()).unwrap();
@@ -137,8 +137,8 @@ proptest! {
             }
             for &pick in &ask {
                 // At and after the end too.
-                let line = lines[pick % lines.len()];
-                let at = line.0 + (pick as i64).rem_euclid(line.2 + 2);
+                let line = lines[usize::try_from(pick).unwrap() % lines.len()];
+                let at = line.0 + pick.cast_signed().rem_euclid(line.2 + 2);
                 let last = lines.iter().rev().find(|line| line.0 <= at).unwrap();
                 let wall = WallOffset::from_micros(last.1 + at - last.0);
                 let at = Elapsed::from_micros(at.unsigned_abs());

@@ -172,7 +172,7 @@ fn intervals_hold_what_their_level_states() {
             match name {
                 // Too large is as good as it gets where it is not known which block was freed.
                 "growth" | "growth of a trace" => {
-                    assert!(held.fraction() >= level - 0.01, "{told}")
+                    assert!(held.fraction() >= level - 0.01, "{told}");
                 }
                 "rough" => assert!((rough..level).contains(&held.fraction()), "{told}"),
                 "missed" => {}
@@ -198,7 +198,7 @@ fn intervals_hold_for_a_real_program() {
         let reader = Reader::from_bytes(hpm.clone(), hpd, None).unwrap();
         let bars = reader.with_rates(rates.clone()).error_bars_at(at).unwrap();
         total.note(bars.total(), 0.95, truth.total());
-        for (trace, weight) in truth.iter() {
+        for (trace, weight) in &truth {
             let estimate = bars.get(trace);
             if !estimate.is_rough() && !estimate.is_exact() {
                 traces.note(estimate, 0.95, weight);
@@ -247,7 +247,7 @@ fn logs() -> impl Strategy<Value = Vec<(i64, u32, i64)>> {
 fn variance(rates: &SamplingRates, size: i64) -> f64 {
     let size = size.unsigned_abs();
     let p = rates.probability(size);
-    let square = (size * size) as f64;
+    let square = f64::from(u32::try_from(size * size).unwrap());
     if p > 0.0 {
         (square * (1.0 - p) / (p * p)).round()
     } else {

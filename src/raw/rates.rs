@@ -19,7 +19,8 @@ const TABLE_LEN: u16 = 1024;
 /// halves up, so that an allocation and its free cancel exactly.
 ///
 /// What a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
-/// probability above 0 it was given, and states the one it was given. So the rates in use are the
+/// probability above 0 it was given, and states the one it was given. Whether that looks to be so is
+/// told by [`Reader::check_rates`](crate::Reader::check_rates). So the rates in use are the
 /// caller's choice: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or
 /// [their own](Self::new).
 ///
