@@ -44,6 +44,7 @@
 //!
 //! | question | answer |
 //! | --- | --- |
+//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
 //! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
@@ -57,6 +58,7 @@
 //! | What do two recordings differ in? | [`MergedTraces`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |
+//! | Does the log make sense, and to where? | [`Reader::sanity`] |
 //! | What does the line say? | [`SourceLines`] |
 //!
 //! # Layers
@@ -68,7 +70,8 @@
 //!
 //! # What the words mean
 //! * **Time** is in whole microseconds. The log's clock is the wall clock and can step back, so an
-//!   event has two times: [`WallOffset`] as recorded, and [`Elapsed`], which only ever grows.
+//!   event has two times: [`WallOffset`] as recorded, and [`Elapsed`], which only ever grows. Both
+//!   lose half a microsecond an event; the corrected [`Clock`] makes that good.
 //! * A **trace** is a stack, named by a [`TraceId`]; a **frame** is a line of code in it.
 //! * An **estimate** is what a recorded block stands for in a sampled recording: see
 //!   [`SamplingRates`], also for why the rates that a file states can be wrong.
@@ -135,7 +138,7 @@ pub use raw::rates::{SamplingRange, SamplingRates};
 pub use raw::{Event, EventKind, LogPosition};
 pub use reader::Reader;
 pub use source::{SourceLine, SourceLines};
-pub use time::{Elapsed, StartTime, WallOffset};
+pub use time::{Clock, Elapsed, StartTime, WallOffset};
 pub use trace::{MergedTraces, Package, Trace, TraceTable};
 pub use usage::{Usage, UsageIter};
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::bytes::{Bytes, Pieces};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
-use crate::raw::hpd::Decoder;
+use crate::raw::hpd::{Decoder, Strange};
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 
@@ -44,7 +44,7 @@ impl Log {
         }
     }
 
-    /// The events from `position` on. An event whose estimate with `rates` leaves 63 bits ends the
+    /// The events from `position` on, with the times of its clock. An event whose estimate with `rates` leaves 63 bits ends the
     /// log.
     pub(crate) fn events<'a>(
         &'a self,
@@ -62,7 +62,7 @@ impl Log {
             log: self,
             rates,
             bytes,
-            decoder: Decoder::at(position, None),
+            decoder: Decoder::at(position, Strange::default()),
             ended: false,
             cut: None,
         }
@@ -83,8 +83,8 @@ pub(crate) struct Ended {
 }
 
 impl Log {
-    /// Takes the [events](Self::events) one by one, each with the place before it, until `take`
-    /// breaks off: that event is not taken any more.
+    /// Takes the [events](Self::events) one by one, each with the place before it and whether it is
+    /// strange, until `take` breaks off: that event is not taken any more.
     ///
     /// The same as a loop over the iterator, but what `take` does cannot make the decoder live in
     /// memory, which takes twice as long.
@@ -93,7 +93,7 @@ impl Log {
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut take: impl FnMut(Event, LogPosition) -> ControlFlow<()>,
+        mut take: impl FnMut(Event, LogPosition, bool) -> ControlFlow<()>,
     ) -> Result<Ended> {
         let LogEvents {
             mut bytes,
@@ -104,12 +104,14 @@ impl Log {
             let slice = &*bytes;
             let end = loop {
                 let before = decoder.position();
+                let strange = decoder.strange.count;
                 match decoder.next(slice, Some(rates)) {
                     Some(Ok(event)) => {
-                        if take(event, before).is_break() {
+                        let strange = decoder.strange.count != strange;
+                        if take(event, before, strange).is_break() {
                             return Ok(Ended {
                                 place: before,
-                                strange: decoder.strange,
+                                strange: decoder.strange.first,
                                 error: None,
                                 stopped: true,
                             });
@@ -124,7 +126,7 @@ impl Log {
                 Next::End(error) => {
                     return Ok(Ended {
                         place: decoder.position(),
-                        strange: decoder.strange,
+                        strange: decoder.strange.first,
                         error,
                         stopped: false,
                     });
@@ -179,7 +181,7 @@ impl LogEvents<'_> {
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
     /// more. It counts all the same.
     pub const fn strange(&self) -> Option<DecodeError> {
-        self.decoder.strange
+        self.decoder.strange.first
     }
 }
 

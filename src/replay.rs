@@ -8,6 +8,7 @@ use crate::id::TraceId;
 use crate::log::Log;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
+use crate::time::Clock;
 
 /// A pass over a log, or over a part of it, still to be made.
 #[derive(Debug, Clone, Copy)]
@@ -15,6 +16,8 @@ pub(crate) struct Pass<'a> {
     pub(crate) log: &'a Log,
     /// What estimates are made with.
     pub(crate) rates: &'a SamplingRates,
+    /// Whose times the events have.
+    pub(crate) clock: Clock,
     /// How many traces the table has.
     pub(crate) traces: u32,
 }
@@ -41,6 +44,8 @@ pub(crate) struct Step {
     pub(crate) bytes: i64,
     /// The place in the log before it.
     pub(crate) before: LogPosition,
+    /// Its fraction of a second is a second or more.
+    pub(crate) strange: bool,
 }
 
 impl Pass<'_> {
@@ -57,25 +62,28 @@ impl Pass<'_> {
     ) -> Result<Passed> {
         let estimates = self.rates.estimates();
         let mut first = First::default();
-        let ended = self.log.each(self.rates, from, |event, before| {
-            let index = TraceId::to_disk(event.trace);
-            let step = Step {
-                event,
-                index,
-                bytes: event.signed(estimates.of(event.size)),
-                before,
-            };
-            let change = match take(step) {
-                ControlFlow::Continue(change) => change,
-                ControlFlow::Break(()) => return ControlFlow::Break(()),
-            };
-            let negative = change.after < 0 && event.is_free();
-            if index > self.traces || negative || change.saturated {
-                // By value, so that it need not live in memory.
-                first = first.with(step, change, self.traces);
-            }
-            ControlFlow::Continue(())
-        })?;
+        let ended = self
+            .log
+            .each(self.rates, from.on(self.clock), |event, before, strange| {
+                let index = TraceId::to_disk(event.trace);
+                let step = Step {
+                    event,
+                    index,
+                    bytes: event.signed(estimates.of(event.size)),
+                    before,
+                    strange,
+                };
+                let change = match take(step) {
+                    ControlFlow::Continue(change) => change,
+                    ControlFlow::Break(()) => return ControlFlow::Break(()),
+                };
+                let negative = change.after < 0 && event.is_free();
+                if index > self.traces || negative || change.saturated {
+                    // By value, so that it need not live in memory.
+                    first = first.with(step, change, self.traces);
+                }
+                ControlFlow::Continue(())
+            })?;
         Ok(Passed {
             place: ended.place,
             damage: first.and(ended.strange, ended.error),

@@ -223,6 +223,47 @@ impl fmt::Display for WallOffset {
     }
 }
 
+/// Which times the events of a log have: those recorded, or those with the clock's loss made good.
+///
+/// heapprof's recorder cuts each difference of time to whole microseconds, and so loses half a
+/// microsecond an event on average: of 15.0 s that a program ran with three million events, 13.5 s
+/// are recorded. The corrected clock adds that half back. It is right on average; between two
+/// events it can be off by what they lost more or less than half.
+///
+/// It is for what heapprof recorded. A log that [`raw::EventWriter`](crate::raw::EventWriter) wrote
+/// has lost nothing: it is given the time since the start, and only that is cut.
+///
+/// ```
+/// use heapprof::{Clock, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// assert_eq!(reader.elapsed()?.as_micros(), 21_789_059);
+/// // The log has 49 779 events.
+/// let reader = reader.with_clock(Clock::Corrected);
+/// assert_eq!(reader.elapsed()?.as_micros(), 21_789_059 + 24_889);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[non_exhaustive]
+pub enum Clock {
+    /// The times as recorded.
+    #[default]
+    Recorded,
+    /// Half a microsecond more for each event: after *n* events ⌊*n* / 2⌋ µs, on both clocks.
+    Corrected,
+}
+
+impl Clock {
+    /// How many microseconds it is ahead of the recorded times after so many events.
+    #[inline]
+    pub const fn ahead(self, events: u64) -> u64 {
+        match self {
+            Self::Recorded => 0,
+            Self::Corrected => events / 2,
+        }
+    }
+}
+
 /// When a recording began: Unix time, as the file states it, to the nanosecond.
 ///
 /// ```

@@ -2,6 +2,7 @@
 
 mod churn;
 mod churn_over_time;
+mod error_bars;
 mod flame;
 mod flow;
 mod focus;
@@ -13,16 +14,22 @@ mod live_blocks;
 mod movements;
 mod peak;
 mod question;
+mod rates_check;
 mod sampling_advice;
 mod sandwich;
+mod sanity;
 mod series;
 mod sizes;
 mod subtree;
 mod trace_set;
+mod wall;
 mod window;
 
 pub use churn::{Churn, ChurnQuestion, TraceChurn};
 pub use churn_over_time::{ChurnOverTime, ChurnOverTimeQuestion, ChurnStep};
+pub use error_bars::{
+    ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, LineErrorBars, LineEstimate,
+};
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
 pub use lifetimes::{Lifetimes, LifetimesQuestion, TraceLifetimes};
@@ -32,8 +39,10 @@ pub use live_blocks::{LiveBlocks, LiveBlocksQuestion};
 pub use movements::{Movement, Movements, Trend};
 pub use peak::{Peak, PeakQuestion};
 pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
+pub use rates_check::{CheckRates, RatesCheck, RatesEvidence, RatesVerdict};
 pub use sampling_advice::{ExpectedEstimate, RatesAdvice, SamplingAdvice};
 pub use sandwich::{Neighbour, Sandwich};
+pub use sanity::{Finding, Noise, Sanity, SanityCheck};
 pub use series::{Series, TimeSeries, Track};
 pub use sizes::{SizeBucket, Sizes, SizesQuestion};
 pub use trace_set::TraceSet;

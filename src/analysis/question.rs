@@ -83,6 +83,10 @@ pub struct LogStep {
     pub total: i64,
     /// How many events the log has up to this one, it included.
     pub number: u64,
+    /// Where its record begins, in bytes from the start of the log.
+    pub offset: u64,
+    /// Whether its fraction of a second is a second or more, which no recorder writes.
+    pub strange: bool,
 }
 
 /// A place in the log at which a question begins.
@@ -164,6 +168,8 @@ impl Reader {
                 live: change.after,
                 total: saturated(total),
                 number,
+                offset: step.before.offset(),
+                strange: step.strange,
             };
             match questions.take(&shown, &heap) {
                 ControlFlow::Continue(()) => ControlFlow::Continue(change),

@@ -134,6 +134,7 @@ impl Source<'_> {
             log_len,
             precision,
             rates: self.pass.rates,
+            clock: self.pass.clock,
             place: passed.place,
             damage: &passed.damage,
         };

@@ -5,7 +5,7 @@ use std::fmt;
 use super::Digest;
 use crate::error::{DecodeError, Error};
 use crate::raw::rates::SamplingRates;
-use crate::time::StartTime;
+use crate::time::{Clock, StartTime};
 
 /// Why the `.hpc` file beside a log is not used.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum UnusedDigest {
     },
     /// It was made with other sampling rates.
     Rates,
+    /// It has the times of another clock.
+    Clock,
     /// It was stopped before the end of the log.
     Stopped,
     /// It was made when the log had another length.
@@ -46,6 +48,7 @@ impl fmt::Display for UnusedDigest {
                 digest.as_nanos()
             ),
             Self::Rates => f.write_str("the digest was made with other sampling rates"),
+            Self::Clock => f.write_str("the digest has the times of another clock"),
             Self::Stopped => f.write_str("the digest was stopped before the end of the log"),
             Self::Length { digested, now } => write!(
                 f,
@@ -59,11 +62,12 @@ impl fmt::Display for UnusedDigest {
 
 impl Digest {
     /// Whether this is a whole digest of the log that began at `start` and has `log_len` bytes, if
-    /// it is there, with these rates.
+    /// it is there, with these rates and the times of this clock.
     pub(crate) fn fits(
         &self,
         start: StartTime,
         rates: &SamplingRates,
+        clock: Clock,
         log_len: Option<u64>,
     ) -> Result<(), UnusedDigest> {
         if let Some(damage) = self.own_damage() {
@@ -84,6 +88,9 @@ impl Digest {
         }
         if digested_rates != rates {
             return Err(UnusedDigest::Rates);
+        }
+        if self.clock() != Some(clock) {
+            return Err(UnusedDigest::Clock);
         }
         Ok(())
     }

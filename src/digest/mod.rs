@@ -31,7 +31,7 @@ use crate::id::TraceId;
 use crate::raw::LogPosition;
 use crate::raw::hpc::Layout;
 use crate::raw::rates::SamplingRates;
-use crate::time::{Elapsed, StartTime};
+use crate::time::{Clock, Elapsed, StartTime};
 use crate::usage::Usage;
 
 /// Snapshots of the live heap at a fixed interval.
@@ -334,9 +334,19 @@ impl Digest {
         self.0.trailer.as_ref().map(|trailer| &trailer.rates)
     }
 
+    /// The clock whose times it has; `None` for a foreign digest, which has those recorded.
+    pub fn clock(&self) -> Option<Clock> {
+        self.0.trailer.as_ref().map(|trailer| trailer.clock)
+    }
+
     /// How long the log was when it was digested.
     pub(crate) fn log_len(&self) -> Option<u64> {
         self.0.trailer.as_ref().map(|trailer| trailer.log_len)
+    }
+
+    /// Places in the log, in its order, at which snapshots were taken.
+    pub(crate) fn places(&self) -> impl Iterator<Item = LogPosition> + '_ {
+        self.0.trailer.iter().flat_map(Trailer::places)
     }
 
     /// Where the log goes on after a snapshot from which nothing was folded away.

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! mark               fixed32   0x68707472
-//! version            varint    1
+//! version            varint    1, or 2 for one that begins with its clock
+//! clock              varint    from version 2 on: 1 for the corrected clock; else it is 0, as recorded
 //! flags              varint    bit 0: making it was stopped before the end of the log
 //! log length         varint    bytes of the log when it was digested
 //! precision          fixed64   as an IEEE 754 double
@@ -20,6 +21,9 @@
 //!          (zigzag) by how much the wall clock fell behind that
 //! ```
 //!
+//! Places have the times as recorded, whatever the clock is. Only a digest of another clock has
+//! version 2, so that who knows version 1 reads the others and takes this one for foreign.
+//!
 //! A snapshot is the heap after the last event at or before its time. Its place says where the log
 //! goes on after that event, so that the heap at any moment can be replayed from the snapshot
 //! before it. Snapshots between which there was no event have one place: an idle hour costs
@@ -31,13 +35,17 @@ use crate::raw::LogPosition;
 use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_varint};
 use crate::raw::hpc::Layout;
 use crate::raw::rates::SamplingRates;
-use crate::time::{Elapsed, StartTime, WallOffset};
+use crate::time::{Clock, Elapsed, StartTime, WallOffset};
 
 /// The mark that begins a trailer.
 const MARK: u32 = 0x6870_7472;
 /// The mark that ends it, and so the file. It is found also where the index is damaged.
 const END: u32 = 0x6870_656e;
+/// Of a digest with the times as recorded.
 const VERSION: u64 = 1;
+/// Of one that says whose times it has.
+const VERSION_WITH_CLOCK: u64 = 2;
+const CORRECTED: u64 = 1;
 const STOPPED: u64 = 1;
 
 /// What a digest of ours says about itself.
@@ -47,6 +55,7 @@ pub(crate) struct Trailer {
     pub(crate) log_len: u64,
     pub(crate) precision: f64,
     pub(crate) rates: SamplingRates,
+    pub(crate) clock: Clock,
     pub(crate) end: LogPosition,
     pub(crate) damage: Vec<DecodeError>,
     /// From which snapshot on which place holds.
@@ -73,6 +82,11 @@ impl Trailer {
             .partition_point(|&(first, _)| first <= snapshot as u64);
         let &(_, place) = self.places.get(after.checked_sub(1)?)?;
         Some(place)
+    }
+
+    /// Where the log goes on after each snapshot that another event came before.
+    pub(crate) fn places(&self) -> impl Iterator<Item = LogPosition> + '_ {
+        self.places.iter().map(|&(_, place)| place)
     }
 
     /// The checksum of the bytes of the entries of a run of equal snapshots.
@@ -109,9 +123,17 @@ impl Trailer {
     /// `None` for what a later version may write.
     fn decode(layout: &Layout, body: &[u8]) -> Result<Option<Self>, Kind> {
         let mut cursor = Cursor::new(body, 0);
-        if cursor.fixed32()? != MARK || cursor.varint()? != VERSION {
+        if cursor.fixed32()? != MARK {
             return Ok(None);
         }
+        let clock = match cursor.varint()? {
+            VERSION => Clock::Recorded,
+            VERSION_WITH_CLOCK => match cursor.varint()? {
+                CORRECTED => Clock::Corrected,
+                _ => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
         let flags = cursor.varint()?;
         let log_len = cursor.varint()?;
         let precision = f64::from_bits(cursor.fixed64()?);
@@ -134,7 +156,7 @@ impl Trailer {
         for _ in 0..cursor.varint()? {
             first = first.saturating_add(cursor.varint()?);
             place = read_place(&mut cursor, place)?;
-            places.push((first, place));
+            places.push((first, place.on(clock)));
         }
         let mut checksums = Vec::new();
         for _ in 0..layout.run_count() {
@@ -145,7 +167,8 @@ impl Trailer {
             log_len,
             precision,
             rates: SamplingRates::from_stored(ranges),
-            end,
+            clock,
+            end: end.on(clock),
             damage,
             places,
             checksums,
@@ -169,6 +192,7 @@ pub(crate) struct End<'a> {
     pub(crate) log_len: u64,
     pub(crate) precision: f64,
     pub(crate) rates: &'a SamplingRates,
+    pub(crate) clock: Clock,
     pub(crate) place: LogPosition,
     pub(crate) damage: &'a [DecodeError],
 }
@@ -185,6 +209,7 @@ impl TrailerBuilder {
 
     /// Snapshot `number` was taken at this place.
     pub(crate) fn place(&mut self, number: u64, place: LogPosition) {
+        let place = place.on(Clock::Recorded);
         let (last_number, last) = self.last;
         if self.place_count == 0 || place != last {
             push_varint(&mut self.places, number.saturating_sub(last_number));
@@ -209,7 +234,13 @@ impl TrailerBuilder {
     ) -> Vec<u8> {
         let mut out = Vec::new();
         push_fixed32(&mut out, MARK);
-        push_varint(&mut out, VERSION);
+        match end.clock {
+            Clock::Recorded => push_varint(&mut out, VERSION),
+            Clock::Corrected => {
+                push_varint(&mut out, VERSION_WITH_CLOCK);
+                push_varint(&mut out, CORRECTED);
+            }
+        }
         push_varint(&mut out, if end.stopped { STOPPED } else { 0 });
         push_varint(&mut out, end.log_len);
         push_fixed64(&mut out, end.precision.to_bits());
@@ -218,7 +249,7 @@ impl TrailerBuilder {
             push_fixed64(&mut out, range.upper_size());
             push_fixed32(&mut out, range.stored_probability());
         }
-        push_place(&mut out, LogPosition::START, end.place);
+        push_place(&mut out, LogPosition::START, end.place.on(Clock::Recorded));
         let damage: Vec<_> = end
             .damage
             .iter()

@@ -2,14 +2,14 @@
 
 use super::rates::SamplingRates;
 use crate::id::TraceId;
-use crate::time::{Elapsed, LARGEST, WallOffset};
+use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
 /// One recorded allocation or free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When, on the clock that only grows.
     pub elapsed: Elapsed,
-    /// When, on the wall clock as recorded.
+    /// When, on the wall clock, which can step back.
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
@@ -90,6 +90,8 @@ pub struct LogPosition {
     events: u64,
     elapsed: Elapsed,
     wall: WallOffset,
+    /// Whose times these are.
+    clock: Clock,
 }
 
 impl LogPosition {
@@ -97,14 +99,64 @@ impl LogPosition {
     pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
 
     /// A place that was noted down: after so many `events`, the last of which ends at `offset` and
-    /// has these times.
+    /// has these times as recorded. For times of the corrected clock, see [`on`](Self::on).
     pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
         Self {
             offset,
             events,
             elapsed,
             wall,
+            clock: Clock::Recorded,
         }
+    }
+
+    /// A place with the times of this clock.
+    #[inline]
+    pub(super) const fn shown(
+        offset: u64,
+        events: u64,
+        elapsed: Elapsed,
+        wall: WallOffset,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            offset,
+            events,
+            elapsed,
+            wall,
+            clock,
+        }
+    }
+
+    /// The same place with the times of another clock. Whoever notes a place down to [make it
+    /// anew](Self::new) notes its recorded times.
+    ///
+    /// ```
+    /// use heapprof::{Clock, Elapsed, LogPosition, WallOffset};
+    ///
+    /// let at = |micros| (Elapsed::from_micros(micros), WallOffset::from_micros(micros as i64));
+    /// let (elapsed, wall) = at(500);
+    /// let place = LogPosition::new(80, 11, elapsed, wall);
+    /// let corrected = place.on(Clock::Corrected);
+    /// assert_eq!((corrected.elapsed(), corrected.wall()), at(505));
+    /// assert_eq!(corrected.on(Clock::Recorded), place);
+    /// ```
+    #[must_use]
+    pub const fn on(self, clock: Clock) -> Self {
+        let (less, more) = (self.clock.ahead(self.events), clock.ahead(self.events));
+        let elapsed = self.elapsed.as_micros().saturating_sub(less);
+        let wall = self.wall.as_micros().saturating_sub_unsigned(less);
+        Self {
+            elapsed: Elapsed::from_micros(elapsed.saturating_add(more)),
+            wall: WallOffset::from_micros(wall.saturating_add_unsigned(more)),
+            clock,
+            ..self
+        }
+    }
+
+    /// Whose times it has.
+    pub const fn clock(self) -> Clock {
+        self.clock
     }
 
     /// In bytes from the start of the log.

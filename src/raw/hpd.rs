@@ -9,7 +9,7 @@ use super::event::{Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
-use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
+use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
 /// The time went backwards.
 pub(crate) const BACKWARDS: u32 = 1 << 31;
@@ -49,7 +49,8 @@ impl<'a> EventLog<'a> {
         self.events_from(LogPosition::START)
     }
 
-    /// The events from where an iterator over this log, or over a shorter stand of it, stood.
+    /// The events from where an iterator over this log, or over a shorter stand of it, stood. Their
+    /// times are those recorded, whatever [`Clock`] the place has.
     ///
     /// So a log that is still being written can be followed: an event that is cut today is whole
     /// tomorrow.
@@ -71,7 +72,7 @@ impl<'a> EventLog<'a> {
         let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
         Events {
             bytes: self.bytes.get(skipped..).unwrap_or_default(),
-            decoder: Decoder::at(position, None),
+            decoder: Decoder::at(position.on(Clock::Recorded), Strange::default()),
         }
     }
 }
@@ -97,7 +98,7 @@ impl Events<'_> {
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
     /// more. It counts all the same.
     pub const fn strange(&self) -> Option<DecodeError> {
-        self.decoder.strange
+        self.decoder.strange.first
     }
 }
 
@@ -124,7 +125,11 @@ impl FusedIterator for Events<'_> {}
 pub(crate) struct Decoder {
     /// The place of the next event in the bytes; [`ENDED`] after an error.
     at: usize,
-    elapsed: u64,
+    /// The elapsed time in half microseconds, so that the clock can add one for each event and no
+    /// branch need ask for it: 63 bits of microseconds are 64 bits of these.
+    halves: u64,
+    /// What the clock adds for each event: one half microsecond, or none.
+    half: u64,
     /// How far the wall clock lies behind: the sum of its steps back. So the wall clock need not be
     /// moved with every event.
     behind: u64,
@@ -133,8 +138,14 @@ pub(crate) struct Decoder {
     base: u64,
     /// The place of the event that was in error.
     bad: usize,
-    /// The first event that is whole but makes no sense.
-    pub(crate) strange: Option<DecodeError>,
+    pub(crate) strange: Strange,
+}
+
+/// The events that are whole but make no sense.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Strange {
+    pub(crate) first: Option<DecodeError>,
+    pub(crate) count: u64,
 }
 
 /// No bytes are so many that this is a place in them.
@@ -151,14 +162,19 @@ struct Fields {
 }
 
 impl Decoder {
-    /// Decodes bytes that follow on `position`.
+    /// Decodes bytes that follow on `position`, with the times of its clock.
     #[inline]
-    pub(crate) fn at(position: LogPosition, strange: Option<DecodeError>) -> Self {
+    pub(crate) fn at(position: LogPosition, strange: Strange) -> Self {
         let elapsed = position.elapsed().as_micros().min(LARGEST);
+        let half = match position.clock() {
+            Clock::Recorded => 0,
+            Clock::Corrected => 1,
+        };
         let behind = i128::from(elapsed) - i128::from(position.wall().as_micros());
         Self {
             at: 0,
-            elapsed,
+            halves: 2 * elapsed + (position.events() & half),
+            half,
             behind: u64::try_from(behind).unwrap_or(0),
             events: position.events(),
             base: position.offset(),
@@ -170,18 +186,31 @@ impl Decoder {
     #[inline]
     pub(crate) const fn position(&self) -> LogPosition {
         let at = if self.at == ENDED { self.bad } else { self.at };
-        LogPosition::new(
+        LogPosition::shown(
             self.base.saturating_add(at as u64),
             self.events,
-            Elapsed::from_micros(self.elapsed),
+            Elapsed::from_micros(self.elapsed()),
             self.wall(),
+            self.clock(),
         )
+    }
+
+    const fn clock(&self) -> Clock {
+        match self.half {
+            0 => Clock::Recorded,
+            _ => Clock::Corrected,
+        }
+    }
+
+    #[inline]
+    const fn elapsed(&self) -> u64 {
+        self.halves / 2
     }
 
     /// What the wall clock shows.
     #[inline]
     const fn wall(&self) -> WallOffset {
-        WallOffset::from_micros(self.elapsed.wrapping_sub(self.behind).cast_signed())
+        WallOffset::from_micros(self.elapsed().wrapping_sub(self.behind).cast_signed())
     }
 
     /// How many of `len` bytes are left.
@@ -211,16 +240,16 @@ impl Decoder {
         if let Some(&word) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
             let word = u64::from_be_bytes(word);
             let longer = (word >> 15) & 1;
-            let micros = (word >> 16) & 0x7f;
+            let halves = (word >> 15) & 0xfe;
             let usual = word & USUAL_MASK == 0
                 && word & BOTH_LONG != BOTH_LONG
-                && self.elapsed <= LARGEST - 0x7f;
+                && self.halves <= 2 * LARGEST - 0xff;
             if usual {
                 let head = (word >> 32) as u32;
                 let size = ((word >> 8) & 0x7f) | (((word & 0x7f) << 7) * longer);
                 self.at += 7 + longer as usize;
                 self.events = self.events.wrapping_add(1);
-                self.elapsed += micros;
+                self.halves += halves + self.half;
                 return Some(Ok(self.event(head, size)));
             }
         }
@@ -238,24 +267,27 @@ impl Decoder {
             return None;
         }
         let moved = fields(bytes, self.at, rates).and_then(|fields| {
-            let elapsed = self.elapsed.saturating_add(fields.forward);
+            let forward = 2 * fields.forward + self.half;
+            let halves = self.halves.checked_add(forward).ok_or(Kind::Time)?;
             let behind = self.behind.saturating_add(fields.backward);
             // The wall clock is never ahead, so it stays in range if it is not too far behind.
-            if elapsed > LARGEST || behind.saturating_sub(elapsed) > LARGEST {
+            if behind.saturating_sub(halves / 2) > LARGEST {
                 return Err(Kind::Time);
             }
-            Ok((fields, elapsed, behind))
+            Ok((fields, halves, behind))
         });
         let offset = self.base.saturating_add(self.at as u64);
         match moved {
-            Ok((fields, elapsed, behind)) => {
-                if let (Some(found), None) = (fields.strange, self.strange) {
+            Ok((fields, halves, behind)) => {
+                if let Some(found) = fields.strange {
                     let kind = Kind::Microseconds { found };
-                    self.strange = Some(DecodeError::new(FileKind::Hpd, offset, kind));
+                    let error = DecodeError::new(FileKind::Hpd, offset, kind);
+                    self.strange.first.get_or_insert(error);
+                    self.strange.count = self.strange.count.saturating_add(1);
                 }
                 self.at = fields.next;
                 self.events = self.events.wrapping_add(1);
-                self.elapsed = elapsed;
+                self.halves = halves;
                 self.behind = behind;
                 Some(Ok(self.event(fields.head, fields.size)))
             }
@@ -270,7 +302,7 @@ impl Decoder {
     #[inline]
     const fn event(&self, head: u32, size: u64) -> Event {
         Event {
-            elapsed: Elapsed::from_micros(self.elapsed),
+            elapsed: Elapsed::from_micros(self.elapsed()),
             wall: self.wall(),
             size,
             trace: TraceId::from_head(head),

@@ -1,5 +1,6 @@
 //! Sampling rates: what a recorded block stands for.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
@@ -18,7 +19,8 @@ const TABLE_LEN: u16 = 1024;
 /// halves up, so that an allocation and its free cancel exactly.
 ///
 /// What a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
-/// probability above 0 it was given, and states the one it was given. So the rates in use are the
+/// probability above 0 it was given, and states the one it was given. Whether that looks to be so is
+/// told by [`Reader::check_rates`](crate::Reader::check_rates). So the rates in use are the
 /// caller's choice: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or
 /// [their own](Self::new).
 ///
@@ -69,6 +71,11 @@ impl SamplingRange {
         self.probability
     }
 
+    /// Whether no block of the range is recorded.
+    pub(crate) const fn is_never(self) -> bool {
+        self.probability == 0
+    }
+
     fn estimate(self, size: u64) -> u64 {
         if self.probability == 0 {
             return 0;
@@ -76,6 +83,20 @@ impl SamplingRange {
         // size / (probability / FULL), halves up.
         let twice = u128::from(size) * 2 * u128::from(FULL) + u128::from(self.probability);
         u64::try_from(twice / (2 * u128::from(self.probability))).unwrap_or(u64::MAX)
+    }
+
+    fn variance(self, size: u64) -> u128 {
+        if self.probability == 0 {
+            return 0;
+        }
+        // size² (1 - p) / p² with p = probability / FULL, halves up.
+        let square = u128::from(size) * u128::from(size);
+        let above = u128::from(FULL) * u128::from(FULL - self.probability);
+        let below = u128::from(self.probability) * u128::from(self.probability);
+        // In two parts, of which the second is a product of two numbers of 64 bits.
+        let product = (square % below) * above;
+        let rest = product / below + u128::from(product % below >= below.div_ceil(2));
+        (square / below).saturating_mul(above).saturating_add(rest)
     }
 }
 
@@ -179,6 +200,38 @@ impl SamplingRates {
     #[inline]
     pub fn estimate(&self, size: u64) -> u64 {
         self.estimates().of(size)
+    }
+
+    /// By how much the estimate of a recorded block of `size` bytes can be off: what it adds to the
+    /// variance of a sum of estimates, in square bytes, rounded to the nearest.
+    ///
+    /// With the probability *p* this is size² (1 − *p*) / *p*², the estimate of Horvitz and Thompson
+    /// (1952) where each block is recorded or not for itself. It is 0 where everything was recorded,
+    /// and where *p* is 0: of what is never recorded nothing is known.
+    ///
+    /// O(log ranges). What does not fit is `u128::MAX`.
+    ///
+    /// ```
+    /// use heapprof::SamplingRates;
+    ///
+    /// let rates = SamplingRates::new([(128, 0.1)])?;
+    /// // A block of 100 bytes stands for 1000, give or take 949.
+    /// assert_eq!(rates.variance(100), 900_000);
+    /// assert_eq!(rates.variance(128), 0);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    pub fn variance(&self, size: u64) -> u128 {
+        self.0.range(size).map_or(0, |range| range.variance(size))
+    }
+
+    /// The ranges that decide, ascending, each with the sizes it decides for.
+    pub(crate) fn by_size(&self) -> impl Iterator<Item = (Range<u64>, SamplingRange)> + '_ {
+        let mut lower = 0;
+        self.0.deciding.iter().map(move |&range| {
+            let sizes = lower..range.upper_size;
+            lower = range.upper_size;
+            (sizes, range)
+        })
     }
 }
 

@@ -45,7 +45,12 @@ impl Reader {
     }
 
     fn fits(&self, digest: &Digest) -> Result<(), UnusedDigest> {
-        digest.fits(self.start(), self.rates(), self.log.as_ref().map(Log::len))
+        digest.fits(
+            self.start(),
+            self.rates(),
+            self.clock(),
+            self.log.as_ref().map(Log::len),
+        )
     }
 
     fn adopt(&self, digest: &Digest, fits: bool) {
@@ -55,7 +60,8 @@ impl Reader {
 
     /// Uses this digest for what is asked of a digest: [snapshots](Self::snapshot_at) and
     /// [series](Self::time_series). For instance one with another interval, or one that heapprof 1.0
-    /// wrote. Whether it is of this recording is for the caller to know.
+    /// wrote. Whether it is of this recording, and has the times of the [clock](Self::clock) in use,
+    /// is for the caller to know; what is asked of the log does not use one that does not fit.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Reader};

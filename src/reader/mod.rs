@@ -18,7 +18,7 @@ use crate::raw::hpm::Header;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{LogPosition, TraceLog};
 use crate::replay::Pass;
-use crate::time::{Elapsed, StartTime};
+use crate::time::{Clock, Elapsed, StartTime};
 use crate::trace::TraceTable;
 
 /// A profile: the front door to its log, its traces and its digest.
@@ -48,6 +48,8 @@ pub struct Reader {
     log: Option<Log>,
     /// The rates in use.
     rates: SamplingRates,
+    /// The clock in use.
+    clock: Clock,
     traces: OnceLock<TraceTable>,
     trace_count: OnceLock<u32>,
     end: OnceLock<LogPosition>,
@@ -132,6 +134,7 @@ impl Reader {
             files,
             hpm,
             rates: header.rates.clone(),
+            clock: Clock::default(),
             header,
             log,
             traces: OnceLock::new(),
@@ -170,6 +173,36 @@ impl Reader {
             return self;
         }
         self.rates = rates;
+        self.forget()
+    }
+
+    /// Tells all times on this clock: those of events, of what is live at a moment, of digests and
+    /// their snapshots, of series. By default they are as recorded.
+    ///
+    /// A digest that was made with another clock is not used any more.
+    ///
+    /// ```
+    /// use heapprof::{Clock, DigestOptions, Elapsed, Reader};
+    /// use std::time::Duration;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?.with_clock(Clock::Corrected);
+    /// let last = reader.events()?.last().unwrap()?;
+    /// assert_eq!(last.elapsed, Elapsed::from_micros(21_813_948));
+    /// let digest = reader.digest_with(DigestOptions::default().interval(Duration::from_secs(1)))?;
+    /// assert_eq!(digest.clock(), Some(Clock::Corrected));
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        if self.clock == clock {
+            return self;
+        }
+        self.clock = clock;
+        self.forget()
+    }
+
+    /// Drops what was made with other rates or another clock.
+    fn forget(mut self) -> Self {
         self.end = OnceLock::new();
         self.log_damage = OnceLock::new();
         self.digest = RwLock::default();
@@ -195,6 +228,11 @@ impl Reader {
     /// others.
     pub fn rates(&self) -> &SamplingRates {
         &self.rates
+    }
+
+    /// The clock whose times are told: that which was recorded, unless the caller chose another.
+    pub fn clock(&self) -> Clock {
+        self.clock
     }
 
     /// Where one of the profile's files is, or would be; `None` if the profile was [made from
@@ -244,14 +282,14 @@ impl Reader {
         self.events_from(LogPosition::START)
     }
 
-    /// The events of the log from where another iterator over it [stood](LogEvents::position): so a
-    /// log can be followed that is still being written. Open another reader for that; this one sees
+    /// The events of the log from where another iterator over it [stood](LogEvents::position), on
+    /// whatever clock: so a log can be followed that is still being written. Open another reader for that; this one sees
     /// the log as long as it was when it was opened.
     ///
     /// # Errors
     /// If the profile has no log.
     pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
-        Ok(self.log()?.events(&self.rates, position))
+        Ok(self.log()?.events(&self.rates, position.on(self.clock)))
     }
 
     /// The stacks of all traces, made on the first call: one pass over the `.hpm` file.
@@ -303,6 +341,7 @@ impl Reader {
         Ok(Pass {
             log: self.log()?,
             rates: &self.rates,
+            clock: self.clock,
             traces: self.trace_count(),
         })
     }
@@ -341,7 +380,8 @@ impl Reader {
     /// How long the recording is, on the clock that only grows.
     ///
     /// heapprof's recorder cuts each difference of time to whole microseconds, so this is about
-    /// half a microsecond an event less than the program ran.
+    /// half a microsecond an event less than the program ran, unless the [corrected
+    /// clock](Clock::Corrected) is in use.
     ///
     /// # Errors
     /// As [`end`](Self::end).
@@ -386,6 +426,7 @@ impl fmt::Debug for Reader {
             .field("files", &self.files)
             .field("start", &self.start())
             .field("rates", &self.rates)
+            .field("clock", &self.clock)
             .field("digest", &self.digest_at_hand())
             .field("unused_digest", &self.unused)
             .finish_non_exhaustive()

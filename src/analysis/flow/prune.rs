@@ -132,26 +132,51 @@ impl FlowGraph {
         });
     }
 
-    /// Leaves out residual edges where another way leads to the same node: of each node the lightest
-    /// first, and none that is heavier than an edge that is not residual.
+    /// Leaves out residual edges where another way leads to the same node: the lightest first, and none
+    /// that is heavier than an edge to the same node that is not residual.
+    ///
+    /// Which of two equal ones goes is for their names to decide, not for the order of the traces.
     pub(super) fn remove_redundant(&mut self) {
         let count = self.nodes.len();
-        let mut into = Groups::new(self.edges.iter().map(|edge| edge.to), count);
-        let size = |place: usize| self.edges.get(place).map_or(0, |edge| size(&edge.weights));
-        into.sort_each_by(|a, b| size(a).cmp(&size(b)));
+        let into = Groups::new(self.edges.iter().map(|edge| edge.to), count);
+        let mut lightest_direct = vec![u64::MAX; count];
+        for edge in self.edges.iter().filter(|edge| !edge.residual) {
+            if let Some(lightest) = lightest_direct.get_mut(edge.to) {
+                *lightest = size(&edge.weights).min(*lightest);
+            }
+        }
+        let line = |node: usize| {
+            let first = self.nodes.get(node)?.lines.first()?;
+            self.traces.frame(*first)
+        };
+        let mut candidates: Vec<(u64, usize)> = self
+            .edges
+            .iter()
+            .enumerate()
+            .filter(|(_, edge)| edge.residual)
+            .map(|(place, edge)| (size(&edge.weights), place))
+            .filter(|&(size, place)| {
+                let to = self.edges.get(place).map_or(0, |edge| edge.to);
+                lightest_direct
+                    .get(to)
+                    .is_some_and(|&direct| size <= direct)
+            })
+            .collect();
+        let ends = |place: usize| {
+            let edge = self.edges.get(place);
+            edge.map(|edge| (line(edge.from), line(edge.to)))
+        };
+        candidates.sort_by(|&(size_a, a), &(size_b, b)| {
+            size_a.cmp(&size_b).then_with(|| ends(a).cmp(&ends(b)))
+        });
         let mut gone = vec![false; self.edges.len()];
         // For which edge a node was met last.
-        let mut met = vec![usize::MAX; self.nodes.len()];
-        for node in 0..count {
-            for &place in into.of(node) {
-                if !self.edges.get(place).is_some_and(|edge| edge.residual) {
-                    break;
-                }
-                if self.has_another_way(place, &into, &gone, &mut met)
-                    && let Some(gone) = gone.get_mut(place)
-                {
-                    *gone = true;
-                }
+        let mut met = vec![usize::MAX; count];
+        for (_, place) in candidates {
+            if self.has_another_way(place, &into, &gone, &mut met)
+                && let Some(gone) = gone.get_mut(place)
+            {
+                *gone = true;
             }
         }
         let mut gone = gone.into_iter();

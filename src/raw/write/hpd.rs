@@ -7,7 +7,7 @@ use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_varint};
 use crate::raw::event::{Event, EventKind, LogPosition};
 use crate::raw::hpd::{BACKWARDS, FREE};
-use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
+use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
 /// Writes a `.hpd` file, event by event, to any [`Write`].
 ///
@@ -48,7 +48,7 @@ impl<W: Write> EventWriter<W> {
     pub fn resume(out: W, position: LogPosition) -> Self {
         Self {
             out,
-            position,
+            position: position.on(Clock::Recorded),
             record: Vec::new(),
         }
     }
@@ -114,7 +114,8 @@ impl<W: Write> EventWriter<W> {
         Ok(())
     }
 
-    /// Writes an event that was read: its wall clock, trace, size and kind.
+    /// Writes an event that was read: its wall clock, trace, size and kind. For the times that were
+    /// recorded, read it on the recorded [`Clock`].
     ///
     /// # Errors
     /// As [`write`](Self::write).

@@ -1,0 +1,91 @@
+//! Error bars of lines of code.
+
+use super::{ErrorBars, Estimate, Sum};
+use crate::id::FrameId;
+use crate::trace::TraceTable;
+
+/// The local and the cumulative estimate of every line of code, with error bars.
+///
+/// The same sums as those of [`Lines`](crate::Lines): *local* is all traces that end at a line,
+/// *cumulative* all that contain it, each counted once.
+///
+/// ```
+/// use heapprof::{Frame, LineErrorBars, Reader, SamplingRates};
+///
+/// let rates = SamplingRates::new([(128, 0.1)])?;
+/// let reader = Reader::open("examples/data/demo")?.with_rates(rates);
+/// let traces = reader.traces()?;
+/// let lines = LineErrorBars::new(traces, &reader.error_bars_at_end()?);
+///
+/// let main = traces.find(Frame::parse("/srv/app/workloads/shop/main.py:18")?).unwrap();
+/// assert_eq!(lines.get(main).cumulative.to_string(), "9907216 ± 32628");
+/// assert_eq!(lines.get(main).local.to_string(), "440 ± 0");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct LineErrorBars {
+    /// Of each frame of the table.
+    lines: Box<[LineEstimate]>,
+}
+
+/// The estimates of one line.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[non_exhaustive]
+pub struct LineEstimate {
+    /// All traces that end at it.
+    pub local: Estimate,
+    /// All traces that contain it.
+    pub cumulative: Estimate,
+}
+
+impl LineErrorBars {
+    /// Sums up by line. O(nodes of the call tree), however many traces there are; memory 96 bytes a
+    /// line and 32 bytes a node.
+    pub fn new(traces: &TraceTable, bars: &ErrorBars) -> Self {
+        let tree = traces.tree();
+        let mut sums = vec![(Sum::default(), Sum::default()); traces.frame_count()];
+        // What ends at each node; then, what ends at or below it.
+        let mut nodes = vec![Sum::default(); tree.len()];
+        for (trace, value, spread) in bars.rows() {
+            let Some(node) = trace.and_then(|trace| traces.node(trace)) else {
+                continue;
+            };
+            let local = tree
+                .frame(node)
+                .and_then(|frame| sums.get_mut(frame.index()));
+            if let Some((local, _)) = local {
+                local.add(value, spread);
+            }
+            if let Some(at_node) = nodes.get_mut(node as usize) {
+                at_node.add(value, spread);
+            }
+        }
+        for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
+            let sum = nodes.get(node).copied().unwrap_or_default();
+            if let Some(above) = nodes.get_mut(parent as usize) {
+                above.merge(sum);
+            }
+        }
+        // Where a line recurs, it was counted further out.
+        let counted = tree.frames().iter().zip(&nodes).zip(traces.recurring());
+        for ((frame, &sum), &recurs) in counted.skip(1) {
+            if let Some((_, cumulative)) = sums.get_mut(frame.index())
+                && !recurs
+            {
+                cumulative.merge(sum);
+            }
+        }
+        let lines = sums.into_iter().map(|(local, cumulative)| LineEstimate {
+            local: local.estimate(),
+            cumulative: cumulative.estimate(),
+        });
+        Self {
+            lines: lines.collect(),
+        }
+    }
+
+    /// The estimates of one line; 0 ± 0 for one that the table does not have.
+    pub fn get(&self, id: FrameId) -> LineEstimate {
+        self.lines.get(id.index()).copied().unwrap_or_default()
+    }
+}

@@ -1,0 +1,89 @@
+//! Were more blocks recorded at once than there can have been?
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use super::float;
+use crate::analysis::question::LogStep;
+
+/// No program makes more blocks in a microsecond.
+const FASTEST: f64 = 100.0;
+/// The runs of blocks that are looked at, as powers of two: 16 to 1024.
+const RUNS: Range<u32> = 4..11;
+/// A run this unlikely, of all that were looked at, is refuted: one in a million.
+const REFUTED: f64 = -13.8;
+
+/// The latest blocks of a range of sizes.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Speed {
+    /// Time and number of the event of each.
+    latest: VecDeque<(u64, u64)>,
+    /// How many there were since the clock was stepped back.
+    since: u64,
+    fastest: Option<Run>,
+}
+
+/// Blocks one after the other.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Run {
+    pub(super) blocks: u64,
+    /// The time of the first, and how long it can have taken at most, in microseconds.
+    pub(super) from: u64,
+    pub(super) micros: u64,
+    log_probability: f64,
+}
+
+impl Speed {
+    /// The clock was stepped back: what was before does not count.
+    pub(super) fn begin_anew(&mut self) {
+        self.latest.clear();
+        self.since = 0;
+    }
+
+    /// Looks at the runs that end with this allocation, of a block that is recorded with this
+    /// probability, and says at how many.
+    pub(super) fn enter(&mut self, step: &LogStep, probability: f64) -> u64 {
+        let (now, number) = (step.event.elapsed.as_micros(), step.number);
+        if self.latest.len() >= 1 << (RUNS.end - 1) {
+            self.latest.pop_front();
+        }
+        self.latest.push_back((now, number));
+        self.since += 1;
+        let mut looked_at = 0;
+        for blocks in RUNS.map(|power| 1_usize << power) {
+            // Each run overlaps by half with the one before.
+            let is_due = self.since.is_multiple_of(blocks as u64 / 2);
+            let first = self.latest.len().checked_sub(blocks);
+            let first = first.and_then(|place| self.latest.get(place));
+            let (true, Some(&(then, first))) = (is_due, first) else {
+                continue;
+            };
+            looked_at += 1;
+            // Each event lost less than a microsecond.
+            let micros = now.saturating_sub(then) + number.saturating_sub(first) + 1;
+            let most = FASTEST * probability * float(micros);
+            let found = float(blocks as u64 - 1);
+            if found <= most {
+                continue;
+            }
+            // Chernoff's bound for the tail of a Poisson distribution.
+            let log_probability = found - most - found * (found / most).ln();
+            let is_faster = |fastest: Run| log_probability < fastest.log_probability;
+            if self.fastest.is_none_or(is_faster) {
+                self.fastest = Some(Run {
+                    blocks: blocks as u64,
+                    from: then,
+                    micros,
+                    log_probability,
+                });
+            }
+        }
+        looked_at
+    }
+
+    /// The run that refutes the probability, after so many runs were looked at.
+    pub(super) fn refuted(&self, looked_at: u64) -> Option<Run> {
+        self.fastest
+            .filter(|run| run.log_probability + float(looked_at.max(1)).ln() < REFUTED)
+    }
+}

@@ -1,0 +1,235 @@
+//! Where logs stop making sense: those that were recorded, and those that are broken here.
+
+mod common;
+
+use common::{Profile, recording, shared};
+use heapprof::{DecodeErrorKind as Kind, FileKind, Reader, Sanity};
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+/// The filebases of all recordings at hand, the cut and bent ones among them.
+fn recordings() -> Vec<std::path::PathBuf> {
+    let folders = ["tests/data", "examples"]
+        .map(std::path::PathBuf::from)
+        .into_iter()
+        .chain(shared("recordings"));
+    let mut found = Vec::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                let files = std::fs::read_dir(path).unwrap();
+                let files = files.map(|entry| entry.unwrap().path());
+                found.extend(files.filter(|path| path.extension().is_some_and(|ext| ext == "hpm")));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_first_of_each_kind_is_what_damage_tells() {
+    let mut met = 0;
+    for filebase in recordings() {
+        let Ok(reader) = Reader::open(&filebase) else {
+            continue;
+        };
+        let sanity = reader.sanity().unwrap();
+        let firsts: Vec<_> = sanity.findings().iter().map(|found| found.first).collect();
+        let damage = reader.damage().unwrap();
+        let damage = damage
+            .into_iter()
+            .filter(|error| error.file() == FileKind::Hpd);
+        assert_eq!(firsts, damage.collect::<Vec<_>>(), "{}", filebase.display());
+        assert_eq!(sanity.events(), reader.end().unwrap().events());
+        assert!(
+            sanity
+                .findings()
+                .iter()
+                .all(|found| found.last >= found.first.offset())
+        );
+        met += 1;
+    }
+    assert!(met >= 9);
+}
+
+#[test]
+fn only_what_is_broken_is_noise() {
+    let mut noisy = Vec::new();
+    for filebase in recordings() {
+        if let Ok(reader) = Reader::open(&filebase)
+            && let Some(noise) = reader.sanity().unwrap().noise()
+        {
+            let name = filebase.file_stem().unwrap().to_str().unwrap().to_owned();
+            noisy.push((name, noise.offset, noise.events));
+        }
+    }
+    noisy.dedup();
+    let expected = [("huge_corrupt", 1523, 213), ("hpd_varint11", 1549, 217)];
+    assert!(!noisy.is_empty());
+    for found in &noisy {
+        assert!(
+            expected.contains(&(&*found.0, found.1, found.2)),
+            "{noisy:?}"
+        );
+    }
+}
+
+#[test]
+fn traces_that_a_cut_table_lacks_are_counted_and_no_noise() {
+    // The table ends in the middle of the ninth of 17 traces.
+    let reader =
+        |hpm: &[u8], hpd: &[u8]| Reader::from_bytes(hpm.to_vec(), hpd.to_vec(), None).unwrap();
+    let filebase = recording("tiny").unwrap();
+    let hpm = std::fs::read(filebase.with_extension("hpm")).unwrap();
+    let hpd = std::fs::read(filebase.with_extension("hpd")).unwrap();
+    let sanity = reader(&hpm[..1548], &hpd).sanity().unwrap();
+    let [found] = sanity.findings() else { panic!() };
+    assert_eq!(
+        found.first.kind(),
+        Kind::UnknownTrace {
+            found: 9,
+            traces: 8
+        }
+    );
+    assert_eq!(
+        (found.first.offset(), found.last, found.count),
+        (1618, 2635, 138)
+    );
+    assert_eq!(sanity.noise(), None);
+    assert!(!sanity.is_sound());
+    // No trace at all: the same.
+    let sanity = reader(&hpm[..21], &hpd).sanity().unwrap();
+    assert_eq!((sanity.findings()[0].count, sanity.noise()), (366, None));
+}
+
+#[test]
+fn each_kind_is_counted() {
+    let mut profile = Profile::default().traces(1);
+    profile.event(10, 1, i64::MAX);
+    profile.event(20, 1, 5); // over the limit
+    profile.event(30, 1, 7); // again
+    profile.event(40, 0, -3); // below 0
+    profile.event(50, 2, 1); // not in the table
+    let (hpm, mut hpd) = profile.into_bytes();
+    let millions = hpd.len() as u64;
+    hpd.extend([0, 0, 0, 1, 0, 0xc0, 0x84, 0x3d, 0]); // 1 000 000 µs
+    let cut = hpd.len() as u64;
+    hpd.extend([0, 0]);
+    let sanity = Reader::from_bytes(hpm, hpd, None)
+        .unwrap()
+        .sanity()
+        .unwrap();
+    let told: Vec<_> = sanity
+        .findings()
+        .iter()
+        .map(|found| {
+            (
+                found.first.kind(),
+                found.first.offset(),
+                found.last,
+                found.count,
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Kind::Saturated, 15, 22, 2),
+            (Kind::NegativeBalance { trace: 0 }, 29, 29, 1),
+            (
+                Kind::UnknownTrace {
+                    found: 2,
+                    traces: 1
+                },
+                36,
+                36,
+                1
+            ),
+            (
+                Kind::Microseconds { found: 1_000_000 },
+                millions,
+                millions,
+                1
+            ),
+            (Kind::Cut, cut, cut, 1),
+        ]
+    );
+    assert_eq!((sanity.events(), sanity.noise()), (6, None));
+}
+
+/// How often noise is told after a byte was taken out of the beginning of a log: within 12 bytes,
+/// later, and not at all. It is never told before.
+fn told(name: &str) -> Option<(usize, usize, usize)> {
+    let filebase = recording(name)?;
+    let hpm = std::fs::read(filebase.with_extension("hpm")).unwrap();
+    let mut hpd = std::fs::read(filebase.with_extension("hpd")).unwrap();
+    hpd.truncate(200_000);
+    let (mut near, mut later, mut never) = (0, 0, 0);
+    for place in 1..=200 {
+        let at = (hpd.len() - 400) * place / 200;
+        let mut broken = hpd.clone();
+        broken.remove(at);
+        let reader = Reader::from_bytes(hpm.clone(), broken, None).unwrap();
+        match reader.sanity().unwrap().noise() {
+            Some(noise) => {
+                assert!(noise.offset + 12 >= at as u64);
+                if noise.offset <= at as u64 + 12 {
+                    near += 1;
+                } else {
+                    later += 1;
+                }
+            }
+            None => never += 1,
+        }
+    }
+    Some((near, later, never))
+}
+
+#[test]
+fn a_byte_too_few_is_noticed_where_it_is() {
+    for (name, expected) in [
+        ("demo", (191, 0, 9)),
+        ("threads", (197, 0, 3)),
+        ("real_docutils", (166, 30, 4)),
+    ] {
+        if let Some(told) = told(name) {
+            assert_eq!(told, expected, "{name}");
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_a_log_that_can_be_told(bytes in vec(any::<u8>(), 0..400)) {
+        let (hpm, _) = Profile::default().traces(3).into_bytes();
+        let reader = Reader::from_bytes(hpm, bytes.clone(), None).unwrap();
+        let sanity: Sanity = reader.sanity().unwrap();
+        let damage = reader.damage().unwrap();
+        let firsts: Vec<_> = sanity.findings().iter().map(|found| found.first).collect();
+        prop_assert_eq!(firsts, damage);
+        if let Some(noise) = sanity.noise() {
+            prop_assert!(noise.offset <= bytes.len() as u64 && noise.events <= sanity.events());
+        }
+    }
+
+    #[test]
+    fn no_sound_log_is_noise(log in vec((0..3_000_000_000_i64, 0..5_u32, 0..1_000_000_i64), 0..50)) {
+        let mut wall = 0;
+        let mut profile = Profile::default().traces(2);
+        // Two of the traces are not in the table.
+        for (difference, trace, size) in log {
+            wall += difference;
+            profile.event(wall, trace, size);
+        }
+        prop_assert_eq!(profile.reader().sanity().unwrap().noise(), None);
+    }
+}
+
+#[test]
+fn an_empty_log_is_sound() {
+    let sanity = Profile::default().reader().sanity().unwrap();
+    assert_eq!(sanity, Sanity::default());
+    assert!(sanity.is_sound());
+}
