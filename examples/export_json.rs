@@ -19,8 +19,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use heapprof::raw::DigestFile;
 use heapprof::{
-    DecodeError, Digest, DigestOptions, Elapsed, Error, Frame, Reader, TimeSeries, TraceId, Track,
-    Usage,
+    Churn, DecodeError, Digest, DigestOptions, Elapsed, Error, Frame, Reader, TimeSeries, TraceId,
+    Track, Usage,
 };
 use serde::Serialize;
 use serde_json::Serializer;
@@ -65,6 +65,16 @@ enum What {
         #[command(flatten)]
         question: Question,
     },
+    /// When the most bytes were live.
+    Peak(Profile),
+    /// What each trace allocated and freed.
+    Churn {
+        #[command(flatten)]
+        profile: Profile,
+        /// `A..B`, in microseconds: what came after A and up to B.
+        #[arg(value_parser = window, allow_hyphen_values = true)]
+        window: Option<(i128, i128)>,
+    },
     /// The total over time, and the cumulative bytes of lines.
     Series {
         #[command(flatten)]
@@ -86,7 +96,7 @@ struct Profile {
 
 #[derive(Args)]
 struct Question {
-    /// `end`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
+    /// `end`, `peak`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
     #[arg(allow_hyphen_values = true)]
     question: Moment,
 }
@@ -94,6 +104,7 @@ struct Question {
 #[derive(Clone, Copy)]
 enum Moment {
     End,
+    Peak,
     At(i128),
     Between(i128, i128),
 }
@@ -105,8 +116,16 @@ impl FromStr for Moment {
         Ok(match text.split_once("..") {
             Some((from, to)) => Self::Between(from.parse()?, to.parse()?),
             None if text == "end" => Self::End,
+            None if text == "peak" => Self::Peak,
             None => Self::At(text.parse()?),
         })
+    }
+}
+
+fn window(text: &str) -> Result<(i128, i128), String> {
+    match text.parse() {
+        Ok(Moment::Between(from, to)) => Ok((from, to)),
+        _ => Err("not A..B".to_owned()),
     }
 }
 
@@ -157,6 +176,23 @@ struct SnapshotRow {
 struct UsageRow {
     trace: u32,
     bytes: i64,
+}
+
+#[derive(Serialize)]
+struct PeakRow {
+    at_us: u64,
+    events: u64,
+    total: i64,
+}
+
+#[derive(Serialize)]
+struct ChurnRow {
+    trace: u32,
+    allocations: u64,
+    bytes: u64,
+    frees: u64,
+    freed: u64,
+    temporary: u64,
 }
 
 #[derive(Serialize)]
@@ -214,6 +250,17 @@ fn run(cli: &Cli) -> Result<()> {
             }
             tell(&reader, &reader.damage()?);
         }
+        What::Peak(profile) => {
+            let reader = cli.open(profile)?;
+            let peak = reader.peak()?;
+            out.line(&PeakRow {
+                at_us: peak.time().as_micros(),
+                events: peak.events(),
+                total: peak.total(),
+            })?;
+            tell(&reader, &reader.damage()?);
+        }
+        What::Churn { profile, window } => churn(&mut out, &cli.open(profile)?, *window)?,
         What::Series {
             profile,
             interval_ms,
@@ -391,9 +438,35 @@ fn answer(reader: &Reader, question: Moment) -> Result<Usage> {
     };
     Ok(match question {
         Moment::End => reader.live_at_end()?,
+        Moment::Peak => reader.peak()?.into_usage(),
         Moment::At(time) => live_at(time)?,
         Moment::Between(from, to) => &live_at(to)? - &live_at(from)?,
     })
+}
+
+fn churn(out: &mut Lines<impl Write>, reader: &Reader, window: Option<(i128, i128)>) -> Result<()> {
+    let time = |micros: i128| Elapsed::from_micros(micros.try_into().unwrap_or(u64::MAX));
+    let all = Churn::question();
+    let question = match window {
+        None => all,
+        // Nothing comes before the start.
+        Some((_, ..0)) => all.within(Elapsed::MAX, Elapsed::ZERO),
+        Some((..0, to)) => all.until(time(to)),
+        Some((from, to)) => all.within(time(from), time(to)),
+    };
+    let churn = reader.ask(question)?;
+    for (trace, row) in churn.rows() {
+        out.line(&ChurnRow {
+            trace: index(trace),
+            allocations: row.allocations,
+            bytes: row.allocated,
+            frees: row.frees,
+            freed: row.freed,
+            temporary: row.temporary,
+        })?;
+    }
+    tell(reader, &reader.damage()?);
+    Ok(())
 }
 
 fn series(

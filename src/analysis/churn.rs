@@ -163,6 +163,12 @@ pub struct ChurnQuestion {
 }
 
 impl ChurnQuestion {
+    /// The churn up to one moment, from the first event on.
+    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
+        self.window = Window::until(to);
+        self
+    }
+
     /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`.
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);

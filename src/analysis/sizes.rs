@@ -164,6 +164,12 @@ pub struct SizesQuestion {
 }
 
 impl SizesQuestion {
+    /// The allocations up to one moment, from the first event on.
+    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
+        self.window = Window::until(to);
+        self
+    }
+
     /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`.
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);
