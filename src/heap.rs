@@ -146,7 +146,7 @@ fn change(balance: &mut i64, bytes: i64) -> Change {
 }
 
 /// Which balances have changed since this was last [drained](Self::drain), and from what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Touched {
     /// A bit for each trace that was met.
     marks: Vec<u64>,

@@ -45,7 +45,14 @@
 //! | --- | --- |
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
+//! | When was the most in use, and by whom? | [`Reader::peak`] |
 //! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
+//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] |
+//! | When does it allocate, and how fast? | [`ChurnOverTime`] |
+//! | How many blocks are live? | [`LiveBlocks`] |
+//! | How large are the blocks, how long do they live? | [`Reader::sizes`], [`Reader::lifetimes`] |
+//! | Which sampling rates will do next time? | [`SamplingAdvice`] |
+//! | Several of these in one pass, or one of your own? | [`Reader::ask`] |
 //! | Which lines hold it? | [`Lines`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |

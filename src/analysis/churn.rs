@@ -169,7 +169,8 @@ impl ChurnQuestion {
         self
     }
 
-    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`.
+    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`. Those
+    /// at time 0 are in none such, but in one [from the first event on](Self::until).
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);
         self

@@ -161,7 +161,8 @@ impl ChurnOverTimeQuestion {
         self
     }
 
-    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`.
+    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`. Those
+    /// at time 0 are in none such, but in one [from the first event on](Self::until).
     /// The first step begins at `from`.
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);

@@ -108,7 +108,7 @@ impl Peak {
 /// assert_eq!(leak.usage().total(), leak.total());
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct PeakQuestion {
     window: Window,

@@ -129,8 +129,8 @@ impl Reader {
     /// Makes one pass over the log for one [`Question`] or a tuple of them.
     ///
     /// The pass begins at the last snapshot before all of them begin, if there is a digest at hand
-    /// from which nothing was folded away, and ends once they have seen enough. Memory: 8 to 16 bytes a trace, and
-    /// what the questions take; it does not grow with the log.
+    /// from which nothing was folded away, and ends once they have seen enough. Memory: 8 to 16
+    /// bytes a trace, and what the questions take.
     ///
     /// # Errors
     /// If the log cannot be read.

@@ -170,7 +170,8 @@ impl SizesQuestion {
         self
     }
 
-    /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`.
+    /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`. Those at
+    /// time 0 are in none such, but in one [from the first event on](Self::until).
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);
         self
