@@ -19,8 +19,8 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use heapprof::raw::DigestFile;
 use heapprof::{
-    DecodeError, Digest, DigestOptions, Elapsed, Error, FlameGraph, FlameLabel, FlowGraph, Frame,
-    Reader, TimeSeries, TraceId, TraceTable, Track, Usage,
+    Churn, DecodeError, Digest, DigestOptions, Elapsed, Error, FlameGraph, FlameLabel, FlowGraph,
+    Frame, Reader, TimeSeries, TraceId, TraceTable, Track, Usage,
 };
 use serde::Serialize;
 use serde_json::Serializer;
@@ -86,6 +86,16 @@ enum What {
         #[command(flatten)]
         question: Question,
     },
+    /// When the most bytes were live.
+    Peak(Profile),
+    /// What each trace allocated and freed.
+    Churn {
+        #[command(flatten)]
+        profile: Profile,
+        /// `A..B`, in microseconds: what came after A and up to B.
+        #[arg(value_parser = window, allow_hyphen_values = true)]
+        window: Option<(i128, i128)>,
+    },
     /// The total over time, and the cumulative bytes of lines.
     Series {
         #[command(flatten)]
@@ -107,7 +117,7 @@ struct Profile {
 
 #[derive(Args)]
 struct Question {
-    /// `end`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
+    /// `end`, `peak`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
     #[arg(allow_hyphen_values = true)]
     question: Moment,
 }
@@ -115,6 +125,7 @@ struct Question {
 #[derive(Clone, Copy)]
 enum Moment {
     End,
+    Peak,
     At(i128),
     Between(i128, i128),
 }
@@ -126,8 +137,16 @@ impl FromStr for Moment {
         Ok(match text.split_once("..") {
             Some((from, to)) => Self::Between(from.parse()?, to.parse()?),
             None if text == "end" => Self::End,
+            None if text == "peak" => Self::Peak,
             None => Self::At(text.parse()?),
         })
+    }
+}
+
+fn window(text: &str) -> Result<(i128, i128), String> {
+    match text.parse() {
+        Ok(Moment::Between(from, to)) => Ok((from, to)),
+        _ => Err("not A..B".to_owned()),
     }
 }
 
@@ -186,6 +205,13 @@ struct TotalRow {
 }
 
 #[derive(Serialize)]
+struct PeakRow {
+    at_us: u64,
+    events: u64,
+    total: i64,
+}
+
+#[derive(Serialize)]
 struct LineRow<'a> {
     file: &'a str,
     line: u32,
@@ -204,6 +230,16 @@ struct EdgeRow<'a> {
 struct StackRow<'a> {
     frames: Vec<(&'a str, u32)>,
     bytes: i64,
+}
+
+#[derive(Serialize)]
+struct ChurnRow {
+    trace: u32,
+    allocations: u64,
+    bytes: u64,
+    frees: u64,
+    freed: u64,
+    temporary: u64,
 }
 
 #[derive(Serialize)]
@@ -266,6 +302,17 @@ fn run(cli: &Cli) -> Result<()> {
         }
         What::Edges { profile, question } => view(&mut out, cli, profile, question, edges)?,
         What::Stacks { profile, question } => view(&mut out, cli, profile, question, stacks)?,
+        What::Peak(profile) => {
+            let reader = cli.open(profile)?;
+            let peak = reader.peak()?;
+            out.line(&PeakRow {
+                at_us: peak.time().as_micros(),
+                events: peak.events(),
+                total: peak.total(),
+            })?;
+            tell(&reader, &reader.damage()?);
+        }
+        What::Churn { profile, window } => churn(&mut out, &cli.open(profile)?, *window)?,
         What::Series {
             profile,
             interval_ms,
@@ -443,6 +490,7 @@ fn answer(reader: &Reader, question: Moment) -> Result<Usage> {
     };
     Ok(match question {
         Moment::End => reader.live_at_end()?,
+        Moment::Peak => reader.peak()?.into_usage(),
         Moment::At(time) => live_at(time)?,
         Moment::Between(from, to) => &live_at(to)? - &live_at(from)?,
     })
@@ -504,6 +552,31 @@ fn stacks(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Re
             bytes: stack.weight(),
         })?;
     }
+    Ok(())
+}
+
+fn churn(out: &mut Lines<impl Write>, reader: &Reader, window: Option<(i128, i128)>) -> Result<()> {
+    let time = |micros: i128| Elapsed::from_micros(micros.try_into().unwrap_or(u64::MAX));
+    let all = Churn::question();
+    let question = match window {
+        None => all,
+        // Nothing comes before the start.
+        Some((_, ..0)) => all.within(Elapsed::MAX, Elapsed::ZERO),
+        Some((..0, to)) => all.until(time(to)),
+        Some((from, to)) => all.within(time(from), time(to)),
+    };
+    let churn = reader.ask(question)?;
+    for (trace, row) in churn.rows() {
+        out.line(&ChurnRow {
+            trace: index(trace),
+            allocations: row.allocations,
+            bytes: row.allocated,
+            frees: row.frees,
+            freed: row.freed,
+            temporary: row.temporary,
+        })?;
+    }
+    tell(reader, &reader.damage()?);
     Ok(())
 }
 

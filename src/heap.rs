@@ -43,12 +43,31 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Of an event that is looked at and no more.
-    pub(crate) const NONE: Self = Self {
-        before: 0,
-        after: 0,
-        saturated: false,
-    };
+    #[inline]
+    pub(crate) const fn flaws(self) -> Flaws {
+        Flaws(self.saturated as u8 | ((self.after < 0) as u8) << 1)
+    }
+}
+
+/// What may make no sense about a change. Small: what is handed on for each event must not take the
+/// way through memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Flaws(u8);
+
+impl Flaws {
+    pub(crate) const NONE: Self = Self(0);
+
+    /// The balance left 63 bits and stays at the limit.
+    #[inline]
+    pub(crate) const fn saturated(self) -> bool {
+        self.0 & 1 != 0
+    }
+
+    /// The balance is negative.
+    #[inline]
+    pub(crate) const fn negative(self) -> bool {
+        self.0 & 2 != 0
+    }
 }
 
 impl LiveHeap {
@@ -127,7 +146,7 @@ fn change(balance: &mut i64, bytes: i64) -> Change {
 }
 
 /// Which balances have changed since this was last [drained](Self::drain), and from what.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Touched {
     /// A bit for each trace that was met.
     marks: Vec<u64>,
@@ -201,8 +220,13 @@ impl Touched {
     #[inline]
     pub(crate) fn forget(&mut self) {
         if !self.first.is_empty() {
-            self.drain().for_each(drop);
+            self.forget_all();
         }
+    }
+
+    #[inline(never)]
+    fn forget_all(&mut self) {
+        self.drain().for_each(drop);
     }
 
     /// The traces that were touched, each with its balance before that; forgets them.

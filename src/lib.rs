@@ -47,8 +47,14 @@
 //! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
+//! | When was the most in use, and by whom? | [`Reader::peak`] |
 //! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
-//! | A question of your own, several in one pass? | [`Reader::ask`] |
+//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] |
+//! | When does it allocate, and how fast? | [`ChurnOverTime`] |
+//! | How many blocks are live? | [`LiveBlocks`] |
+//! | How large are the blocks, how long do they live? | [`Reader::sizes`], [`Reader::lifetimes`] |
+//! | Which sampling rates will do next time? | [`SamplingAdvice`] |
+//! | Several of these in one pass, or one of your own? | [`Reader::ask`] |
 //! | Which lines hold it? | [`Lines`] |
 //! | How does it flow through them? Then and now? | [`FlowGraph`], for one usage or several side by side |
 //! | Which stacks hold it? | [`FlameGraph`]: outermost first, inverted, as a difference, folded |

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
-use crate::heap::Change;
+use crate::heap::Flaws;
 use crate::id::TraceId;
 use crate::log::Log;
 use crate::raw::rates::SamplingRates;
@@ -50,7 +50,7 @@ pub(crate) struct Step {
 
 impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` breaks off: that event is not taken
-    /// any more. `take` says what it did to the balance of the event's trace.
+    /// any more. `take` says what is wrong with the balance of the event's trace then.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
@@ -58,7 +58,7 @@ impl Pass<'_> {
     pub(crate) fn run(
         self,
         from: LogPosition,
-        mut take: impl FnMut(Step) -> ControlFlow<(), Change>,
+        mut take: impl FnMut(Step) -> ControlFlow<(), Flaws>,
     ) -> Result<Passed> {
         let estimates = self.rates.estimates();
         let mut first = First::default();
@@ -73,14 +73,14 @@ impl Pass<'_> {
                     before,
                     strange,
                 };
-                let change = match take(step) {
-                    ControlFlow::Continue(change) => change,
+                let flaws = match take(step) {
+                    ControlFlow::Continue(flaws) => flaws,
                     ControlFlow::Break(()) => return ControlFlow::Break(()),
                 };
-                let negative = change.after < 0 && event.is_free();
-                if index > self.traces || negative || change.saturated {
+                let negative = flaws.negative() && event.is_free();
+                if index > self.traces || negative || flaws.saturated() {
                     // By value, so that it need not live in memory.
-                    first = first.with(step, change, self.traces);
+                    first = first.with(step, flaws, self.traces);
                 }
                 ControlFlow::Continue(())
             })?;
@@ -102,7 +102,7 @@ struct First {
 
 impl First {
     #[cold]
-    fn with(mut self, step: Step, change: Change, traces: u32) -> Self {
+    fn with(mut self, step: Step, flaws: Flaws, traces: u32) -> Self {
         let error = |kind| DecodeError::new(FileKind::Hpd, step.before.offset(), kind);
         let trace = step.index;
         if trace > traces {
@@ -110,11 +110,11 @@ impl First {
             self.unknown_trace
                 .get_or_insert_with(|| error(Kind::UnknownTrace { found, traces }));
         }
-        if change.after < 0 && step.event.is_free() {
+        if flaws.negative() && step.event.is_free() {
             self.negative_balance
                 .get_or_insert_with(|| error(Kind::NegativeBalance { trace }));
         }
-        if change.saturated {
+        if flaws.saturated() {
             self.saturated.get_or_insert_with(|| error(Kind::Saturated));
         }
         self

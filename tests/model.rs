@@ -99,6 +99,20 @@ fn questions(name: &str, length: u64) -> Vec<Vec<String>> {
             questions.push(words(&[&view, &moment]));
         }
     }
+    for question in [
+        words(&[&"peak"]),
+        words(&[&"usage", &"peak"]),
+        words(&[&"churn"]),
+        words(&[&"churn", &format!("{third}..{half}")]),
+        words(&[&"churn", &format!("-1..{third}")]),
+        words(&[&"churn", &format!("0..{}", third / 100)]),
+    ] {
+        if ["loss", "onelive", "tiny", "huge"].contains(&name) {
+            let unsampled = question.iter().cloned().chain(["--unsampled".to_owned()]);
+            questions.push(unsampled.collect());
+        }
+        questions.push(question);
+    }
     // About 30 and 700 snapshots, and one.
     for interval in [length / 30_000, length / 700_000, length / 1000 + 1] {
         let interval = interval.max(1);

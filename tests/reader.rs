@@ -24,6 +24,11 @@ fn everything_can_be_sent_and_shared() {
     shared::<TimeSeries>();
     shared::<SourceLines>();
     shared::<heapprof::Error>();
+    shared::<(heapprof::Peak, heapprof::PeakQuestion)>();
+    shared::<(heapprof::Churn, heapprof::ChurnOverTime)>();
+    shared::<(heapprof::Lifetimes, heapprof::LifetimesQuestion)>();
+    shared::<(heapprof::Sizes, heapprof::TraceSet)>();
+    shared::<(heapprof::LiveBlocks, heapprof::SamplingAdvice)>();
 }
 
 #[test]

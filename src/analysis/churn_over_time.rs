@@ -155,7 +155,14 @@ pub struct ChurnOverTimeQuestion {
 }
 
 impl ChurnOverTimeQuestion {
-    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`.
+    /// The churn up to one moment, from the first event on.
+    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
+        self.window = Window::until(to);
+        self
+    }
+
+    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`. Those
+    /// at time 0 are in none such, but in one [from the first event on](Self::until).
     /// The first step begins at `from`.
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);

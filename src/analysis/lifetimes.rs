@@ -30,7 +30,6 @@
 //!
 //! Sums of several sizes and traces add up: each can be at its bound whatever the others are.
 
-use std::collections::VecDeque;
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
@@ -143,6 +142,7 @@ impl Lifetimes {
             set: None,
             rows: PerTrace::new(0),
             live: HashMap::new(),
+            nodes: Nodes::new(),
         }
     }
 
@@ -199,9 +199,9 @@ impl Lifetimes {
 /// Asks for [`Lifetimes`].
 ///
 /// One pass over the log from its beginning. Memory: 64 to 128 bytes a trace; for each trace and size
-/// with a live block 40 to 80, and where it has several, once about as much again and 16 to 32 for
-/// each block. So it grows with what is live at a time, 20 to 80 MB for a million blocks, and not with
-/// the log: nothing is kept of what was freed.
+/// with a live block 40 to 80, and where it has several 32 to 64 more for each. So it grows with what
+/// is live at a time, 40 to 100 MB for a million blocks, and not with the log: nothing is kept of what
+/// was freed. Blocks beyond 2³¹ live ones are left out.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LifetimesQuestion {
@@ -209,22 +209,80 @@ pub struct LifetimesQuestion {
     rows: PerTrace<TraceLifetimes>,
     /// Of each trace and size with live blocks.
     live: HashMap<(u32, u64), Live>,
+    nodes: Nodes,
 }
 
 /// When the live blocks of one trace and size were allocated.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 enum Live {
     One(Elapsed),
-    Many(Box<Many>),
+    Many(Ends),
 }
 
-/// As many of one as of the other: which blocks are live depends on which were freed.
+/// The ends of two lists of as many blocks: which are live depends on which were freed.
+#[derive(Debug, Clone, Copy)]
+struct Ends {
+    /// If the oldest was always freed first: the oldest, from which the list goes on to the last.
+    oldest: u32,
+    last: u32,
+    /// If the newest was always freed first: the newest, from which the list goes back.
+    newest: u32,
+}
+
+/// No node.
+const NONE: u32 = u32::MAX;
+
+/// The nodes of all lists, in one piece of memory.
 #[derive(Debug, Clone)]
-struct Many {
-    /// Ascending; the oldest was always freed first.
-    oldest_first: VecDeque<Elapsed>,
-    /// Ascending; the newest was always freed first.
-    newest_first: Vec<Elapsed>,
+struct Nodes {
+    nodes: Vec<Node>,
+    /// The list of those that are not in use.
+    unused: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Node {
+    allocated: Elapsed,
+    next: u32,
+}
+
+impl Nodes {
+    const fn new() -> Self {
+        Self {
+            nodes: Vec::new(),
+            unused: NONE,
+        }
+    }
+
+    /// A node before `next`; `None` if all 2³² − 1 are in use.
+    fn make(&mut self, allocated: Elapsed, next: u32) -> Option<u32> {
+        let node = Node { allocated, next };
+        let place = self.unused;
+        if let Some(unused) = self.nodes.get_mut(place as usize) {
+            self.unused = unused.next;
+            *unused = node;
+            return Some(place);
+        }
+        let place = u32::try_from(self.nodes.len()).ok();
+        let place = place.filter(|&place| place != NONE)?;
+        self.nodes.push(node);
+        Some(place)
+    }
+
+    /// Takes the first node of a list away: its time, and the one after it.
+    fn take(&mut self, place: u32) -> Option<(Elapsed, u32)> {
+        let node = self.nodes.get_mut(place as usize)?;
+        let Node { allocated, next } = *node;
+        node.next = self.unused;
+        self.unused = place;
+        Some((allocated, next))
+    }
+
+    fn link(&mut self, place: u32, next: u32) {
+        if let Some(node) = self.nodes.get_mut(place as usize) {
+            node.next = next;
+        }
+    }
 }
 
 impl LifetimesQuestion {
@@ -234,23 +292,19 @@ impl LifetimesQuestion {
         self
     }
 
-    fn allocate(&mut self, key: (u32, u64), time: Elapsed) {
+    /// A block becomes live; `false` if there is no room for it.
+    fn allocate(&mut self, key: (u32, u64), time: Elapsed) -> bool {
         match self.live.entry(key) {
             Entry::Vacant(entry) => {
                 entry.insert(Live::One(time));
+                true
             }
-            Entry::Occupied(mut entry) => match entry.get_mut() {
-                Live::Many(many) => {
-                    many.oldest_first.push_back(time);
-                    many.newest_first.push(time);
-                }
-                one @ &mut Live::One(first) => {
-                    *one = Live::Many(Box::new(Many {
-                        oldest_first: VecDeque::from([first, time]),
-                        newest_first: vec![first, time],
-                    }));
-                }
-            },
+            Entry::Occupied(mut entry) => {
+                let added = add(&mut self.nodes, *entry.get(), time);
+                added
+                    .map(|ends| *entry.get_mut() = Live::Many(ends))
+                    .is_some()
+            }
         }
     }
 
@@ -264,15 +318,41 @@ impl LifetimesQuestion {
                 entry.remove();
                 Some((time, time))
             }
-            Live::Many(many) => {
-                let freed = many.oldest_first.pop_front().zip(many.newest_first.pop());
-                if many.newest_first.is_empty() {
+            Live::Many(ends) => {
+                let oldest;
+                let newest;
+                (oldest, ends.oldest) = self.nodes.take(ends.oldest)?;
+                (newest, ends.newest) = self.nodes.take(ends.newest)?;
+                if ends.newest == NONE {
                     entry.remove();
                 }
-                freed
+                Some((oldest, newest))
             }
         }
     }
+}
+
+/// One block more than those that are live; `None` if there is no room for it.
+fn add(nodes: &mut Nodes, live: Live, time: Elapsed) -> Option<Ends> {
+    let before = match live {
+        Live::Many(ends) => ends,
+        Live::One(first) => {
+            let oldest = nodes.make(first, NONE)?;
+            Ends {
+                oldest,
+                last: oldest,
+                newest: nodes.make(first, NONE)?,
+            }
+        }
+    };
+    let newest = nodes.make(time, before.newest)?;
+    let last = nodes.make(time, NONE)?;
+    nodes.link(before.last, last);
+    Some(Ends {
+        oldest: before.oldest,
+        last,
+        newest,
+    })
 }
 
 impl Question for LifetimesQuestion {
@@ -292,8 +372,8 @@ impl Question for LifetimesQuestion {
         let (key, now) = ((index, event.size), event.elapsed);
         match event.kind {
             EventKind::Allocation => {
-                self.allocate(key, now);
-                self.rows.update(index, |row| row.live += 1);
+                let live = self.allocate(key, now);
+                self.rows.update(index, |row| row.live += u64::from(live));
             }
             EventKind::Free => {
                 let freed = self.free(key);
@@ -373,12 +453,13 @@ mod tests {
         let key = (1, 64);
         for round in 0..10 {
             for time in 0..5 {
-                question.allocate(key, Elapsed::from_micros(10 * round + time));
+                assert!(question.allocate(key, Elapsed::from_micros(10 * round + time)));
             }
             for _ in 0..5 {
                 assert!(question.free(key).is_some());
             }
             assert!(question.live.is_empty());
+            assert_eq!(question.nodes.nodes.len(), 10);
         }
         assert_eq!(question.free(key), None);
     }

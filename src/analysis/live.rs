@@ -60,9 +60,7 @@ impl Question for Live {
         if step.event.elapsed <= self.time {
             return ControlFlow::Continue(());
         }
-        let trace = step.event.trace;
-        let others = heap.usage().filter(|other, _| other != trace);
-        self.usage = Some(others + Usage::from_iter([(trace, step.before)]));
+        self.usage = Some(usage_before(step, heap));
         ControlFlow::Break(())
     }
 
@@ -72,6 +70,14 @@ impl Question for Live {
             None => end.heap.usage(),
         }
     }
+}
+
+/// What was live before an event.
+#[cold]
+fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
+    let trace = step.event.trace;
+    let others = heap.usage().filter(|other, _| other != trace);
+    others + Usage::from_iter([(trace, step.before)])
 }
 
 impl Reader {
@@ -101,7 +107,7 @@ impl Reader {
             if step.event.elapsed > time {
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(heap.add(step.index, step.bytes))
+            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
         })?;
         Ok(heap.usage())
     }

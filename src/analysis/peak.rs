@@ -108,7 +108,7 @@ impl Peak {
 /// assert_eq!(leak.usage().total(), leak.total());
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct PeakQuestion {
     window: Window,
@@ -126,6 +126,12 @@ pub struct PeakQuestion {
 }
 
 impl PeakQuestion {
+    /// The peak up to one moment.
+    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
+        self.window = Window::until(to);
+        self
+    }
+
     /// The peak from one moment to another, both included. What is live at `from` counts, whenever
     /// it was allocated: if nothing exceeds it, `from` is the time of the peak. Also if `to` is
     /// before `from`.
@@ -149,6 +155,13 @@ impl PeakQuestion {
         self.time = time;
         self.events = events;
         self.touched.forget();
+    }
+
+    /// An event after the window has changed a balance that was `before`.
+    #[cold]
+    fn end(&mut self, index: u32, before: i64, heap: &LiveHeap) {
+        self.touched.note(index, before);
+        self.usage = Some(self.usage_then(heap));
     }
 
     /// What was live at the peak, given what is live now.
@@ -185,8 +198,7 @@ impl Question for PeakQuestion {
         let index = TraceId::to_disk(step.event.trace);
         let time = step.event.elapsed;
         if self.window.is_over(time) {
-            self.touched.note(index, step.before);
-            self.usage = Some(self.usage_then(heap));
+            self.end(index, step.before, heap);
             return ControlFlow::Break(());
         }
         if self.set.as_ref().is_none_or(|set| set.has(index)) {

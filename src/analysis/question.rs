@@ -133,8 +133,8 @@ impl Reader {
     /// Makes one pass over the log for one [`Question`] or a tuple of them.
     ///
     /// The pass begins at the last snapshot before all of them begin, if there is a digest at hand
-    /// from which nothing was folded away, and ends once they have seen enough. Memory: 8 to 16 bytes a trace, and
-    /// what the questions take; it does not grow with the log.
+    /// from which nothing was folded away, and ends once they have seen enough. Memory: 8 to 16
+    /// bytes a trace, and what the questions take.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -146,37 +146,35 @@ impl Reader {
         let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(questions.from(), &mut heap);
         let mut total = heap.total();
-        let mut number = from.events();
         let place = |events, total| LogPlace {
             events,
             total: saturated(total),
             rates: pass.rates,
             traces: pass.traces,
         };
+        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total));
         let passed = pass.run(from, |step| {
-            let elapsed = step.event.elapsed;
-            if questions.is_waiting() {
-                questions.begin(elapsed, &heap, &place(number, total));
+            let (elapsed, events) = (step.event.elapsed, step.before.events());
+            if elapsed > due {
+                due = questions.begin(elapsed, &heap, &place(events, total));
             }
             let change = heap.add(step.index, step.bytes);
             total += i128::from(change.after) - i128::from(change.before);
-            number += 1;
             let shown = LogStep {
                 event: step.event,
                 bytes: step.bytes,
                 before: change.before,
                 live: change.after,
                 total: saturated(total),
-                number,
+                number: events + 1,
                 offset: step.before.offset(),
                 strange: step.strange,
             };
-            match questions.take(&shown, &heap) {
-                ControlFlow::Continue(()) => ControlFlow::Continue(change),
-                ControlFlow::Break(()) => ControlFlow::Break(()),
-            }
+            questions.take(&shown, &heap)?;
+            ControlFlow::Continue(change.flaws())
         })?;
-        questions.begin(Elapsed::MAX, &heap, &place(number, total));
+        let events = passed.place.events();
+        questions.begin(Elapsed::MAX, &heap, &place(events, total));
         Ok(questions.answers(&LogEnd {
             heap: &heap,
             position: passed.place,
@@ -193,10 +191,9 @@ mod open {
     pub trait Open {
         type Answers;
         fn from(&self) -> Elapsed;
-        /// Whether any has not begun.
-        fn is_waiting(&self) -> bool;
-        /// The next event is at this time: those begin that want to see it.
-        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>);
+        /// The next event is at this time: those begin that want to see it. Gives the time after
+        /// which another does.
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) -> Elapsed;
         /// Breaks once all have seen enough.
         fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()>;
         fn answers(self, end: &LogEnd<'_>) -> Self::Answers;
@@ -222,17 +219,18 @@ mod open {
             self.question.from()
         }
 
-        #[inline]
-        fn is_waiting(&self) -> bool {
-            self.state == State::Waiting
-        }
-
-        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) {
+        #[cold]
+        fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) -> Elapsed {
             let from = self.question.from();
-            if self.is_waiting() && (next > from || from == Elapsed::ZERO || next == Elapsed::MAX) {
+            if self.state != State::Waiting {
+                return Elapsed::MAX;
+            }
+            if next > from || from == Elapsed::ZERO || next == Elapsed::MAX {
                 self.state = State::Open;
                 self.question.begin(heap, place);
+                return Elapsed::MAX;
             }
+            from
         }
 
         #[inline]
@@ -289,15 +287,16 @@ mod open {
                     [$($q.from()),*].into_iter().min().unwrap_or_default()
                 }
 
-                #[inline]
-                fn is_waiting(&self) -> bool {
+                #[cold]
+                fn begin(
+                    &mut self,
+                    next: Elapsed,
+                    heap: &LiveHeap,
+                    place: &LogPlace<'_>,
+                ) -> Elapsed {
                     let ($($q,)*) = self;
-                    $($q.is_waiting())||*
-                }
-
-                fn begin(&mut self, next: Elapsed, heap: &LiveHeap, place: &LogPlace<'_>) {
-                    let ($($q,)*) = self;
-                    $($q.begin(next, heap, place);)*
+                    let due = [$($q.begin(next, heap, place)),*];
+                    due.into_iter().min().unwrap_or(Elapsed::MAX)
                 }
 
                 #[inline]

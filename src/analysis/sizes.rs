@@ -164,7 +164,14 @@ pub struct SizesQuestion {
 }
 
 impl SizesQuestion {
-    /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`.
+    /// The allocations up to one moment, from the first event on.
+    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
+        self.window = Window::until(to);
+        self
+    }
+
+    /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`. Those at
+    /// time 0 are in none such, but in one [from the first event on](Self::until).
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
         self.window = Window::new(from, to);
         self

@@ -4,7 +4,7 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::time::SystemTime;
 
 use crate::error::Result;
-use crate::heap::Change;
+use crate::heap::Flaws;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
 use crate::time::{Elapsed, WallOffset};
@@ -166,7 +166,7 @@ impl Reader {
                     behind: now,
                 };
             }
-            ControlFlow::Continue(Change::NONE)
+            ControlFlow::Continue(Flaws::NONE)
         })?;
         if broken {
             return Ok(ControlFlow::Break(()));

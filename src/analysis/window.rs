@@ -24,6 +24,13 @@ impl Window {
         }
     }
 
+    pub(super) fn until(to: impl Into<Elapsed>) -> Self {
+        Self {
+            from: None,
+            to: to.into(),
+        }
+    }
+
     /// The moment at which it begins.
     pub(super) fn from(self) -> Elapsed {
         self.from.unwrap_or_default()

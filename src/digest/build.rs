@@ -7,7 +7,7 @@ use super::options::{DigestOptions, Progress, default_interval_ms};
 use super::order::{Edits, Ordered};
 use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
-use crate::heap::{Change, LiveHeap, Touched};
+use crate::heap::{Flaws, LiveHeap, Touched};
 use crate::raw::{DigestWriter, LogPosition};
 use crate::replay::{Pass, Passed};
 use crate::time::{Elapsed, StartTime};
@@ -34,7 +34,7 @@ impl Source<'_> {
             if step.before.events().is_multiple_of(TELL_EVERY) {
                 tell(step.before)?;
             }
-            ControlFlow::Continue(Change::NONE)
+            ControlFlow::Continue(Flaws::NONE)
         })
     }
 
@@ -42,7 +42,7 @@ impl Source<'_> {
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
         let mut heap = LiveHeap::new(self.pass.traces as usize);
         let passed = self.pass.run(LogPosition::START, |step| {
-            ControlFlow::Continue(heap.add(step.index, step.bytes))
+            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
         })?;
         Ok(passed.damage)
     }
@@ -111,7 +111,7 @@ impl Source<'_> {
             }
             let change = snapshots.heap.add(step.index, step.bytes);
             snapshots.touched.note(step.index, change.before);
-            ControlFlow::Continue(change)
+            ControlFlow::Continue(change.flaws())
         })?;
         match failed {
             Some(Failed::TooMany) => return Err(self.too_many(interval_ms)?),

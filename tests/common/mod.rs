@@ -135,6 +135,14 @@ impl Profile {
             .unwrap();
     }
 
+    /// Any event, a free of size 0 among them.
+    pub(crate) fn raw_event(&mut self, micros: i64, trace: u32, size: u64, kind: EventKind) {
+        let wall = WallOffset::from_micros(micros);
+        self.events
+            .write(wall, TraceId::new(trace), size, kind)
+            .unwrap();
+    }
+
     pub(crate) fn with_events(mut self, events: &[(i64, u32, i64)]) -> Self {
         for &(micros, trace, bytes) in events {
             self.event(micros, trace, bytes);

@@ -1,0 +1,123 @@
+//! What is live, in bytes and in blocks, in passes that are shared.
+
+mod common;
+#[path = "common/logs.rs"]
+mod logs;
+#[path = "common/plain.rs"]
+mod plain;
+
+use std::collections::BTreeMap;
+
+use common::Profile;
+use heapprof::{Elapsed, Live, LiveBlocks, SamplingRates, TraceId};
+use logs::{Log, at, plain_usage};
+use proptest::prelude::*;
+
+/// Blocks by trace after so many events: recorded, and what they stand for.
+fn plain_blocks(
+    events: &[plain::Event],
+    rates: &SamplingRates,
+) -> (plain::Live, BTreeMap<u32, f64>) {
+    let (mut recorded, mut estimated) = (plain::Live::new(), BTreeMap::new());
+    for event in events {
+        let probability = rates.probability(u64::try_from(event.size).unwrap());
+        let one = if probability > 0.0 {
+            1.0 / probability
+        } else {
+            0.0
+        };
+        let sign = if event.free { -1 } else { 1 };
+        *recorded.entry(event.trace).or_default() += sign;
+        *estimated.entry(event.trace).or_default() += if event.free { -one } else { one };
+    }
+    recorded.retain(|_, count| *count != 0);
+    (recorded, estimated)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn blocks_are_the_plain_ones(
+        lines in logs::lines(80),
+        rates in logs::rates(),
+        time in (logs::times(), logs::times()),
+        after in 0_usize..90,
+    ) {
+        let log = Log::new(&lines, &rates);
+        let until = log.events.iter().take_while(|e| e.elapsed <= time.0.into()).count();
+        for reader in log.readers() {
+            let told = reader.ask((
+                LiveBlocks::at(at(time.0)),
+                LiveBlocks::at_end(),
+                LiveBlocks::after(after as u64),
+                Live::at(at(time.1)),
+            )).unwrap();
+            prop_assert_eq!(&told.0, &reader.ask(LiveBlocks::at(at(time.0))).unwrap());
+            let counts = [until, log.events.len(), after.min(log.events.len())];
+            for (told, count) in [&told.0, &told.1, &told.2].into_iter().zip(counts) {
+                let (recorded, estimated) = plain_blocks(&log.events[..count], &rates);
+                prop_assert_eq!(plain_usage(told.recorded()), recorded);
+                for (trace, estimated) in estimated {
+                    #[expect(clippy::cast_precision_loss)]
+                    let told = told.estimated().get(TraceId::new(trace)) as f64;
+                    prop_assert!((told - estimated).abs() <= 0.5 + 1e-6, "{told} {estimated}");
+                }
+                if rates.is_unsampled() {
+                    prop_assert_eq!(told.estimated(), told.recorded());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_live_is_the_same_in_a_shared_pass(
+        lines in logs::lines(80),
+        rates in logs::rates(),
+        times in [logs::times(), logs::times(), logs::times(), logs::times()],
+    ) {
+        let log = Log::new(&lines, &rates);
+        for reader in log.readers() {
+            let [a, b, c, d] = times;
+            let (in_a, in_b, in_c, in_d) =
+                reader.ask((Live::at(at(a)), Live::at(at(b)), Live::at(at(c)), Live::at(at(d)))).unwrap();
+            for (time, told) in [(a, &in_a), (b, &in_b), (c, &in_c), (d, &in_d)] {
+                prop_assert_eq!(plain_usage(told), plain::live_at(&log.events, time.into()));
+                prop_assert_eq!(told, &reader.live_at(at(time)).unwrap());
+            }
+            prop_assert_eq!(reader.growth(at(a), at(b)).unwrap(), &in_b - &in_a);
+        }
+    }
+}
+
+#[test]
+fn blocks_stand_for_others_and_a_trace_is_rounded_once() {
+    // One in three below 100 bytes, none below 10, all others.
+    let rates = SamplingRates::from_stored([(10, 0), (100, u32::MAX / 3), (200, u32::MAX / 7 * 2)]);
+    let mut profile = Profile::sampled(&rates).traces(3);
+    for (time, trace, bytes) in [
+        (1, 1, 50),
+        (2, 1, 60),
+        (3, 2, 5),
+        (4, 2, 5000),
+        (5, 3, 150),
+        (6, 3, 150),
+        (7, 3, 150),
+        (8, 1, -50),
+    ] {
+        profile.event(time, trace, bytes);
+    }
+    let reader = profile.reader();
+    let blocks = reader.ask(LiveBlocks::at_end()).unwrap();
+    let rows = |usage| plain_usage(usage).into_iter().collect::<Vec<_>>();
+    assert_eq!(rows(blocks.recorded()), [(1, 1), (2, 2), (3, 3)]);
+    // 3; 0 and 1; three times 3½ and a little.
+    assert_eq!(rows(blocks.estimated()), [(1, 3), (2, 1), (3, 11)]);
+    let unsampled = reader.unsampled();
+    let blocks = unsampled
+        .ask(LiveBlocks::at(Elapsed::from_micros(6)))
+        .unwrap();
+    assert_eq!(rows(blocks.estimated()), [(1, 2), (2, 2), (3, 2)]);
+    let blocks = unsampled.ask(LiveBlocks::after(3)).unwrap();
+    assert_eq!(rows(blocks.estimated()), [(1, 2), (2, 1)]);
+}
