@@ -43,13 +43,16 @@
 //!
 //! | question | answer |
 //! | --- | --- |
-//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
 //! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
 //! | Which lines hold it? | [`Lines`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |
+//! | What leaks? | [`Reader::leaks`] |
+//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
+//! | How far off can an estimate be? | [`Reader::error_bars_at`] and its relatives |
+//! | Can the sampling rates be true? | [`Reader::check_rates`] |
 //! | Does the log make sense, and to where? | [`Reader::sanity`] |
 //! | What does the line say? | [`SourceLines`] |
 //!
@@ -117,11 +120,12 @@ mod id;
 mod time;
 
 pub use analysis::{
-    CheckRates, EdgeBase, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, Finding, FlameBar,
-    FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph, FlowNode, FlowOptions,
-    Folded, FoldedStack, LineErrorBars, LineEstimate, LineUsage, Lines, LogEnd, LogPlace, LogStep,
-    Movement, Movements, Noise, Question, Questions, RatesCheck, RatesEvidence, RatesVerdict,
-    Sanity, SanityCheck, Series, TimeSeries, Track, Trend,
+    CheckRates, EdgeBase, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, FindLeaks, Finding,
+    FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph, FlowNode,
+    FlowOptions, Folded, FoldedStack, Growth, Leaks, LineErrorBars, LineEstimate, LineLeak,
+    LineUsage, Lines, LogEnd, LogPlace, LogStep, Movement, Movements, Noise, Question, Questions,
+    RatesCheck, RatesEvidence, RatesVerdict, Sanity, SanityCheck, Series, TimeSeries, TraceLeak,
+    Track, Trend,
 };
 pub use digest::{Digest, DigestOptions, Progress, Snapshot, UnusedDigest};
 pub use error::{

@@ -3,6 +3,7 @@
 mod error_bars;
 mod flame;
 mod flow;
+mod leaks;
 mod lines;
 mod live;
 mod movements;
@@ -17,6 +18,7 @@ pub use error_bars::{
 };
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
+pub use leaks::{FindLeaks, Growth, Leaks, LineLeak, TraceLeak};
 pub use lines::{LineUsage, Lines};
 pub use movements::{Movement, Movements, Trend};
 pub use question::{LogEnd, LogPlace, LogStep, Question, Questions};
