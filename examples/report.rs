@@ -201,7 +201,10 @@ fn recorded(
             let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
             writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
         }
-        writeln!(out, "            ± is for 95 % of such samples")?;
+        writeln!(
+            out,
+            "            ± is for 95 % of such samples; what is never recorded is not in it"
+        )?;
     }
     let folded = match digest.precision() {
         Some(precision) if precision > 0.0 => {
