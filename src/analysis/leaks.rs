@@ -44,6 +44,10 @@ use crate::usage::saturated;
 /// listed, since all of them up to the program's entry grow with the line they call; the heaviest
 /// [`trace`](LineLeak::trace) leads to them.
 ///
+/// These numbers were chosen by hand, with ten recordings in view: in a demonstration and a stress
+/// test with a leak that leak is first and nothing else is listed that does not grow, in two real
+/// programs of 24 097 and 150 359 traces two traces and one are.
+///
 /// In a recording that ends while a cache still fills, that cache is a candidate too: no one could
 /// tell.
 ///

@@ -63,6 +63,9 @@ use crate::time::Elapsed;
 /// | 65536: 0.01 | 7 | 8 | 0 | 0 |
 /// | 128: 0.5 | 6 | 2 | 0 | 0 |
 ///
+/// The constants were chosen with these logs in view. On 40 logs generated afterwards, and on new
+/// samples of all, there was no mistake either; recordings of other programs were not tried.
+///
 /// Samples at the default rates of which nothing can be told have fewer than 300 events. With rates
 /// near 1, and rates that are wrong by a factor of two, as heapprof 1.0 has them where its integers
 /// have 32 bits, it cannot tell either.
