@@ -13,8 +13,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::Parser;
 use heapprof::{
-    Digest, DigestOptions, Elapsed, Frame, Lines, Movement, Reader, Series, SourceLines,
-    TimeSeries, Trace, TraceTable, Usage,
+    CheckRates, Digest, DigestOptions, Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth,
+    Estimate, FileKind, FindLeaks, Frame, Leaks, LineErrorBars, Lines, Movement, RatesCheck,
+    RatesVerdict, Reader, Sanity, SanityCheck, Series, SourceLines, TimeSeries, Trace, TraceTable,
+    Usage,
 };
 use humansize::{DECIMAL, SizeFormatter};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -35,6 +37,10 @@ struct Cli {
     /// files are not looked at.
     #[arg(long, value_parser = mapping)]
     map: Vec<(String, PathBuf)>,
+
+    /// Take the log as one in which everything was recorded, whatever sampling rates are stated.
+    #[arg(long)]
+    unsampled: bool,
 }
 
 fn mapping(text: &str) -> Result<(String, PathBuf), String> {
@@ -74,15 +80,25 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     if filebase.is_dir() {
         bail!("{}: a folder; name a profile in it", filebase.display());
     }
-    let reader = Reader::open(&filebase)?;
+    let mut reader = Reader::open(&filebase)?;
+    if cli.unsampled {
+        reader = reader.unsampled();
+    }
     let digest = digest(&reader)?;
     let traces = reader.traces()?;
+    let end = digest.end().unwrap_or_default().elapsed();
+    let (leaks, rates, sanity) = reader.ask((
+        FindLeaks::new(end, traces),
+        CheckRates::new(reader.rates()),
+        SanityCheck::new(u32::try_from(traces.len())?),
+    ))?;
     let sources = cli.map.into_iter().fold(
         SourceLines::new().only_mapped().recorded_at(reader.start()),
         |sources, (recorded, here)| sources.map_prefix(recorded, here),
     );
 
     recorded(out, &filebase, &reader, &digest, traces)?;
+    warnings(out, traces, &digest, &rates, &sanity)?;
     let Some(first) = digest.get(0).transpose()? else {
         writeln!(out, "\nThe log has no events.")?;
         return Ok(());
@@ -94,28 +110,34 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
 
     let (at, _) = total.largest().unwrap_or_default();
     let largest = digest.snapshot_at(at)?;
+    let (of_largest, of_growth, of_end) = error_bars(&reader, at, first.time())?;
     writeln!(
         out,
-        "\nLargest snapshot: {} at {}",
+        "\nLargest snapshot: {}{} at {}{}",
         bytes(largest.usage().total()),
-        seconds(at)
+        give_or_take(of_largest.total()),
+        seconds(at),
+        wall_clock(&reader, at)?
     )?;
-    lines(out, traces, largest.usage(), &sources)?;
+    lines(out, traces, largest.usage(), &of_largest, &sources)?;
 
     let end = digest.snapshot_at(Elapsed::MAX)?;
     let growth = end.usage() - first.usage();
     writeln!(
         out,
-        "\nGrown from {} to the end: {}",
+        "\nGrown from {} to the end: {}{}",
         seconds(first.time()),
-        bytes(growth.total())
+        bytes(growth.total()),
+        give_or_take(of_growth.total())
     )?;
-    lines(out, traces, &growth, &sources)?;
+    lines(out, traces, &growth, &of_growth, &sources)?;
+    leak_candidates(out, traces, &leaks)?;
 
     writeln!(
         out,
-        "\nStill live at the end: {}",
-        bytes(end.usage().total())
+        "\nStill live at the end: {}{}",
+        bytes(end.usage().total()),
+        give_or_take(of_end.total())
     )?;
     for (id, weight) in end.usage().iter().take(ROWS) {
         let trace = id.and_then(|id| traces.trace(id));
@@ -123,7 +145,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
             out,
             "{:>10}  {}",
             bytes(weight),
-            trace.map_or("unknown".to_owned(), stack)
+            trace.map_or("unknown".to_owned(), |trace| stack(trace, 4))
         )?;
     }
     Ok(())
@@ -179,6 +201,10 @@ fn recorded(
             let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
             writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
         }
+        writeln!(
+            out,
+            "            ± is for 95 % of such samples; what is never recorded is not in it"
+        )?;
     }
     let folded = match digest.precision() {
         Some(precision) if precision > 0.0 => {
@@ -194,11 +220,109 @@ fn recorded(
         out,
         "  digest    {count} snapshots, one every {interval:?}{folded}"
     )?;
-    for error in traces.damage().iter().chain(digest.damage()) {
-        writeln!(out, "  damage    {error}")?;
-    }
     if let Some(why) = reader.unused_digest() {
         writeln!(out, "  note      {why}")?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the files, and with the rates.
+fn warnings(
+    out: &mut impl Write,
+    traces: &TraceTable,
+    digest: &Digest,
+    rates: &RatesCheck,
+    sanity: &Sanity,
+) -> Result<()> {
+    for error in traces.damage() {
+        writeln!(out, "  damage    {error}")?;
+    }
+    for found in sanity.findings() {
+        let more = match found.count {
+            1 => String::new(),
+            count => format!(", and {} more such", count - 1),
+        };
+        writeln!(out, "  damage    {}{more}", found.first)?;
+    }
+    let of_digest = digest.damage().iter();
+    for error in of_digest.filter(|error| error.file() == FileKind::Hpc) {
+        writeln!(out, "  damage    {error}")?;
+    }
+    if let Some(noise) = sanity.noise() {
+        let (offset, at) = (noise.offset, seconds(noise.elapsed));
+        writeln!(
+            out,
+            "  warning   from byte {offset} on, after {at}, the log makes no sense"
+        )?;
+    }
+    if rates.verdict() == RatesVerdict::LookWrong {
+        writeln!(
+            out,
+            "  warning   it looks as if everything was recorded: see --unsampled"
+        )?;
+        for evidence in rates.evidence().iter().take(1) {
+            writeln!(out, "            {evidence}")?;
+        }
+    }
+    Ok(())
+}
+
+/// What the clock on the wall showed at a moment.
+fn wall_clock(reader: &Reader, at: Elapsed) -> Result<String> {
+    let shown = reader.time_at(at)?;
+    let shown = shown.and_then(|time| Timestamp::try_from(time).ok());
+    Ok(shown.map_or(String::new(), |time| {
+        time.strftime(", %H:%M:%S UTC").to_string()
+    }))
+}
+
+/// How far off the estimates of the largest snapshot, of the growth and of the end can be.
+fn error_bars(
+    reader: &Reader,
+    largest: Elapsed,
+    first: Elapsed,
+) -> Result<(ErrorBars, ErrorBars, ErrorBars)> {
+    let rates = reader.rates();
+    Ok(reader.ask((
+        ErrorBarsAt::time(largest, rates),
+        ErrorBarsOfGrowth::new(first, Elapsed::MAX, rates),
+        ErrorBarsAt::end(rates),
+    ))?)
+}
+
+/// The interval for 95 %, where something was sampled.
+fn give_or_take(estimate: Estimate) -> String {
+    let interval = estimate.interval(0.95).filter(|_| !estimate.is_exact());
+    interval.map_or(String::new(), |interval| {
+        format!(
+            " ± {}",
+            bytes(interval.end().saturating_sub(estimate.value()))
+        )
+    })
+}
+
+/// What grows all the time.
+fn leak_candidates(out: &mut impl Write, traces: &TraceTable, leaks: &Leaks) -> Result<()> {
+    if leaks.lines().is_empty() {
+        return Ok(writeln!(
+            out,
+            "\nNothing grows all the time, as a leak does"
+        )?);
+    }
+    writeln!(out, "\nMay leak, since it grows all the time")?;
+    for leak in leaks.lines().iter().take(ROWS) {
+        let growth = leak.growth;
+        #[expect(clippy::cast_possible_truncation, reason = "for people")]
+        let rate = bytes(growth.bytes_per_second.round() as i64);
+        let (grew, windows) = (growth.grew, growth.windows);
+        let freed = 100.0 * growth.freed_share();
+        let trace = traces.trace(leak.trace).map(|trace| stack(trace, 2));
+        writeln!(
+            out,
+            "{:>10} {rate:>10}/s in {grew} of {windows} windows, {freed:.0} % freed  {}",
+            bytes(growth.bytes),
+            trace.unwrap_or_default()
+        )?;
     }
     Ok(())
 }
@@ -261,9 +385,11 @@ fn lines(
     out: &mut impl Write,
     traces: &TraceTable,
     usage: &Usage,
+    bars: &ErrorBars,
     sources: &SourceLines,
 ) -> Result<()> {
     let lines = Lines::new(traces, usage);
+    let bars = LineErrorBars::new(traces, bars);
     writeln!(out, "{:>10} {:>10}  line", "local", "cumulative")?;
     for line in lines.by_local().take(ROWS) {
         let text = match sources.line(line.frame) {
@@ -272,7 +398,12 @@ fn lines(
             Some(line) => format!("  {line}"),
         };
         let (local, cumulative) = (bytes(line.local), bytes(line.cumulative));
-        writeln!(out, "{local:>10} {cumulative:>10}  {}{text}", line.frame)?;
+        let sampled = give_or_take(bars.get(line.id).local);
+        writeln!(
+            out,
+            "{local:>10} {cumulative:>10}  {}{text}{sampled}",
+            line.frame
+        )?;
     }
     if lines.unknown() != 0 {
         writeln!(out, "{:>10} {:>10}  unknown", bytes(lines.unknown()), "")?;
@@ -281,8 +412,8 @@ fn lines(
 }
 
 /// The innermost frames of a stack, shortened to the names of their files.
-fn stack(trace: Trace<'_>) -> String {
-    let frames = trace.frames().rev().take(4).map(|frame| {
+fn stack(trace: Trace<'_>, depth: usize) -> String {
+    let frames = trace.frames().rev().take(depth).map(|frame| {
         let file = frame.file.rsplit(['/', '\\']).next().unwrap_or(frame.file);
         Frame::new(file, frame.line).to_string()
     });

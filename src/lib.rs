@@ -44,7 +44,6 @@
 //!
 //! | question | answer |
 //! | --- | --- |
-//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
 //! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
 //! | What is live at the end? | [`Reader::live_at_end`] |
 //! | When was the most in use, and by whom? | [`Reader::peak`] |
@@ -64,6 +63,10 @@
 //! | What do two recordings differ in? | [`MergedTraces`] |
 //! | How did it change over time? | [`Reader::time_series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] |
+//! | What leaks? | [`Reader::leaks`] |
+//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
+//! | How far off can an estimate be? | [`Reader::error_bars_at`] and its relatives |
+//! | Can the sampling rates be true? | [`Reader::check_rates`] |
 //! | Does the log make sense, and to where? | [`Reader::sanity`] |
 //! | What does the line say? | [`SourceLines`] |
 //!

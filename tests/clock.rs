@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use common::{Profile, recording};
 use heapprof::{
-    Clock, Digest, DigestOptions, Elapsed, Event, LogPosition, Reader, Track, UnusedDigest,
-    WallOffset,
+    Clock, DecodeErrorKind, Digest, DigestOptions, Elapsed, Event, LogPosition, Reader, Track,
+    UnusedDigest, WallOffset,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -224,4 +224,30 @@ fn only_a_digest_of_the_corrected_clock_needs_a_newer_trailer() {
         assert_eq!(end.on(Clock::Recorded).elapsed().as_micros(), 4_000);
         assert_eq!(digest.len(), if clock == Clock::Recorded { 4 } else { 5 });
     }
+}
+
+#[test]
+fn the_corrected_clock_goes_to_63_bits_and_no_further() {
+    let at_the_end: Vec<_> = (0..3).map(|_| (i64::MAX - 1, 1, 8)).collect();
+    let reader = |clock| profile(&at_the_end).with_clock(clock);
+    assert_eq!(events(&reader(Clock::Recorded)).len(), 3);
+    assert_eq!(events(&reader(Clock::Corrected)).len(), 3);
+    let at_the_end: Vec<_> = (0..3).map(|_| (i64::MAX, 1, 8)).collect();
+    let reader = |clock| profile(&at_the_end).with_clock(clock);
+    assert_eq!(events(&reader(Clock::Recorded)).len(), 3);
+    // The second would be a microsecond later.
+    let reader = reader(Clock::Corrected);
+    let mut events = reader.events().unwrap();
+    assert_eq!(
+        events.next().unwrap().unwrap().wall,
+        WallOffset::from_micros(i64::MAX)
+    );
+    let error = events.next().unwrap().unwrap_err();
+    let error = error.decode_error().unwrap();
+    assert_eq!(
+        (error.kind(), error.offset()),
+        (DecodeErrorKind::Time, events.position().offset())
+    );
+    assert_eq!(reader.damage().unwrap(), [*error]);
+    assert_eq!(reader.end().unwrap().events(), 1);
 }

@@ -43,9 +43,10 @@ fn the_report_shows_the_shipped_profile_on_one_screen() {
         "  sampling  none: every allocation was recorded\n",
         "  digest    436 snapshots, one every 50ms\n",
         "  rise      9.51 MB from 11.250 s to 11.350 s\n",
-        "Largest snapshot: 14.52 MB at 12.700 s\n",
+        "Largest snapshot: 14.52 MB at 12.700 s, 11:04:17 UTC\n",
         "   4.89 MB    4.89 MB  /srv/app/workloads/shop/customers.py:11\n",
         "Grown from 0.050 s to the end: 8.22 MB\n",
+        "   7.41 MB  370.79 kB/s in 21 of 21 windows, 6 % freed  customers.py:11 < customers.py:7\n",
         "Still live at the end: 8.33 MB\n",
         "   8.15 MB  customers.py:11 < customers.py:7 < main.py:18 < main.py:29\n",
     ] {
@@ -61,13 +62,51 @@ fn the_report_tells_damage_and_takes_an_empty_log() {
     let output = example("report", &[filebase.to_str().unwrap()]);
     assert_eq!(status(&output), 0);
     let text = stdout(&output);
-    assert!(text.contains("record at byte 1523: trace 1536 is not among the 8 of the .hpm file"));
+    for part in [
+        ": trace 1536 is not among the 8 of the .hpm file, and 219 more such\n",
+        "  warning   from byte 1523 on, after 0.052 s, the log makes no sense\n",
+        "\nNothing grows all the time, as a leak does\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
 
     let folder = tempfile::tempdir().unwrap();
     let filebase = Profile::default().save(folder.path());
     let output = example("report", &[filebase.to_str().unwrap()]);
     assert_eq!(status(&output), 0);
     assert!(stdout(&output).ends_with("\nThe log has no events.\n"));
+}
+
+#[test]
+fn the_report_gives_error_bars_and_warns_of_rates_that_cannot_be() {
+    let folder = tempfile::tempdir().unwrap();
+    let hpm = fs::read("examples/data/demo.hpm").unwrap();
+    let hpd = fs::read("examples/data/demo.hpd").unwrap();
+    // Below 128 bytes one in 10 000, and everything was recorded nevertheless.
+    let rates = [1, 0, 0, 0, 0, 0, 0, 0, 128, 0, 6, 0x8d, 0xb8];
+    let stated = [&hpm[..20], &rates, &hpm[21..]].concat();
+    fs::write(folder.path().join("run.hpm"), stated).unwrap();
+    fs::write(folder.path().join("run.hpd"), hpd).unwrap();
+    let filebase = folder.path().join("run");
+    let report = |args: &[&str]| {
+        let args = [&[filebase.to_str().unwrap()], args].concat();
+        let output = example("report", &args);
+        assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+        stdout(&output)
+    };
+    let text = report(&[]);
+    for part in [
+        "  sampling  below 128 bytes: 0.0100 %\n",
+        "  warning   it looks as if everything was recorded: see --unsampled\n",
+        "            1024 blocks in 4.998ms, which stand for 2.0e9 blocks a second\n",
+        "Largest snapshot: 2.16 GB ± 73.24 MB at 21.650 s, 11:04:26 UTC\n",
+        "/srv/app/workloads/shop/customers.py:6 ± 45.41 MB\n",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    let text = report(&["--unsampled"]);
+    assert!(text.contains("Largest snapshot: 14.52 MB at 12.700 s, 11:04:17 UTC\n"));
+    assert!(!text.contains("warning") && !text.contains('±'));
 }
 
 #[test]

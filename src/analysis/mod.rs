@@ -7,6 +7,7 @@ mod flame;
 mod flow;
 mod focus;
 mod groups;
+mod leaks;
 mod lifetimes;
 mod lines;
 mod live;
@@ -32,6 +33,7 @@ pub use error_bars::{
 };
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
+pub use leaks::{FindLeaks, Growth, Leaks, LineLeak, TraceLeak};
 pub use lifetimes::{Lifetimes, LifetimesQuestion, TraceLifetimes};
 pub use lines::{LineUsage, Lines};
 pub use live::Live;

@@ -347,6 +347,35 @@ mod tests {
     }
 
     #[test]
+    fn variances_are_rounded_halves_up_and_saturate() {
+        // 2/3: size² / 3 × 9 / 4 = size² × 3 / 4
+        let rates = SamplingRates::from_stored([(u64::MAX, 2 * 1_431_655_765)]);
+        assert_eq!([1, 2, 3].map(|size| rates.variance(size)), [1, 3, 7]);
+        assert_eq!(rates.variance(1 << 62), 3 << 122);
+        // A half, and the smallest probability there is.
+        let rates = SamplingRates::from_stored([(100, FULL / 2), (200, 0), (u64::MAX, 1)]);
+        assert_eq!(rates.variance(99), 2 * 99 * 99);
+        assert_eq!((rates.variance(0), rates.variance(150)), (0, 0));
+        let full = u128::from(FULL);
+        assert_eq!(
+            rates.variance(1_000_003),
+            1_000_003 * 1_000_003 * full * (full - 1)
+        );
+        assert_eq!(rates.variance(u64::MAX - 1), u128::MAX);
+        assert_eq!(SamplingRates::unsampled().variance(u64::MAX), 0);
+    }
+
+    #[test]
+    fn sizes_go_to_the_range_that_decides() {
+        let rates = SamplingRates::from_stored([(100, 5), (50, 6), (300, FULL)]);
+        let by_size: Vec<_> = rates
+            .by_size()
+            .map(|(sizes, range)| (sizes, range.stored_probability()))
+            .collect();
+        assert_eq!(by_size, [(0..100, 5), (100..300, FULL)]);
+    }
+
+    #[test]
     fn a_probability_outside_0_to_1_is_refused() {
         for wrong in [-0.1, 1.1, f64::NAN] {
             assert!(matches!(

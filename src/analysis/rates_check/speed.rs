@@ -18,8 +18,9 @@ const REFUTED: f64 = -13.8;
 pub(super) struct Speed {
     /// Time and number of the event of each.
     latest: VecDeque<(u64, u64)>,
-    /// How many there were since the clock was stepped back.
+    /// How many there were since the clock was stepped back, and how often it had been by then.
     since: u64,
+    steps_back: u64,
     fastest: Option<Run>,
 }
 
@@ -34,15 +35,15 @@ pub(super) struct Run {
 }
 
 impl Speed {
-    /// The clock was stepped back: what was before does not count.
-    pub(super) fn begin_anew(&mut self) {
-        self.latest.clear();
-        self.since = 0;
-    }
-
     /// Looks at the runs that end with this allocation, of a block that is recorded with this
-    /// probability, and says at how many.
-    pub(super) fn enter(&mut self, step: &LogStep, probability: f64) -> u64 {
+    /// probability, and says at how many. What was before the clock was last stepped back does not
+    /// count.
+    pub(super) fn enter(&mut self, step: &LogStep, probability: f64, steps_back: u64) -> u64 {
+        if self.steps_back != steps_back {
+            self.steps_back = steps_back;
+            self.latest.clear();
+            self.since = 0;
+        }
         let (now, number) = (step.event.elapsed.as_micros(), step.number);
         if self.latest.len() >= 1 << (RUNS.end - 1) {
             self.latest.pop_front();
