@@ -12,7 +12,7 @@
 //! are estimates. The format is made for functions, and a recording knows lines of code: so each
 //! line is a function of its own, and pprof's `-files` sums up by file.
 
-mod profile;
+mod message;
 #[path = "../to/mod.rs"]
 mod to;
 
@@ -24,8 +24,7 @@ use anyhow::Result;
 use clap::Parser;
 use flate2::{Compression, write::GzEncoder};
 use heapprof::{Event, Frame, LiveHeap, LogEnd, LogStep, Reader, TraceId, TraceTable, Usage};
-use profile::{Function, Line, Location, Profile, Sample, ValueType};
-use prost::Message;
+use message::{Message, Texts, whole};
 use to::ask::{Ask as _, LiveBlocks};
 
 /// Writes a profile in the format of pprof.
@@ -41,93 +40,73 @@ fn main() -> std::process::ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
-    let profile = profile(&reader)?.encode_to_vec();
+    let profile = profile(&reader)?;
     cli.files.write(|out| {
         let mut gzip = GzEncoder::new(out, Compression::default());
-        gzip.write_all(&profile)?;
+        gzip.write_all(&profile.0)?;
         gzip.finish()?;
         Ok(())
     })
 }
 
-const VALUES: usize = 8;
+/// What each sample has: of what kind, in what unit.
+const TYPES: [(&str, &str); 8] = [
+    ("alloc_objects", "count"),
+    ("alloc_space", "bytes"),
+    ("temporary_objects", "count"),
+    ("temporary_space", "bytes"),
+    ("inuse_objects", "count"),
+    ("inuse_space", "bytes"),
+    ("peak_objects", "count"),
+    ("peak_space", "bytes"),
+];
 
-fn profile(reader: &Reader) -> Result<Profile> {
+fn profile(reader: &Reader) -> Result<Message> {
     let (peak, churn) = (reader.peak()?, reader.churn()?);
     let (at_peak, temporary) =
         reader.ask((LiveBlocks::after(peak.events()), Temporary::default()))?;
-    let at_end = &churn.allocations() - &churn.frees();
-    let values: [(&str, &str, Usage); VALUES] = [
-        ("alloc_objects", "count", churn.allocations()),
-        ("alloc_space", "bytes", churn.allocated()),
-        ("temporary_objects", "count", temporary.column(|it| it.0)),
-        ("temporary_space", "bytes", temporary.column(|it| it.1)),
-        ("inuse_objects", "count", at_end),
-        ("inuse_space", "bytes", reader.live_at_end()?),
-        ("peak_objects", "count", at_peak.recorded().clone()),
-        ("peak_space", "bytes", peak.usage().clone()),
+    let usages = [
+        churn.allocations(),
+        churn.allocated(),
+        temporary.column(|it| it.0),
+        temporary.column(|it| it.1),
+        &churn.allocations() - &churn.frees(),
+        reader.live_at_end()?,
+        at_peak.recorded().clone(),
+        peak.usage().clone(),
     ];
-    let traces = reader.traces()?;
-    let mut texts = Texts::default();
-    texts.place("");
-    let sample_type = values.each_ref().map(|(kind, unit, _)| ValueType {
-        kind: texts.place(kind),
-        unit: texts.place(unit),
-    });
-    let (location, function) = lines(traces, &mut texts);
     let comments = [
         format!("heap profile: {}", to::title(reader)),
         format!("peak: {} bytes after {}", peak.total(), peak.time()),
     ];
+
+    let mut texts = Texts::default();
+    texts.place("");
+    let mut profile = Message::default();
+    for (kind, unit) in TYPES {
+        profile = profile.message(1, &texts.kind(kind, unit)); // sample_type
+    }
+    let traces = reader.traces()?;
+    profile = lines(samples(profile, traces, &usages), traces, &mut texts);
     let comments = comments.into_iter().chain(to::sampling(reader));
-    let comment = comments.map(|text| texts.place(&text)).collect();
-    Ok(Profile {
-        sample: samples(traces, &values.each_ref().map(|(_, _, usage)| usage)),
-        time_nanos: nanos(reader.start().as_nanos()),
-        duration_nanos: nanos(reader.elapsed()?.as_micros().saturating_mul(1000)),
-        // Where recordings are samples they are so by size, which only the comments can say.
-        period_type: Some(ValueType {
-            kind: texts.place("space"),
-            unit: texts.place("bytes"),
-        }),
-        period: i64::from(reader.rates().is_unsampled()),
-        default_sample_type: sample_type[VALUES - 1].kind,
-        sample_type: sample_type.to_vec(),
-        location,
-        function,
-        comment,
-        string_table: texts.all,
-    })
+    let comments: Vec<_> = comments.map(|text| texts.place(&text)).collect();
+    profile = profile
+        .number(9, reader.start().as_nanos()) // time_nanos
+        .number(10, reader.elapsed()?.as_micros().saturating_mul(1000)) // duration_nanos
+        .message(11, &texts.kind("space", "bytes")) // period_type
+        // Where a recording is a sample it is one by size, which only the comments can say.
+        .number(12, u8::from(reader.rates().is_unsampled())) // period
+        .numbers(13, &comments) // comment
+        .number(14, texts.place("peak_space")); // default_sample_type
+    for text in &texts.all {
+        profile = profile.text(6, text); // string_table
+    }
+    Ok(profile)
 }
 
-fn nanos(nanos: impl TryInto<i64>) -> i64 {
-    nanos.try_into().unwrap_or(i64::MAX)
-}
-
-/// A location for each line of code, and a last one for what has no stack. Ids begin at 1.
-fn lines(traces: &TraceTable, texts: &mut Texts) -> (Vec<Location>, Vec<Function>) {
-    let frames = traces.frames().map(|(_, frame)| (to::name(frame), frame));
-    let unknown = ("unknown".to_owned(), Frame::new("", 0));
-    let ids = 1..;
-    ids.zip(frames.chain([unknown]))
-        .map(|(id, (name, frame))| {
-            let line = i64::from(frame.line);
-            let function = Function {
-                id,
-                name: texts.place(&name),
-                filename: texts.place(frame.file),
-                start_line: line,
-            };
-            let function_id = id;
-            let line = vec![Line { function_id, line }];
-            (Location { id, line }, function)
-        })
-        .unzip()
-}
-
-/// A sample for each trace.
-fn samples(traces: &TraceTable, usages: &[&Usage; VALUES]) -> Vec<Sample> {
-    let mut rows: BTreeMap<Option<TraceId>, [i64; VALUES]> = BTreeMap::new();
+/// Adds a sample for each trace.
+fn samples(mut profile: Message, traces: &TraceTable, usages: &[Usage; TYPES.len()]) -> Message {
+    let mut rows: BTreeMap<Option<TraceId>, [i64; TYPES.len()]> = BTreeMap::new();
     for (place, usage) in usages.iter().enumerate() {
         for (trace, value) in usage.by_trace() {
             let known = trace.filter(|&id| traces.trace(id).is_some_and(|trace| !trace.is_empty()));
@@ -135,37 +114,41 @@ fn samples(traces: &TraceTable, usages: &[&Usage; VALUES]) -> Vec<Sample> {
             *sum = sum.saturating_add(value);
         }
     }
-    let unknown = traces.frame_count() as u64 + 1;
-    let location = |trace: Option<TraceId>| match trace.and_then(|id| traces.trace(id)) {
-        Some(trace) => trace.ids().rev().map(|id| id.index() as u64 + 1).collect(),
-        None => vec![unknown],
-    };
-    rows.into_iter()
-        .filter(|(_, value)| value.iter().any(|&value| value != 0))
-        .map(|(trace, value)| Sample {
-            location_id: location(trace),
-            value: value.to_vec(),
-        })
-        .collect()
-}
-
-/// Each text and its place.
-#[derive(Default)]
-struct Texts {
-    all: Vec<String>,
-    places: HashMap<String, i64>,
-}
-
-impl Texts {
-    fn place(&mut self, text: &str) -> i64 {
-        if let Some(&place) = self.places.get(text) {
-            return place;
-        }
-        let place = nanos(self.all.len());
-        self.all.push(text.to_owned());
-        self.places.insert(text.to_owned(), place);
-        place
+    let location = |place: usize| whole(place + 1);
+    for (trace, values) in rows.into_iter().filter(|row| row.1 != [0; TYPES.len()]) {
+        // Innermost first.
+        let stack = match trace.and_then(|id| traces.trace(id)) {
+            Some(trace) => trace.ids().rev().map(|id| location(id.index())).collect(),
+            None => vec![location(traces.frame_count())],
+        };
+        let sample = Message::default()
+            .numbers(1, &stack) // location_id
+            .numbers(2, &values); // value
+        profile = profile.message(2, &sample); // sample
     }
+    profile
+}
+
+/// Adds a location and a function for each line of code, and at last for what has no stack. Ids
+/// begin at 1.
+fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Message {
+    let frames = traces.frames().map(|(_, frame)| (to::name(frame), frame));
+    let unknown = ("unknown".to_owned(), Frame::new("", 0));
+    for (id, (name, frame)) in (1_i64..).zip(frames.chain([unknown])) {
+        let line = Message::default()
+            .number(1, id) // function_id
+            .number(2, frame.line); // line
+        let location = Message::default()
+            .number(1, id) // id
+            .message(4, &line); // line
+        let function = Message::default()
+            .number(1, id) // id
+            .number(2, texts.place(&name)) // name
+            .number(4, texts.place(frame.file)) // filename
+            .number(5, frame.line); // start_line
+        profile = profile.message(4, &location).message(5, &function);
+    }
+    profile
 }
 
 /// The allocations, and their bytes, whose very next event in the log frees a block of the same
