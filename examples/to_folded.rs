@@ -1,0 +1,118 @@
+//! Hands a profile to the flame graph tools: folded text, a line a stack, `frame;frame bytes`.
+//!
+//! ```text
+//! cargo run --release --example to_folded -- runs/nightly peak | inferno-flamegraph > peak.svg
+//! cargo run --release --example to_folded -- runs/nightly 0..60000000 --difference > grown.folded
+//! ```
+//!
+//! The program's entry comes first, and what has no stack is called `unknown`. A name can hold what
+//! such tools take for their own: `;`, line breaks, white space at its ends or before a number at
+//! its end. That, control characters and `%` stand as `%` and two hexadecimal digits a byte, as in
+//! the address of a page, so that what reads those gives back the name.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+use heapprof::{Elapsed, FlameGraph, FlameLabel, FoldedStack, Reader, TraceTable, Usage};
+
+mod to;
+use to::Question;
+
+/// Writes the stacks of a profile as folded text, for any flame graph tool.
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    files: to::Files,
+
+    /// `peak`, `end`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
+    #[arg(default_value = "peak")]
+    question: Question,
+
+    /// Of `A..B`, write what is live at A and at B, `frame;frame bytes bytes`: what differential
+    /// flame graphs are drawn from.
+    #[arg(long)]
+    difference: bool,
+}
+
+fn main() -> std::process::ExitCode {
+    to::end(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let reader = cli.files.open()?;
+    let traces = reader.traces()?;
+    let left_out = match (cli.question, cli.difference) {
+        (Question::Between(from, to), true) => {
+            let rows = difference(&reader, traces, from, to)?;
+            let whole = |row: &&(String, [i64; 2])| row.1.iter().all(|&bytes| bytes >= 0);
+            cli.files.write(|out| {
+                for (stack, [before, after]) in rows.iter().filter(whole) {
+                    writeln!(out, "{stack} {before} {after}")?;
+                }
+                Ok(())
+            })?;
+            rows.iter().filter(|row| !whole(row)).count()
+        }
+        (_, true) => bail!("a difference is one between two times: A..B"),
+        (question, false) => {
+            let graph = FlameGraph::new(traces, &question.ask(&reader)?);
+            cli.files.write(|out| {
+                for stack in graph.folded().filter(|stack| stack.weight() > 0) {
+                    writeln!(out, "{} {}", text(stack), stack.weight())?;
+                }
+                Ok(())
+            })?;
+            graph.folded().filter(|stack| stack.weight() < 0).count()
+        }
+    };
+    if left_out > 0 {
+        eprintln!("left out: {left_out} stacks of less than 0 bytes, which the format cannot hold");
+    }
+    Ok(())
+}
+
+/// What is live at two times, by stack.
+fn difference(
+    reader: &Reader,
+    traces: &TraceTable,
+    from: Elapsed,
+    to: Elapsed,
+) -> Result<Vec<(String, [i64; 2])>> {
+    let mut rows: BTreeMap<String, [i64; 2]> = BTreeMap::new();
+    let mut add = |place: usize, usage: &Usage| {
+        for stack in FlameGraph::new(traces, usage).folded() {
+            rows.entry(text(stack)).or_default()[place] = stack.weight();
+        }
+    };
+    add(0, &reader.live_at(from)?);
+    add(1, &reader.live_at(to)?);
+    Ok(rows.into_iter().collect())
+}
+
+fn text(stack: FoldedStack<'_>) -> String {
+    let names = stack.labels().map(|label| match label {
+        FlameLabel::Line(frame) => escaped(&to::name(frame)),
+        other => other.to_string(),
+    });
+    names.collect::<Vec<_>>().join(";")
+}
+
+/// The name without what a tool would take for the end of a frame, of a stack, or of a line.
+fn escaped(name: &str) -> String {
+    let start = name.len() - name.trim_start().len();
+    let number = |c: char| c.is_whitespace() || c.is_ascii_digit() || c == '.';
+    let end = name.trim_end_matches(number).len();
+    let mut text = String::with_capacity(name.len());
+    for (at, c) in name.char_indices() {
+        let at_the_ends = c.is_whitespace() && (at < start || at >= end);
+        let separates = matches!(c, ';' | '%' | '\u{2028}' | '\u{2029}');
+        if at_the_ends || separates || c.is_control() {
+            let utf8 = c.to_string().into_bytes();
+            text.extend(utf8.iter().map(|byte| format!("%{byte:02X}")));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}

@@ -1,0 +1,191 @@
+//! Hands a profile to pprof, Go's tool for profiles, and to all that read its format.
+//!
+//! ```text
+//! cargo run --release --example to_pprof -- runs/nightly -o nightly.pb.gz
+//! go tool pprof -http=: nightly.pb.gz
+//! go tool pprof -top -sample_index=inuse_space nightly.pb.gz
+//! ```
+//!
+//! Every trace is a sample with eight values: blocks (`_objects`) and bytes (`_space`) of what it
+//! allocated in all (`alloc`), what was temporary of that (`temporary`), and what is live at the end
+//! (`inuse`) and at the peak (`peak`, which is shown first). Blocks are counted as recorded, bytes
+//! are estimates. The format is made for functions, and a recording knows lines of code: so each
+//! line is a function of its own, and pprof's `-files` sums up by file.
+
+mod message;
+#[path = "../to/mod.rs"]
+mod to;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use anyhow::Result;
+use clap::Parser;
+use flate2::{Compression, write::GzEncoder};
+use heapprof::{
+    Event, Frame, LiveBlocks, LiveHeap, LogEnd, LogStep, Reader, TraceId, TraceTable, Usage,
+};
+use message::{Message, Texts, whole};
+
+/// Writes a profile in the format of pprof.
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    files: to::Files,
+}
+
+fn main() -> std::process::ExitCode {
+    to::end(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let reader = cli.files.open()?;
+    let profile = profile(&reader)?;
+    cli.files.write(|out| {
+        let mut gzip = GzEncoder::new(out, Compression::default());
+        gzip.write_all(&profile.0)?;
+        gzip.finish()?;
+        Ok(())
+    })
+}
+
+/// What each sample has: of what kind, in what unit.
+const TYPES: [(&str, &str); 8] = [
+    ("alloc_objects", "count"),
+    ("alloc_space", "bytes"),
+    ("temporary_objects", "count"),
+    ("temporary_space", "bytes"),
+    ("inuse_objects", "count"),
+    ("inuse_space", "bytes"),
+    ("peak_objects", "count"),
+    ("peak_space", "bytes"),
+];
+
+fn profile(reader: &Reader) -> Result<Message> {
+    let (peak, churn) = (reader.peak()?, reader.churn()?);
+    let (at_peak, temporary) =
+        reader.ask((LiveBlocks::after(peak.events()), Temporary::default()))?;
+    let usages = [
+        churn.allocations(),
+        churn.allocated(),
+        temporary.column(|it| it.0),
+        temporary.column(|it| it.1),
+        &churn.allocations() - &churn.frees(),
+        reader.live_at_end()?,
+        at_peak.recorded().clone(),
+        peak.usage().clone(),
+    ];
+    let comments = [
+        format!("heap profile: {}", to::title(reader)),
+        format!("peak: {} bytes after {}", peak.total(), peak.time()),
+    ];
+
+    let mut texts = Texts::default();
+    texts.place("");
+    let mut profile = Message::default();
+    for (kind, unit) in TYPES {
+        profile = profile.message(1, &texts.kind(kind, unit)); // sample_type
+    }
+    let traces = reader.traces()?;
+    profile = lines(samples(profile, traces, &usages), traces, &mut texts);
+    let comments = comments.into_iter().chain(to::sampling(reader));
+    let comments: Vec<_> = comments.map(|text| texts.place(&text)).collect();
+    profile = profile
+        .number(9, reader.start().as_nanos()) // time_nanos
+        .number(10, reader.elapsed()?.as_micros().saturating_mul(1000)) // duration_nanos
+        .message(11, &texts.kind("space", "bytes")) // period_type
+        // Where a recording is a sample it is one by size, which only the comments can say.
+        .number(12, u8::from(reader.rates().is_unsampled())) // period
+        .numbers(13, &comments) // comment
+        .number(14, texts.place("peak_space")); // default_sample_type
+    for text in &texts.all {
+        profile = profile.text(6, text); // string_table
+    }
+    Ok(profile)
+}
+
+/// Adds a sample for each trace.
+fn samples(mut profile: Message, traces: &TraceTable, usages: &[Usage; TYPES.len()]) -> Message {
+    let mut rows: BTreeMap<Option<TraceId>, [i64; TYPES.len()]> = BTreeMap::new();
+    for (place, usage) in usages.iter().enumerate() {
+        for (trace, value) in usage.by_trace() {
+            let known = trace.filter(|&id| traces.trace(id).is_some_and(|trace| !trace.is_empty()));
+            let sum = &mut rows.entry(known).or_default()[place];
+            *sum = sum.saturating_add(value);
+        }
+    }
+    let location = |place: usize| whole(place + 1);
+    for (trace, values) in rows.into_iter().filter(|row| row.1 != [0; TYPES.len()]) {
+        // Innermost first.
+        let stack = match trace.and_then(|id| traces.trace(id)) {
+            Some(trace) => trace.ids().rev().map(|id| location(id.index())).collect(),
+            None => vec![location(traces.frame_count())],
+        };
+        let sample = Message::default()
+            .numbers(1, &stack) // location_id
+            .numbers(2, &values); // value
+        profile = profile.message(2, &sample); // sample
+    }
+    profile
+}
+
+/// Adds a location and a function for each line of code, and at last for what has no stack. Ids
+/// begin at 1.
+fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Message {
+    let frames = traces.frames().map(|(_, frame)| (to::name(frame), frame));
+    let unknown = ("unknown".to_owned(), Frame::new("", 0));
+    for (id, (name, frame)) in (1_i64..).zip(frames.chain([unknown])) {
+        let line = Message::default()
+            .number(1, id) // function_id
+            .number(2, frame.line); // line
+        let location = Message::default()
+            .number(1, id) // id
+            .message(4, &line); // line
+        let function = Message::default()
+            .number(1, id) // id
+            .number(2, texts.place(&name)) // name
+            .number(4, texts.place(frame.file)) // filename
+            .number(5, frame.line); // start_line
+        profile = profile.message(4, &location).message(5, &function);
+    }
+    profile
+}
+
+/// The allocations, and their bytes, whose very next event in the log frees a block of the same
+/// trace and size.
+#[derive(Default)]
+struct Temporary {
+    rows: HashMap<Option<TraceId>, (i64, i64)>,
+    before: Option<Event>,
+}
+
+impl Temporary {
+    fn column(&self, column: impl Fn(&(i64, i64)) -> i64) -> Usage {
+        let rows = self.rows.iter();
+        rows.map(|(&trace, row)| (trace, column(row))).collect()
+    }
+}
+
+impl heapprof::Question for Temporary {
+    type Answer = Self;
+
+    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        let block = |event: &Event| (event.trace, event.size);
+        let event = &step.event;
+        let before = self.before.replace(*event);
+        if event.is_free()
+            && let Some(before) = before.filter(|before| before.is_allocation())
+            && block(&before) == block(event)
+        {
+            let (blocks, bytes) = self.rows.entry(event.trace).or_default();
+            *blocks += 1;
+            *bytes = bytes.saturating_sub(step.bytes);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, _: &LogEnd<'_>) -> Self {
+        self
+    }
+}

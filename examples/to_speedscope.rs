@@ -1,0 +1,180 @@
+//! Hands a profile to <https://www.speedscope.app>: flame graphs of the peak and of regular moments.
+//!
+//! ```text
+//! cargo run --release --example to_speedscope -- runs/nightly -o nightly.speedscope.json
+//! ```
+//!
+//! Drop the file on the page, and choose the moment at its top. The stacks of a moment are sorted,
+//! so that its "time order" is a flame graph too.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::Parser;
+use heapprof::{Digest, DigestOptions, Elapsed, FlameGraph, Frame, Reader, TraceTable, Usage};
+use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
+use serde::{Serialize, Serializer};
+
+mod to;
+
+/// Writes flame graphs of a profile for speedscope.
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    files: to::Files,
+
+    /// How many moments there are at most, besides the peak: 0 to 1000.
+    #[arg(short, long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=1000))]
+    moments: u64,
+}
+
+fn main() -> std::process::ExitCode {
+    to::end(run(&Cli::parse()))
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let reader = cli.files.open()?;
+    let traces = reader.traces()?;
+    let peak = reader.peak()?;
+    let file = SpeedscopeFile {
+        schema: "https://www.speedscope.app/file-format-schema.json",
+        exporter: concat!("heapprof ", env!("CARGO_PKG_VERSION")),
+        name: to::title(&reader),
+        // The peak.
+        active_profile_index: 0,
+        shared: Shared {
+            frames: frames(traces),
+        },
+        profiles: Profiles {
+            traces,
+            peak: (peak.time(), peak.usage()),
+            digest: digest(&reader, cli.moments)?,
+        },
+    };
+    cli.files.write(|out| {
+        serde_json::to_writer(&mut *out, &file).map_err(std::io::Error::from)?;
+        Ok(out.write_all(b"\n")?)
+    })
+}
+
+/// At most so many snapshots, at whole milliseconds.
+fn digest(reader: &Reader, moments: u64) -> Result<Option<Digest>> {
+    if moments == 0 {
+        return Ok(None);
+    }
+    let millis = reader.elapsed()?.as_micros().div_ceil(1000 * moments);
+    let interval = Duration::from_millis(millis.max(1));
+    Ok(Some(reader.digest_with(
+        DigestOptions::default().interval(interval),
+    )?))
+}
+
+/// All lines of code, in the order of their ids, and at last what has no stack.
+fn frames(traces: &TraceTable) -> Vec<SpeedscopeFrame<'_>> {
+    let known = traces.frames().map(|(_, frame)| {
+        let short = frame.file.rsplit(['/', '\\']).next().unwrap_or_default();
+        SpeedscopeFrame {
+            name: to::name(Frame::new(short, frame.line)),
+            file: Some(frame.file),
+            line: Some(frame.line),
+        }
+    });
+    let unknown = SpeedscopeFrame {
+        name: "unknown".to_owned(),
+        file: None,
+        line: None,
+    };
+    known.chain([unknown]).collect()
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct SpeedscopeFile<'a> {
+    #[serde(rename = "$schema")]
+    schema: &'a str,
+    exporter: &'a str,
+    name: String,
+    active_profile_index: usize,
+    shared: Shared<'a>,
+    profiles: Profiles<'a>,
+}
+
+#[derive(Serialize)]
+struct Shared<'a> {
+    frames: Vec<SpeedscopeFrame<'a>>,
+}
+
+#[derive(Serialize)]
+struct SpeedscopeFrame<'a> {
+    name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<u32>,
+}
+
+/// The peak and the snapshots of a digest; one after the other, so that memory holds one of them.
+struct Profiles<'a> {
+    traces: &'a TraceTable,
+    peak: (Elapsed, &'a Usage),
+    digest: Option<Digest>,
+}
+
+impl Serialize for Profiles<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut profiles = serializer.serialize_seq(None)?;
+        let (time, usage) = self.peak;
+        let name = format!("peak, {time:.3}");
+        profiles.serialize_element(&Sampled::new(name, self.traces, usage))?;
+        for snapshot in self.digest.iter().flat_map(Digest::snapshots) {
+            let snapshot = snapshot.map_err(S::Error::custom)?;
+            let name = format!("{:.3}", snapshot.time());
+            profiles.serialize_element(&Sampled::new(name, self.traces, snapshot.usage()))?;
+        }
+        profiles.end()
+    }
+}
+
+/// The flame graph of one moment.
+struct Sampled {
+    name: String,
+    samples: Vec<Vec<usize>>,
+    weights: Vec<i64>,
+}
+
+impl Sampled {
+    fn new(name: String, traces: &TraceTable, usage: &Usage) -> Self {
+        let (mut samples, mut weights) = (Vec::new(), Vec::new());
+        let mut stack = Vec::new();
+        for bar in FlameGraph::new(traces, usage).walk().skip(1) {
+            stack.truncate(bar.depth - 1);
+            let line = bar.node.frame_id().map(heapprof::FrameId::index);
+            stack.push(line.unwrap_or(traces.frame_count()));
+            // After `fork` a trace can have less than 0 bytes, which cannot be drawn.
+            if bar.node.own().net() > 0 {
+                samples.push(stack.clone());
+                weights.push(bar.node.own().net());
+            }
+        }
+        Self {
+            name,
+            samples,
+            weights,
+        }
+    }
+}
+
+impl Serialize for Sampled {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let total: i128 = self.weights.iter().copied().map(i128::from).sum();
+        let mut profile = serializer.serialize_struct("Sampled", 7)?;
+        profile.serialize_field("type", "sampled")?;
+        profile.serialize_field("name", &self.name)?;
+        profile.serialize_field("unit", "bytes")?;
+        profile.serialize_field("startValue", &0)?;
+        profile.serialize_field("endValue", &total)?;
+        profile.serialize_field("samples", &self.samples)?;
+        profile.serialize_field("weights", &self.weights)?;
+        profile.end()
+    }
+}
