@@ -82,6 +82,7 @@ pub(crate) mod hpd;
 pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
+mod steady;
 pub(crate) mod write;
 
 pub use event::{Event, EventKind, LogPosition};
