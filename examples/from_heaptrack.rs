@@ -127,37 +127,47 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>> {
 struct Zstd<R> {
     source: R,
     frame: FrameDecoder,
+    /// What to say once all is read, if it ends early.
+    cut: Option<io::Error>,
 }
 
 impl<R: BufRead> Zstd<R> {
     fn new(source: R) -> Self {
-        let frame = FrameDecoder::new();
-        Self { source, frame }
+        Self {
+            source,
+            frame: FrameDecoder::new(),
+            cut: None,
+        }
     }
 }
 
 impl<R: BufRead> Read for Zstd<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let one = || BlockDecodingStrategy::UptoBlocks(1);
         loop {
             if self.frame.can_collect() > 0 {
                 return self.frame.read(out);
             }
+            if let Some(cut) = self.cut.take() {
+                return Err(cut);
+            }
             let decoded = if !self.frame.is_finished() {
-                let blocks = BlockDecodingStrategy::UptoBlocks(1);
-                self.frame.decode_blocks(&mut self.source, blocks).map(drop)
+                self.frame.decode_blocks(&mut self.source, one()).map(drop)
             } else if self.source.fill_buf()?.is_empty() {
                 return Ok(0);
             } else {
                 self.frame.reset(&mut self.source)
             };
             if let Err(error) = decoded {
-                let cut = self.source.fill_buf()?.is_empty();
-                let kind = if cut {
-                    ErrorKind::UnexpectedEof
-                } else {
-                    ErrorKind::InvalidData
-                };
-                return Err(io::Error::new(kind, error));
+                if !self.source.fill_buf()?.is_empty() {
+                    return Err(io::Error::new(ErrorKind::InvalidData, error));
+                }
+                self.cut = Some(io::Error::new(ErrorKind::UnexpectedEof, error));
+                if !self.frame.is_finished() {
+                    // The decoder holds back what later blocks can refer to, up to the last one: here
+                    // is an empty one, with a checksum.
+                    let _ = self.frame.decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], one());
+                }
             }
         }
     }
@@ -520,7 +530,7 @@ fn read_line(text: &mut impl BufRead, version: u64, line: &mut Vec<u8>) -> io::R
 fn sized(line: &[u8]) -> Option<(usize, usize)> {
     let mut fields = Fields(line.strip_prefix(b"s ")?);
     let length = fields.index().ok()?;
-    let start = line.len() - fields.0.len() + 1;
+    let start = line.len() - fields.0.strip_prefix(b" ")?.len();
     Some((start, start.checked_add(length)?))
 }
 
