@@ -1,8 +1,33 @@
 //! A Rust program that records itself, with an allocator to copy: the folder `recorder`.
 //!
 //! ```text
-//! cargo run --release --example record -- runs/shop
-//! cargo run --release --example report -- runs/shop
+//! cargo run --release --example record -- /tmp/shop
+//! cargo run --release --example report -- /tmp/shop
+//! ```
+//!
+//! The program is a small shop: several threads, a cache, a leak, and a report that takes all memory
+//! for a moment. `--check` has it count what it really allocates: recorded to the last block, the
+//! profile has the same numbers to the byte; sampled, estimates are off by a standard deviation that
+//! the program tells too, and it fails if it is five.
+//!
+//! What it costs, with four threads, 200 000 orders and 2.8 million allocations on two cores:
+//!
+//! | recorded | CPU time | events | `.hpd` | `.hpm` |
+//! | --- | --- | --- | --- | --- |
+//! | nothing (`--nothing`) | 0.31 s | | | |
+//! | below 8 KiB one block in a hundred (`--rate 8192=0.01`) | 0.53 s | 55 000 | 0.4 MB | 4 kB |
+//! | below 128 bytes 1 in 10 000, below 8 KiB 1 in 10 (the default) | 0.56 s | 102 000 | 0.8 MB | 4 kB |
+//! | below 8 KiB one in ten (`--rate 8192=0.1`) | 1.1 s | 555 000 | 4.0 MB | 5 kB |
+//! | everything (`--everything`) | 5.7 s | 5 540 000 | 40 MB | 8 kB |
+//!
+//! So an event costs about 1 µs, most of it for walking up the stack, and once there are 0.1 s and
+//! 60 MB of memory for debug information. The median of three runs of:
+//!
+//! ```text
+//! cargo build --release --example record
+//! for rates in --nothing --rate=8192=0.01 --seed=1 --rate=8192=0.1 --everything; do
+//!     time target/release/examples/record /tmp/shop $rates
+//! done
 //! ```
 
 #[allow(unsafe_code, reason = "an allocator is")]

@@ -240,22 +240,26 @@ impl Options {
     /// # Errors
     /// If the files cannot be created, or this program has recorded already.
     pub(crate) fn start(self) -> io::Result<Recording> {
+        let again = || io::Error::other("this program has recorded already");
+        if SESSION.get().is_some() {
+            return Err(again());
+        }
         let writer = Writer::create(&self.filebase, &self.rates, self.whole_stacks)?;
         let session = Session {
             sampler: Sampler::new(&self.rates, self.seed),
             live: LiveBlocks::new(),
             queue: Queue::new(),
         };
-        let again = |_| io::Error::other("this program has recorded already");
-        SESSION.set(session).map_err(again)?;
-        let Some(session) = SESSION.get() else {
-            return Err(io::ErrorKind::NotFound.into());
-        };
+        SESSION.set(session).map_err(|_| again())?;
+        let session = SESSION.get().ok_or_else(again)?;
         std::thread::Builder::new()
             .name("heap recorder".to_owned())
             .spawn(|| {
                 let _inside = Place::Recorder.enter();
-                writer.run(&session.queue);
+                let run = || writer.run(&session.queue);
+                if panic::catch_unwind(AssertUnwindSafe(run)).is_err() {
+                    session.queue.give_up();
+                }
             })?;
         let previous = panic::take_hook();
         panic::set_hook(Box::new(move |panic| {

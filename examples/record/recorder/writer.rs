@@ -112,6 +112,13 @@ impl Queue {
             None => Err(io::ErrorKind::TimedOut.into()),
         }
     }
+
+    /// Nobody writes any more.
+    pub(super) fn give_up(&self) {
+        ON.store(false, Ordering::Relaxed);
+        lock(&self.orders).result = Some(Err(io::Error::other("the writer panicked")));
+        self.done.notify_all();
+    }
 }
 
 impl Pending {
