@@ -87,19 +87,14 @@ impl Question {
             let asked = format!("grown from {} to {}", seconds(from), seconds(to));
             return Ok((reader.growth(from, to)?, asked));
         }
-        let at = match self.at {
-            Some(at) => at,
-            None if self.end => reader.elapsed()?,
-            None => peak(reader)?,
-        };
+        if self.at.is_none() && !self.end {
+            let peak = reader.peak()?;
+            let asked = format!("live at the peak, at {}", seconds(peak.time()));
+            return Ok((peak.into_usage(), asked));
+        }
+        let at = self.at.map_or_else(|| reader.elapsed(), Ok)?;
         Ok((reader.live_at(at)?, format!("live at {}", seconds(at))))
     }
-}
-
-/// When the largest snapshot is.
-pub(crate) fn peak(reader: &Reader) -> Result<Elapsed> {
-    let largest = reader.time_series([])?.total().largest();
-    Ok(largest.map_or(Elapsed::ZERO, |(at, _)| at))
 }
 
 /// The times asked for, in order; if none, after a quarter of the time, at the peak, and at the end.
@@ -108,7 +103,7 @@ pub(crate) fn times(reader: &Reader, asked: &[Elapsed]) -> Result<Vec<Elapsed>> 
     if times.is_empty() {
         let end = reader.elapsed()?;
         let quarter = Elapsed::from_micros(end.as_micros() / 4);
-        times.extend([quarter, peak(reader)?.min(end), end]);
+        times.extend([quarter, reader.peak()?.time(), end]);
     }
     times.sort_unstable();
     times.dedup();
