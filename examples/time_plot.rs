@@ -39,10 +39,7 @@ fn draw(cli: &Cli) -> Result<()> {
         lines.extend(found);
     }
     if cli.lines.is_empty() {
-        // Those of the largest snapshot: what came and went between two of them has no curve.
-        let largest = reader.time_series([])?.total().largest();
-        let largest = reader.snapshot_at(largest.unwrap_or_default().0)?;
-        let heaviest = Lines::new(traces, largest.usage());
+        let heaviest = Lines::new(traces, &common::largest_snapshot(&reader)?);
         lines.extend(heaviest.by_local().take(4).map(|line| line.id));
     }
     ensure!(lines.len() < COLOURS.len(), "more lines than colours");

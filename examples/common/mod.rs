@@ -97,6 +97,13 @@ impl Question {
     }
 }
 
+/// What is live at the largest snapshot: what came and went between two has no curve in a plot.
+pub(crate) fn largest_snapshot(reader: &Reader) -> Result<Usage> {
+    let largest = reader.time_series([])?.total().largest();
+    let snapshot = reader.snapshot_at(largest.unwrap_or_default().0)?;
+    Ok(snapshot.into_usage())
+}
+
 /// The times asked for, in order; if none, after a quarter of the time, at the peak, and at the end.
 pub(crate) fn times(reader: &Reader, asked: &[Elapsed]) -> Result<Vec<Elapsed>> {
     let mut times = asked.to_vec();
