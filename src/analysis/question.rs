@@ -145,27 +145,28 @@ impl Reader {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(questions.from(), &mut heap);
-        let mut total = heap.total();
+        let mut total = Total::of(heap.total());
         let place = |events, total| LogPlace {
             events,
-            total: saturated(total),
+            total,
             rates: pass.rates,
             traces: pass.traces,
         };
-        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total));
+        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
         let passed = pass.run(from, |step| {
             let (elapsed, events) = (step.event.elapsed, step.before.events());
             if elapsed > due {
-                due = questions.begin(elapsed, &heap, &place(events, total));
+                due = questions.begin(elapsed, &heap, &place(events, total.get()));
             }
             let change = heap.add(step.index, step.bytes);
-            total += i128::from(change.after) - i128::from(change.before);
+            // It lies between 0 and the bytes of the event.
+            total.add(change.after.wrapping_sub(change.before));
             let shown = LogStep {
                 event: step.event,
                 bytes: step.bytes,
                 before: change.before,
                 live: change.after,
-                total: saturated(total),
+                total: total.get(),
                 number: events + 1,
                 offset: step.before.offset(),
                 strange: step.strange,
@@ -174,13 +175,46 @@ impl Reader {
             ControlFlow::Continue(change.flaws())
         })?;
         let events = passed.place.events();
-        questions.begin(Elapsed::MAX, &heap, &place(events, total));
+        questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));
         Ok(questions.answers(&LogEnd {
             heap: &heap,
             position: passed.place,
             stopped: passed.stopped,
             damage: &passed.damage,
         }))
+    }
+}
+
+/// All live bytes, exactly, though they may leave 64 bits: 2⁶⁴ × `carry` + `sum`.
+#[derive(Debug, Clone, Copy)]
+struct Total {
+    sum: i64,
+    carry: i64,
+}
+
+impl Total {
+    #[expect(clippy::cast_possible_truncation, reason = "the rest is in the carry")]
+    fn of(total: i128) -> Self {
+        let sum = total as i64;
+        let carry = ((total - i128::from(sum)) >> 64) as i64;
+        Self { sum, carry }
+    }
+
+    #[inline]
+    fn add(&mut self, bytes: i64) {
+        let (sum, over) = self.sum.overflowing_add(bytes);
+        self.sum = sum;
+        if over {
+            self.carry += bytes.signum();
+        }
+    }
+
+    #[inline]
+    fn get(self) -> i64 {
+        match self.carry {
+            0 => self.sum,
+            carry => saturated((i128::from(carry) << 64) + i128::from(self.sum)),
+        }
     }
 }
 
@@ -322,5 +356,26 @@ mod open {
         A B C D;
         A B C D E;
         A B C D E F;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_total_over_64_bits_comes_back(start: i64, bytes in vec(any::<i64>(), 0..60)) {
+            let mut total = Total::of(i128::from(start) * 5);
+            let mut plain = i128::from(start) * 5;
+            for bytes in bytes {
+                total.add(bytes);
+                plain += i128::from(bytes);
+                prop_assert_eq!(total.get(), saturated(plain));
+            }
+        }
     }
 }
