@@ -21,7 +21,7 @@ use common::{Profile, bytewise, sum};
 use heapprof::raw::{EventLog, TraceLog};
 use heapprof::{
     Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
-    Question, Reader, TimeSeries, Track, Usage,
+    Question, Reader, TimeSeries, TraceTable, Track, Usage,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -155,23 +155,7 @@ impl Measured {
                 let opened = Reader::open(&profile.filebase).unwrap();
                 u64::from(opened.start().nanoseconds() > 0)
             });
-            time("lines", &mut || Lines::new(traces, &usage).len() as u64);
-            time("flow", &mut || {
-                FlowGraph::new(traces, [&usage]).nodes().len() as u64
-            });
-            time("flame", &mut || {
-                FlameGraph::new(traces, &usage).len() as u64
-            });
-            time("series", &mut || {
-                TimeSeries::new(&coarse, traces, &tracks)
-                    .unwrap()
-                    .times()
-                    .len() as u64
-            });
-            time("read digest", &mut || {
-                let total = TimeSeries::new(&coarse, traces, []).unwrap().total().last();
-                total.unwrap_or(0).cast_unsigned()
-            });
+            views(&mut time, traces, &usage, &coarse, &tracks);
         }
         measured
     }
@@ -217,6 +201,31 @@ impl Measured {
         let rounds = self.seconds[a].iter().zip(&self.seconds[b]);
         median(rounds.map(|(a, b)| a / b).collect())
     }
+}
+
+/// The views of a usage, and three lines over time.
+fn views(
+    time: &mut impl FnMut(&'static str, &mut dyn FnMut() -> u64),
+    traces: &TraceTable,
+    usage: &Usage,
+    digest: &Digest,
+    tracks: &[Track],
+) {
+    time("lines", &mut || Lines::new(traces, usage).len() as u64);
+    time("flow", &mut || {
+        FlowGraph::new(traces, [usage]).nodes().len() as u64
+    });
+    time("flame", &mut || FlameGraph::new(traces, usage).len() as u64);
+    time("series", &mut || {
+        TimeSeries::new(digest, traces, tracks)
+            .unwrap()
+            .times()
+            .len() as u64
+    });
+    time("read digest", &mut || {
+        let total = TimeSeries::new(digest, traces, []).unwrap().total().last();
+        total.unwrap_or(0).cast_unsigned()
+    });
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
