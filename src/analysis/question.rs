@@ -222,6 +222,7 @@ impl Total {
 mod open {
     use super::{ControlFlow, Elapsed, LiveHeap, LogEnd, LogPlace, LogStep, Question, Questions};
 
+    #[allow(unreachable_pub, reason = "named by a public trait, and sealed")]
     pub trait Open {
         type Answers;
         fn from(&self) -> Elapsed;
