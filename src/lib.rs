@@ -151,6 +151,12 @@ pub use time::{Clock, Elapsed, StartTime, WallOffset};
 pub use trace::{MergedTraces, Package, Trace, TraceTable};
 pub use usage::{Usage, UsageIter};
 
+#[doc = include_str!("../doc/cookbook.md")]
+pub mod cookbook {}
+
+#[doc = include_str!("../doc/coming_from_heapprof.md")]
+pub mod coming_from_heapprof {}
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
