@@ -56,6 +56,16 @@ struct SourceFile {
 }
 
 /// The text of one line of code.
+///
+/// ```
+/// use heapprof::{Frame, SourceLines};
+///
+/// let sources = SourceLines::new();
+/// let line = sources.line(Frame::new("examples/events.rs", 1)).unwrap();
+/// assert_eq!(line.to_string(), line.text());
+/// assert_eq!(line.text(), "//! The low-level loop: every event of a log, with nothing in between.");
+/// assert!(!line.is_changed()); // not known: nobody said when the recording began
+/// ```
 #[derive(Clone)]
 pub struct SourceLine {
     file: Arc<SourceFile>,

@@ -72,6 +72,16 @@ struct Inner {
 }
 
 /// The live heap at one moment: its time, and the usage by trace.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
+/// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
+/// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     time: Elapsed,

@@ -122,6 +122,21 @@ impl fmt::Debug for DigestOptions<'_> {
 }
 
 /// How far a digest is.
+///
+/// ```
+/// use heapprof::{DigestOptions, Reader};
+/// use std::ops::ControlFlow;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut told = Vec::new();
+/// reader.digest_with(DigestOptions::default().progress(|progress| {
+///     told.push((progress.bytes, progress.fraction()));
+///     ControlFlow::Continue(())
+/// }))?;
+/// let length = std::fs::metadata("examples/data/demo.hpd").unwrap().len();
+/// assert_eq!(told.last(), Some(&(2 * length, 1.0))); // how long it runs had to be found first
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

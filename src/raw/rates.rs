@@ -49,6 +49,16 @@ struct Rates {
 }
 
 /// One range of sizes and its probability.
+///
+/// ```
+/// use heapprof::SamplingRates;
+///
+/// let rates = SamplingRates::new([(128, 0.5), (8192, 1.0)])?;
+/// let range = rates.ranges()[0];
+/// assert_eq!((range.upper_size(), range.stored_probability()), (128, 0x7fff_ffff));
+/// assert_eq!(format!("{:.6}", range.probability()), "0.500000");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SamplingRange {
     upper_size: u64,

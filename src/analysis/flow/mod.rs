@@ -341,6 +341,20 @@ impl<'t> Draft<'t> {
 }
 
 /// A node of a [`FlowGraph`]: one line of code, or several that always follow each other.
+///
+/// ```
+/// use heapprof::{Elapsed, FlowGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let traces = reader.traces()?;
+/// let (early, late) = (reader.live_at(Elapsed::from_secs(5))?, reader.live_at_end()?);
+/// let graph = FlowGraph::new(traces, [&early, &late]);
+/// let node = graph.find(traces.search("customers.py:7")[0]).unwrap();
+/// assert_eq!((node.local(0), node.cumulative(0)), (9_680, 2_111_760));
+/// assert_eq!((node.local(1), node.cumulative(1)), (37_328, 8_187_136));
+/// assert_eq!(format!("{:.3}", node.cumulative_fraction(1)), "0.982");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct FlowNode<'g> {
     graph: &'g FlowGraph,
@@ -408,6 +422,19 @@ impl<'g> FlowNode<'g> {
 }
 
 /// An edge of a [`FlowGraph`]: one line calls another.
+///
+/// ```
+/// use heapprof::{FlowGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let graph = FlowGraph::new(reader.traces()?, [&reader.live_at_end()?]);
+/// let leak = graph.find(reader.traces()?.search("customers.py:11")[0]).unwrap();
+/// let edge = graph.incoming(leak.id()).next().unwrap();
+/// assert_eq!(graph.node(edge.from()).lines().next().unwrap().line, 7);
+/// assert_eq!((edge.weight(0), format!("{:.3}", edge.fraction(0))), (8_149_808, "0.978".into()));
+/// assert!(!edge.is_residual());
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct FlowEdge<'g> {
     graph: &'g FlowGraph,

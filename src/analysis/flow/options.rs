@@ -1,6 +1,19 @@
 //! What of a flow graph is to be seen.
 
 /// What an edge must be a fraction of to be kept.
+///
+/// ```
+/// use heapprof::{EdgeBase, FlowGraph, FlowOptions, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (traces, end) = (reader.traces()?, reader.live_at_end()?);
+/// let edges = |base| {
+///     let options = FlowOptions::default().edge_fraction(0.05, base);
+///     FlowGraph::with(traces, [&end], &options).edges().len()
+/// };
+/// assert_eq!((edges(EdgeBase::Total), edges(EdgeBase::Source)), (6, 19));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EdgeBase {
@@ -15,6 +28,19 @@ pub enum EdgeBase {
 ///
 /// heapprof 1.0 draws its graphs with `node_fraction(0.01)`, `edge_fraction(0.05,
 /// EdgeBase::Source)`, `collapse(true)` and `root(true)`.
+///
+/// ```
+/// use heapprof::{EdgeBase, FlowGraph, FlowOptions, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let end = reader.live_at_end()?;
+/// let nodes = |options| FlowGraph::with(reader.traces().unwrap(), [&end], &options).nodes().len();
+/// let all = FlowOptions::default();
+/// let few = all.clone().node_fraction(0.01);
+/// assert_eq!((nodes(all), nodes(few.clone())), (38, 8));
+/// assert_eq!(nodes(few.collapse(true).edge_fraction(0.05, EdgeBase::Source).root(true)), 7);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct FlowOptions {
