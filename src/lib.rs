@@ -52,8 +52,8 @@
 //!
 //! ## Questions
 //! Ask the [`Reader`]. Each question is one pass over the log. Where the third column has something,
-//! several can share a pass, by [`Reader::ask`], and there a question can be narrowed to a window of
-//! time or a [`TraceSet`].
+//! several can share a pass: a tuple of them is [`Questions`] to [`Reader::ask`]. There a question can
+//! be narrowed to a window of time or a [`TraceSet`].
 //!
 //! | what you want to know | ask | in a shared pass | answer |
 //! | --- | --- | --- | --- |
@@ -82,13 +82,13 @@
 //! ## Views
 //! | what you want to see | view |
 //! | --- | --- |
-//! | Which stacks hold it? | [`Usage::iter`] and [`TraceTable::trace`]: a [`Trace`] of [`Frame`]s |
+//! | Which stacks hold it? | [`Usage::iter`], a [`UsageIter`], and [`TraceTable::trace`]: a [`Trace`] of [`Frame`]s |
 //! | Which lines hold it, by themselves and with all they call? | [`Lines`] of [`LineUsage`] |
 //! | The same with error bars? | [`LineErrorBars`] of [`LineEstimate`] |
-//! | How does it flow through the lines? Then and now? | [`FlowGraph`] of [`FlowNode`]s and [`FlowEdge`]s, for one usage or several; pruned by [`FlowOptions`] |
-//! | Which stacks, as a tree to draw? | [`FlameGraph`] of [`FlameNode`]s, [`FlameBar`]s to draw them by; [`Folded`] as text |
+//! | How does it flow through the lines? Then and now? | [`FlowGraph`] of [`FlowNode`]s and [`FlowEdge`]s, for one usage or several; pruned by [`FlowOptions`] and their [`EdgeBase`] |
+//! | Which stacks, as a tree to draw? | [`FlameGraph`] of [`FlameNode`]s, each with a [`FlameLabel`] and a [`FlameWeight`], and [`FlameBar`]s to draw them by; [`Folded`] into [`FoldedStack`]s, for text |
 //! | Who leads to a line, and where does it lead? | [`Sandwich`] of [`Neighbour`]s |
-//! | What does the line say? | [`SourceLines`] |
+//! | What does the line say? | [`SourceLines`]: a [`SourceLine`] |
 //!
 //! ## Between the two
 //! | what you want | how |
@@ -122,8 +122,8 @@
 //! [`Progress`]. Whether one beside the log is used, and why not, is told by [`UnusedDigest`].
 //!
 //! **Low.** [`raw`] is the three files as they stand on disk, and a page on their layout. Its readers
-//! take any bytes; its writers make recordings. An [`Event`] has its size, its trace and two times;
-//! an iterator can say at which [`LogPosition`] it stands, and be resumed there when the file has
+//! take any bytes; its writers make recordings. An [`Event`] has its [`EventKind`], size, trace and two
+//! times; an iterator can say at which [`LogPosition`] it stands, and be resumed there when the file has
 //! grown.
 //!
 //! ```
@@ -168,10 +168,11 @@
 //! * **The same every time.** Equal input gives equal output, in an order that is documented: by
 //!   weight, then by id.
 //! * **Any bytes are input.** Whatever the files hold, there is no panic, no endless loop, and no
-//!   allocation that the size of the file does not justify. What is wrong is an [`Error`], or told
-//!   beside the result, with file, offset and [`DecodeErrorKind`].
-//! * **Threads.** Everything is `Send` and `Sync`. A [`Reader`] can be shared; what it makes, it makes
-//!   once.
+//!   allocation that the size of the file does not justify. What is wrong is the [`Error`] of a [`Result`], or
+//!   told beside the result, with [`FileKind`], offset and [`DecodeErrorKind`]. A writer says by an
+//!   [`EncodeError`] what it refused; a text that is no line of code is a [`ParseFrameError`].
+//! * **Threads.** Readers, tables, usages and all results are `Send` and `Sync`. A [`Reader`] can be
+//!   shared; what it makes, it makes once.
 //! * **Files.** The log is never written to. A digest replaces the old one as a whole or not at all.
 //!
 //! ## Versions
@@ -182,7 +183,8 @@
 //!   with `_`, and make them by their constructors.
 //! * An exact answer (see above) changes only if it was wrong, and the changelog says so. What is
 //!   found by judgement ([`Leaks`], [`Movements`], [`RatesCheck`], [`Sanity::noise`],
-//!   [`FlowOptions::max_nodes`], the default interval of a digest) may be judged better with a new *x*.
+//!   [`FlowOptions::max_nodes`], the default interval of a digest) may be judged better with any
+//!   version; the changelog says so.
 //! * The texts of errors and what `Debug` prints are for people and may change at any time.
 //! * `.hpm` and `.hpd` files are version 1 of heapprof's format and stay so. A digest that another
 //!   version of this crate wrote is read, or made anew, never misread.

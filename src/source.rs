@@ -66,6 +66,7 @@ struct SourceFile {
 /// assert_eq!(line.text(), "//! The low-level loop: every event of a log, with nothing in between.");
 /// assert!(!line.is_changed()); // not known: nobody said when the recording began
 /// ```
+#[doc(alias("TraceLine", "fileline"))]
 #[derive(Clone)]
 pub struct SourceLine {
     file: Arc<SourceFile>,
@@ -128,6 +129,7 @@ impl SourceLines {
     }
 
     /// The frames of a trace, outermost first, each with the text of its line.
+    #[doc(alias("HeapTrace", "trace"))]
     pub fn dress<'t>(
         &self,
         trace: Trace<'t>,

@@ -74,6 +74,7 @@ impl Usage {
     }
 
     /// The sum of all weights, that of unknown included. It saturates at 63 bits.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self) -> i64 {
         self.0.total
     }

@@ -121,6 +121,7 @@ impl Churn {
     }
 
     /// Bytes allocated, by trace. O(rows), as all columns.
+    #[doc(alias = "alloc_space")]
     pub fn allocated(&self) -> Usage {
         self.column(|row| row.allocated)
     }
@@ -131,6 +132,7 @@ impl Churn {
     }
 
     /// How many blocks were allocated, by trace.
+    #[doc(alias = "alloc_objects")]
     pub fn allocations(&self) -> Usage {
         self.column(|row| row.allocations)
     }

@@ -57,8 +57,10 @@ pub struct LineUsage<'a> {
     /// Its id in the table.
     pub id: FrameId,
     /// The weight of all traces that end at it.
+    #[doc(alias("flat", "self"))]
     pub local: i64,
     /// The weight of all traces that contain it.
+    #[doc(alias("cum", "total"))]
     pub cumulative: i64,
 }
 

@@ -31,6 +31,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!(blocks.recorded().total(), 4_048);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias = "inuse_objects")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveBlocks {
     recorded: Usage,

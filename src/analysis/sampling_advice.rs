@@ -40,7 +40,7 @@ use crate::raw::rates::SamplingRates;
 /// assert_eq!(errors, ["0.00 %", "0.09 %", "2.72 %"]);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias("sampling rate", "standard error"))]
+#[doc(alias("sampling rate", "standard error", "gatherStats"))]
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SamplingAdvice {

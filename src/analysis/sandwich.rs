@@ -31,6 +31,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!(sandwich.cumulative() - sandwich.local(), 8_149_808);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias("peek", "caller / callee"))]
 #[derive(Debug, Clone)]
 pub struct Sandwich {
     traces: TraceTable,

@@ -53,7 +53,7 @@ pub enum Track {
 /// assert_eq!(format!("{:.3}", series.fractions(0).last().unwrap()), "0.978");
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias = "timePlot")]
+#[doc(alias("timePlot", "pyplot"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeSeries {
     times: Vec<Elapsed>,
@@ -129,6 +129,7 @@ impl TimeSeries {
     }
 
     /// All live bytes.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self) -> Series<'_> {
         Series::new(&self.times, &self.total)
     }

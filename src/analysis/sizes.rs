@@ -31,7 +31,7 @@ const BUCKETS: usize = 64;
 /// assert_eq!(sizes.total().allocations, 27_870);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias = "histogram")]
+#[doc(alias("histogram", "gatherStats"))]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sizes([Counts; BUCKETS]);
 

@@ -90,6 +90,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The moment, on the clock that only grows.
+    #[doc(alias = "relativeTime")]
     pub fn time(&self) -> Elapsed {
         self.time
     }
@@ -178,7 +179,7 @@ impl Digest {
     }
 
     /// The time between snapshots.
-    #[doc(alias = "snapshotInterval")]
+    #[doc(alias("snapshotInterval", "timeInterval"))]
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.0.layout.interval_ms)
     }

@@ -56,6 +56,7 @@ impl<'a> DigestOptions<'a> {
     /// thousand snapshots, at a round number: 1, 2, 5, 10, … ms, and whole seconds, minutes, hours.
     /// That takes a look through the log ahead, unless its length is known.
     /// heapprof 1.0 takes 60 s.
+    #[doc(alias = "timeInterval")]
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
@@ -75,6 +76,7 @@ impl<'a> DigestOptions<'a> {
     /// Who is told, every 4096 events and at the end, how far the digest is, and can stop it with
     /// [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
     /// there, and [says so](crate::Digest::is_stopped).
+    #[doc(alias = "verbose")]
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
         self.progress = Some(Box::new(progress));

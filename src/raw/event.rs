@@ -15,15 +15,18 @@ use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 /// assert_eq!((event.elapsed.as_micros(), event.wall.as_micros()), (30, 30));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[doc(alias = "HPDEvent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When, on the clock that only grows.
+    #[doc(alias = "timestamp")]
     pub elapsed: Elapsed,
     /// When, on the wall clock, which can step back.
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
     /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    #[doc(alias = "traceindex")]
     pub trace: Option<TraceId>,
     /// Allocation or free.
     pub kind: EventKind,
@@ -88,6 +91,7 @@ impl Event {
     /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
         self.signed(rates.estimate(self.size))

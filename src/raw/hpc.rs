@@ -346,6 +346,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Where the snapshot begins, in bytes from the start of the file.
+    #[doc(alias = "offsets")]
     pub const fn offset(&self) -> u64 {
         self.offset
     }

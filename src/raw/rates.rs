@@ -35,6 +35,7 @@ const TABLE_LEN: u16 = 1024;
 /// assert_eq!(SamplingRates::unsampled().estimate(100), 100);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias("samplingRate", "DEFAULT_SAMPLING_RATE", "MemProfileRate"))]
 #[derive(Debug, Clone)]
 pub struct SamplingRates(Arc<Rates>);
 
@@ -207,6 +208,7 @@ impl SamplingRates {
     ///
     /// What does not fit is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is a bad
     /// record. O(1) for small sizes, else O(log ranges).
+    #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn estimate(&self, size: u64) -> u64 {
         self.estimates().of(size)

@@ -288,6 +288,7 @@ impl fmt::Debug for TraceTable {
 /// assert_eq!((trace.len(), trace.innermost()), (2, Some(Frame::new("work.py", 20))));
 /// assert_eq!(format!("{trace:?}"), r#"["main.py:1", "work.py:20"]"#);
 /// ```
+#[doc(alias("RawTrace", "stack"))]
 #[derive(Clone, Copy)]
 pub struct Trace<'t> {
     table: &'t TraceTable,

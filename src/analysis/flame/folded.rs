@@ -15,6 +15,7 @@ use super::{FlameGraph, FlameLabel, FlameWeight};
 /// assert_eq!(graph.folded().map(|stack| stack.weight()).sum::<i64>(), 8_334_103);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias = "collapsed stacks")]
 #[derive(Debug, Clone)]
 pub struct Folded<'g> {
     graph: &'g FlameGraph,

@@ -50,7 +50,7 @@ pub use folded::{Folded, FoldedStack};
 ///     "1 75 +4 = unknown",
 /// ]);
 /// ```
-#[doc(alias = "flameGraph")]
+#[doc(alias("flameGraph", "flameGraphAt", "writeFlameGraph"))]
 #[derive(Clone)]
 pub struct FlameGraph {
     traces: TraceTable,

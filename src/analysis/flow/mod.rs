@@ -58,7 +58,13 @@ pub use options::{EdgeBase, FlowOptions};
 /// let edge = graph.outgoing(a.id()).find(|edge| edge.to() == c.id()).unwrap();
 /// assert_eq!(edge.weight(0), 57);
 /// ```
-#[doc(alias("flowGraph", "compareFlowGraphs"))]
+#[doc(alias(
+    "flowGraph",
+    "compareFlowGraphs",
+    "flowGraphAt",
+    "asDotFile",
+    "writeDotFile"
+))]
 #[derive(Clone)]
 pub struct FlowGraph {
     traces: TraceTable,
@@ -133,6 +139,7 @@ impl FlowGraph {
     /// assert_eq!((entry.cumulative(0), entry.cumulative(1)), (4_389_175, 14_521_331));
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "compare")]
     pub fn with<'u>(
         traces: &TraceTable,
         usages: impl IntoIterator<Item = &'u Usage>,
@@ -162,6 +169,7 @@ impl FlowGraph {
     }
 
     /// The total of a column, what has no stack included; 0 for a column that there is not.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.total)
     }
@@ -200,6 +208,7 @@ impl FlowGraph {
     }
 
     /// All edges, in the order of their sources, the heaviest of each first.
+    #[doc(alias = "edgeUsage")]
     pub fn edges(&self) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
         (0..self.edges.len()).map(|place| FlowEdge { graph: self, place })
     }

@@ -34,7 +34,7 @@ impl<'g> FlowNode<'g> {
         self.id
     }
 
-    /// Whether it is the [synthetic root](FlowOptions::root), which has no line.
+    /// Whether it is the [synthetic root](crate::FlowOptions::root), which has no line.
     pub fn is_root(self) -> bool {
         self.node.lines.is_empty()
     }
@@ -59,11 +59,13 @@ impl<'g> FlowNode<'g> {
     }
 
     /// The weight of the stacks that end at its last line, in a column.
+    #[doc(alias("nodeLocalUsage", "flat"))]
     pub fn local(self, column: usize) -> i64 {
         self.weights(column).local
     }
 
     /// The weight of the stacks that contain it, in a column.
+    #[doc(alias("nodeCumulativeUsage", "cum"))]
     pub fn cumulative(self, column: usize) -> i64 {
         self.weights(column).cumulative
     }
@@ -76,6 +78,7 @@ impl<'g> FlowNode<'g> {
 
     /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
     /// of the sum of all without their sign, so that it is between −1 and 1.
+    #[doc(alias = "sizeNodesBasedOnLocalUsage")]
     pub fn local_fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.local(column), column)
     }
@@ -123,6 +126,7 @@ impl<'g> FlowEdge<'g> {
     }
 
     /// The weight of the stacks in which one follows the other, in a column.
+    #[doc(alias = "edgeUsage")]
     pub fn weight(self, column: usize) -> i64 {
         let weights = self.edge().map_or(&[][..], |edge| &edge.weights);
         weights.get(column).copied().unwrap_or(0)

@@ -59,6 +59,7 @@ impl FlowOptions {
     /// Stacks stay connected: an edge that skips lines that are left out is marked as
     /// [residual](crate::FlowEdge::is_residual), and goes where another way leads to the same node,
     /// as in pprof. Where weights are negative, they count without their sign.
+    #[doc(alias = "minNodeFraction")]
     #[must_use]
     pub fn node_fraction(mut self, fraction: f64) -> Self {
         self.node_fraction = fraction;
@@ -67,6 +68,7 @@ impl FlowOptions {
 
     /// Leaves out edges whose weight is less than this fraction of the base in every column; one that
     /// passes in a column is kept with its weights in all.
+    #[doc(alias = "minEdgeFraction")]
     #[must_use]
     pub fn edge_fraction(mut self, fraction: f64, base: EdgeBase) -> Self {
         self.edge_fraction = fraction;
@@ -80,6 +82,7 @@ impl FlowOptions {
     /// How telling a node is, is pprof's measure: its cumulative usage, times the entropy of how that
     /// is divided among the edges in and out, plus its local usage. A line through which everything
     /// flows without a choice tells little.
+    #[doc(alias = "nodecount")]
     #[must_use]
     pub fn max_nodes(mut self, nodes: usize) -> Self {
         self.max_nodes = Some(nodes);
@@ -88,6 +91,7 @@ impl FlowOptions {
 
     /// Makes one node of lines that always follow each other: where the first has no usage of its
     /// own and leads to the second alone, which nothing else leads to. The node says all its lines.
+    #[doc(alias = "collapseNodes")]
     #[must_use]
     pub fn collapse(mut self, collapse: bool) -> Self {
         self.collapse = collapse;
