@@ -68,6 +68,35 @@ pub trait Question {
 }
 
 /// One event of a pass over the log, and what it did.
+///
+/// ```
+/// use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// Which event brought the total over a limit?
+/// struct Over(i64, Option<LogStep>);
+///
+/// impl Question for Over {
+///     type Answer = Option<LogStep>;
+///
+///     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         if step.total <= self.0 {
+///             return ControlFlow::Continue(());
+///         }
+///         self.1 = Some(*step);
+///         ControlFlow::Break(()) // seen enough
+///     }
+///
+///     fn answer(self, _: &LogEnd<'_>) -> Option<LogStep> {
+///         self.1
+///     }
+/// }
+///
+/// let step = Reader::open("examples/data/demo")?.ask(Over(10_000_000, None))?.unwrap();
+/// assert_eq!((step.number, step.bytes, step.total), (28_213, 393_249, 10_127_520));
+/// assert_eq!((step.before, step.live), (64, 393_313)); // of its trace
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LogStep {
@@ -90,6 +119,39 @@ pub struct LogStep {
 }
 
 /// A place in the log at which a question begins.
+///
+/// ```
+/// use heapprof::{Elapsed, LiveHeap, LogEnd, LogPlace, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// With what does a window begin?
+/// struct Begins(Elapsed, (u64, i64));
+///
+/// impl Question for Begins {
+///     type Answer = (u64, i64);
+///
+///     fn from(&self) -> Elapsed {
+///         self.0
+///     }
+///
+///     fn begin(&mut self, heap: &LiveHeap, place: &LogPlace<'_>) {
+///         assert_eq!(heap.usage().total(), place.total);
+///         self.1 = (place.events, place.total);
+///     }
+///
+///     fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         ControlFlow::Break(())
+///     }
+///
+///     fn answer(self, _: &LogEnd<'_>) -> (u64, i64) {
+///         self.1
+///     }
+/// }
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// assert_eq!(reader.ask(Begins(Elapsed::from_secs(5), (0, 0)))?, (14_585, 2_248_163));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LogPlace<'a> {
@@ -104,6 +166,29 @@ pub struct LogPlace<'a> {
 }
 
 /// Where a pass over the log ended.
+///
+/// ```
+/// use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// How does a log end?
+/// struct End;
+///
+/// impl Question for End {
+///     type Answer = (u64, usize, i64);
+///
+///     fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         ControlFlow::Continue(())
+///     }
+///
+///     fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
+///         (end.position.events(), end.damage.len(), end.heap.usage().total())
+///     }
+/// }
+///
+/// assert_eq!(Reader::open("examples/data/demo")?.ask(End)?, (49_779, 0, 8_334_103));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LogEnd<'a> {
@@ -120,6 +205,16 @@ pub struct LogEnd<'a> {
 }
 
 /// One [`Question`], or several in a tuple of up to six, for one pass.
+///
+/// ```
+/// use heapprof::{Churn, Live, Peak, Questions, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (peak, end, churn) = reader.ask((Peak::question(), Live::at_end(), Churn::question()))?;
+/// assert_eq!((peak.total(), end.total()), (19_241_503, 8_334_103));
+/// assert_eq!(churn.total().allocated - churn.total().freed, 8_334_103);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 pub trait Questions {
     /// The answers, in the order of the questions.
     type Answers;

@@ -83,6 +83,17 @@ impl<'a> EventLog<'a> {
 /// Each item is an event, or the error with which reading ends: a cut event, which is the ordinary
 /// end of a program that was killed ([`DecodeError::is_cut`]), or bytes that are no event. After an
 /// error there is nothing, since nothing marks where the next event begins.
+///
+/// ```
+/// use heapprof::raw::EventLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let mut events = EventLog::new(&bytes[..1000]).events();
+/// let whole = events.by_ref().take_while(Result::is_ok).count();
+/// assert_eq!((whole, events.position().offset()), (140, 995)); // the rest is cut
+/// assert!(events.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
     bytes: &'a [u8],

@@ -277,6 +277,18 @@ impl fmt::Debug for TraceTable {
 }
 
 /// One stack of a [`TraceTable`].
+///
+/// ```
+/// use heapprof::{Frame, TraceId, TraceTable};
+///
+/// let stack = [Frame::new("main.py", 1), Frame::new("work.py", 20)];
+/// let traces = TraceTable::from_iter([stack]);
+/// let trace = traces.trace(TraceId::new(1)).unwrap();
+/// assert!(trace.frames().eq(stack));
+/// assert_eq!((trace.len(), trace.innermost()), (2, Some(Frame::new("work.py", 20))));
+/// assert_eq!(format!("{trace:?}"), r#"["main.py:1", "work.py:20"]"#);
+/// ```
+#[doc(alias("RawTrace", "stack"))]
 #[derive(Clone, Copy)]
 pub struct Trace<'t> {
     table: &'t TraceTable,
