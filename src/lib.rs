@@ -91,6 +91,11 @@
 //! * **Damage** is a record that makes no sense. A log that is cut is a normal log: what is whole is
 //!   used, and the [`DecodeError`] of the cut is told beside the result.
 
+//!
+//! # Features
+//! * `serde`: results can be serialised, in [a documented shape](https://docs.rs/heapprof/latest/heapprof/serde_shapes).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(
@@ -108,6 +113,9 @@
 )]
 
 // The layers, from the front door down; `tests/layers.rs` keeps imports pointing down.
+#[cfg(feature = "serde")]
+pub mod serde_shapes;
+
 mod reader;
 
 mod analysis;
