@@ -191,6 +191,11 @@
 //! * The oldest Rust that builds the crate is stated as its `rust-version`, and tested. It is raised
 //!   with a new *x* only, and to no version that is younger than half a year.
 
+//!
+//! # Features
+//! * `serde`: results can be serialised, in [a documented shape](https://docs.rs/heapprof/latest/heapprof/serde_shapes).
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     not(test),
     deny(
@@ -208,6 +213,9 @@
 )]
 
 // The layers, from the front door down; `tests/layers.rs` keeps imports pointing down.
+#[cfg(feature = "serde")]
+pub mod serde_shapes;
+
 mod reader;
 
 mod analysis;

@@ -156,7 +156,7 @@ impl LogPosition {
 
     /// A place with the times of this clock.
     #[inline]
-    pub(super) const fn shown(
+    pub(crate) const fn shown(
         offset: u64,
         events: u64,
         elapsed: Elapsed,

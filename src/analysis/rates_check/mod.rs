@@ -439,7 +439,12 @@ impl Question for CheckRates {
                 log_odds: agreement.log_odds,
             });
         }
-        let log_odds = evidence.iter().filter_map(RatesEvidence::log_odds).sum();
+        // The sum of no numbers is -0.
+        let log_odds = 0.0
+            + evidence
+                .iter()
+                .filter_map(RatesEvidence::log_odds)
+                .sum::<f64>();
         let verdict = if is_refuted || log_odds >= WRONG {
             RatesVerdict::LookWrong
         } else if log_odds <= RIGHT {
