@@ -19,8 +19,8 @@
 //! # Ok::<(), heapprof::Error>(())
 //! ```
 //!
-//! This page is a tour. The [`cookbook`] has a question a heading, with code and what it prints;
-//! [`coming_from_heapprof`] says what is called what here, also for users of memray, heaptrack and
+//! This page is a tour. The [`cookbook`] has one question under each heading, with code and what
+//! it prints; [`coming_from_heapprof`] says what is called what here, also for users of memray, heaptrack and
 //! pprof.
 //!
 //! # The three files
@@ -58,24 +58,24 @@
 //! | what you want to know | ask | in a shared pass | answer |
 //! | --- | --- | --- | --- |
 //! | **what is there** | | | |
-//! | What was live at 3 240 s? At the end? | [`Reader::live_at`], [`live_at_end`](Reader::live_at_end) | [`Live`] | [`Usage`] |
-//! | When was the most in use, and by whom? | [`Reader::peak`] | [`PeakQuestion`] | [`Peak`] |
-//! | How many blocks are live? | | [`LiveBlocksQuestion`] | [`LiveBlocks`] |
+//! | What was live at 3 240 s? At the end? | [`Reader::live_at`], [`live_at_end`](Reader::live_at_end) | [`Live::at(…)`](Live), [`Live::at_end()`](Live) | [`Usage`] |
+//! | When was the most in use, and by whom? | [`Reader::peak`] | [`Peak::question()`](PeakQuestion) | [`Peak`] |
+//! | How many blocks are live? | | [`LiveBlocks::at(…)`](LiveBlocksQuestion) | [`LiveBlocks`] |
 //! | **what changes** | | | |
-//! | What grew between two moments? | [`Reader::growth`] | two [`Live`] | [`Usage`] |
+//! | What grew between two moments? | [`Reader::growth`] | two of these | [`Usage`] |
 //! | How did it change over time? | [`Reader::time_series`] of [`Track`]s | | [`TimeSeries`] of [`Series`] |
 //! | Is it creeping up, or does it jump? | [`Series::movements`] | | [`Movements`]: [`Trend`], [`Movement`] |
-//! | What leaks? | [`Reader::leaks`] | [`FindLeaks`] | [`Leaks`]: [`LineLeak`], [`TraceLeak`], [`Growth`] |
+//! | What leaks? | [`Reader::leaks`] | [`FindLeaks::new(…)`](FindLeaks) | [`Leaks`]: [`LineLeak`], [`TraceLeak`], [`Growth`] |
 //! | **what passes through** | | | |
-//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] | [`ChurnQuestion`] | [`Churn`] of [`TraceChurn`] |
-//! | When does it allocate, and how fast? | | [`ChurnOverTimeQuestion`] | [`ChurnOverTime`] of [`ChurnStep`] |
-//! | How large are the blocks? | [`Reader::sizes`] | [`SizesQuestion`] | [`Sizes`] of [`SizeBucket`] |
-//! | How long do they live? | [`Reader::lifetimes`] | [`LifetimesQuestion`] | [`Lifetimes`] of [`TraceLifetimes`] |
+//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] | [`Churn::question()`](ChurnQuestion) | [`Churn`] of [`TraceChurn`] |
+//! | When does it allocate, and how fast? | | [`ChurnOverTime::every(…)`](ChurnOverTimeQuestion) | [`ChurnOverTime`] of [`ChurnStep`] |
+//! | How large are the blocks? | [`Reader::sizes`] | [`Sizes::question()`](SizesQuestion) | [`Sizes`] of [`SizeBucket`] |
+//! | How long do they live? | [`Reader::lifetimes`] | [`Lifetimes::question()`](LifetimesQuestion) | [`Lifetimes`] of [`TraceLifetimes`] |
 //! | **what to make of the numbers** | | | |
-//! | How far off can an estimate be? | [`Reader::error_bars_at`], [`error_bars_at_end`](Reader::error_bars_at_end), [`error_bars_after`](Reader::error_bars_after), [`error_bars_of_growth`](Reader::error_bars_of_growth) | [`ErrorBarsAt`], [`ErrorBarsOfGrowth`] | [`ErrorBars`] of [`Estimate`] |
-//! | Can the sampling rates be true? | [`Reader::check_rates`] | [`CheckRates`] | [`RatesCheck`]: [`RatesVerdict`], [`RatesEvidence`] |
-//! | Which rates will do next time? | | [`SamplingAdvice`] | [`RatesAdvice`] of [`ExpectedEstimate`] |
-//! | Is the recording whole? Where does it stop to make sense? | [`Reader::damage`], [`Reader::sanity`] | [`SanityCheck`] | [`DecodeError`], [`Sanity`]: [`Finding`], [`Noise`] |
+//! | How far off can an estimate be? | [`Reader::error_bars_at`], [`error_bars_at_end`](Reader::error_bars_at_end), [`error_bars_after`](Reader::error_bars_after), [`error_bars_of_growth`](Reader::error_bars_of_growth) | [`ErrorBarsAt::time(…)`](ErrorBarsAt), [`ErrorBarsOfGrowth::new(…)`](ErrorBarsOfGrowth) | [`ErrorBars`] of [`Estimate`] |
+//! | Can the sampling rates be true? | [`Reader::check_rates`] | [`CheckRates::new(…)`](CheckRates) | [`RatesCheck`]: [`RatesVerdict`], [`RatesEvidence`] |
+//! | Which rates will do next time? | | [`SamplingAdvice::new(…)`](SamplingAdvice) | [`RatesAdvice`] of [`ExpectedEstimate`] |
+//! | Is the recording whole? Where does it stop making sense? | [`Reader::damage`], [`Reader::sanity`] | [`SanityCheck::new(…)`](SanityCheck) | [`DecodeError`], [`Sanity`]: [`Finding`], [`Noise`] |
 //! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], [`Reader::time_at`] | | [`Elapsed`], and back |
 //! | **one of your own** | [`Reader::ask`] | [`Question`], given [`LogPlace`], [`LogStep`], [`LogEnd`] | what you like |
 //!

@@ -84,7 +84,8 @@ fn public_types_have_an_example_and_a_place_in_the_tour() {
         for name in names {
             let mentions = ["`]", "::", "`s"].map(|end| format!("`{name}{end}"));
             let mentioned = mentions.iter().any(|mention| pages.contains(mention))
-                || pages.contains(&format!("raw::{name}`"));
+                || pages.contains(&format!("raw::{name}`"))
+                || pages.contains(&format!("]({name})"));
             assert!(mentioned, "{name} is not in the tour");
             let docs = types.get(&name);
             let docs = docs.unwrap_or_else(|| panic!("{name} is not found"));

@@ -172,7 +172,8 @@ impl Lines {
     }
 
     /// All lines that have a usage, the largest local usage first; equal ones in the order of their
-    /// ids.
+    /// ids. Those that only call what allocates are among them, with 0.
+    #[doc(alias = "iter")]
     pub fn by_local(&self) -> impl ExactSizeIterator<Item = LineUsage<'_>> + DoubleEndedIterator {
         self.rows(&self.by_local)
     }

@@ -1,4 +1,4 @@
-//! Does a log make sense, and where does it stop to?
+//! Does a log make sense, and where does it stop doing so?
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -81,7 +81,7 @@ pub struct Finding {
     pub count: u64,
 }
 
-/// Where a log stops to make sense.
+/// Where a log stops making sense.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -115,7 +115,7 @@ impl Sanity {
         &self.findings
     }
 
-    /// Where the log stops to make sense; `None` if it makes sense to the end, but for a record
+    /// Where the log stops making sense; `None` if it makes sense to the end, but for a record
     /// here and there.
     pub fn noise(&self) -> Option<Noise> {
         self.noise

@@ -122,7 +122,8 @@ impl TraceTable {
         })
     }
 
-    /// The id of a line, if any stack contains it.
+    /// The id of a line, if any stack contains it. For a line as people type it there is
+    /// [`search`](Self::search).
     ///
     /// O(log frames); the first call sorts them.
     ///

@@ -112,7 +112,8 @@ struct Edge {
 }
 
 impl FlowGraph {
-    /// The whole flow graph of some usages, which become its columns in their order.
+    /// The whole flow graph of some usages, which become its columns in their order. One alone goes
+    /// in as `[&usage]`.
     ///
     /// O(nodes of the call tree that the stacks use × columns), and O(n log n) for the n nodes and edges
     /// of the graph.
