@@ -31,14 +31,16 @@ impl<T: Clone + Default> PerTrace<T> {
     /// Changes the value of a trace; one that was not met has the default.
     #[inline]
     pub(crate) fn update<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
-        let Some(item) = self.items.get_mut(index as usize) else {
-            return self.update_new(index, change);
-        };
-        change(item)
+        match self.items.get_mut(index as usize) {
+            Some(item) => change(item),
+            None => change(self.new_item(index)),
+        }
     }
 
+    /// The value of a trace beyond those so far.
     #[cold]
-    fn update_new<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
+    #[inline(never)]
+    fn new_item(&mut self, index: u32) -> &mut T {
         let place = index as usize;
         if place < self.limit && grow(&mut self.items, place, self.limit) {
             // Where there was no memory before, some of this range are among the strangers.
@@ -52,10 +54,10 @@ impl<T: Clone + Default> PerTrace<T> {
                 }
             }
             if let Some(item) = self.items.get_mut(place) {
-                return change(item);
+                return item;
             }
         }
-        change(self.strangers.entry(index).or_default())
+        self.strangers.entry(index).or_default()
     }
 
     #[inline]

@@ -104,11 +104,12 @@ impl Reader {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(time, &mut heap);
-        pass.run(from, |step| {
+        let balances = &mut heap;
+        pass.run(from, move |step| {
             if step.event.elapsed > time {
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
+            ControlFlow::Continue(balances.add(step.index, step.bytes).flaws)
         })?;
         Ok(heap.usage())
     }

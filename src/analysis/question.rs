@@ -249,9 +249,9 @@ impl Reader {
         };
         let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
         let passed = pass.run(from, |step| {
-            let (elapsed, events) = (step.event.elapsed, step.before.events());
+            let (elapsed, number) = (step.event.elapsed, step.before.number());
             if elapsed > due {
-                due = questions.begin(elapsed, &heap, &place(events, total.get()));
+                due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
             }
             let change = heap.add(step.index, step.bytes);
             // It lies between 0 and the bytes of the event.
@@ -262,12 +262,12 @@ impl Reader {
                 before: change.before,
                 live: change.after,
                 total: total.get(),
-                number: events + 1,
+                number,
                 offset: step.before.offset(),
                 strange: step.strange,
             };
             questions.take(&shown, &heap)?;
-            ControlFlow::Continue(change.flaws())
+            ControlFlow::Continue(change.flaws)
         })?;
         let events = passed.place.events();
         questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));

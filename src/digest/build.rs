@@ -31,8 +31,8 @@ impl Source<'_> {
         mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
     ) -> Result<Passed> {
         self.pass.run(LogPosition::START, |step| {
-            if step.before.events().is_multiple_of(TELL_EVERY) {
-                tell(step.before)?;
+            if step.before.number() % TELL_EVERY == 1 {
+                tell(step.before.position())?;
             }
             ControlFlow::Continue(Flaws::NONE)
         })
@@ -42,7 +42,7 @@ impl Source<'_> {
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
         let mut heap = LiveHeap::new(self.pass.traces as usize);
         let passed = self.pass.run(LogPosition::START, |step| {
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
+            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
         })?;
         Ok(passed.damage)
     }
@@ -93,25 +93,26 @@ impl Source<'_> {
             let elapsed = step.event.elapsed.as_micros();
             if elapsed > next {
                 let due = (elapsed - 1) / interval;
-                if let Err(error) = snapshots.catch_up(due, step.before) {
+                if let Err(error) = snapshots.catch_up(due, step.before.position()) {
                     failed = Some(error);
                     return ControlFlow::Break(());
                 }
                 next = (due + 1).saturating_mul(interval);
             }
-            if step.before.events().is_multiple_of(TELL_EVERY) {
+            if step.before.number() % TELL_EVERY == 1 {
                 if stopped {
                     return ControlFlow::Break(());
                 }
+                let before = step.before.position();
                 options.tell(Progress {
-                    bytes: step.before.offset().saturating_add(log_len * (passes - 1)),
+                    bytes: before.offset().saturating_add(log_len * (passes - 1)),
                     total_bytes: log_len.saturating_mul(passes),
-                    elapsed: step.before.elapsed(),
+                    elapsed: before.elapsed(),
                 })?;
             }
             let change = snapshots.heap.add(step.index, step.bytes);
             snapshots.touched.note(step.index, change.before);
-            ControlFlow::Continue(change.flaws())
+            ControlFlow::Continue(change.flaws)
         })?;
         match failed {
             Some(Failed::TooMany) => return Err(self.too_many(interval_ms)?),

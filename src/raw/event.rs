@@ -100,8 +100,13 @@ impl Event {
     /// `bytes` with the sign of the event.
     #[inline]
     pub(crate) const fn signed(self, bytes: u64) -> i64 {
-        #[expect(clippy::cast_possible_wrap, reason = "at most i64::MAX")]
-        let bytes = if bytes > LARGEST { LARGEST } else { bytes } as i64;
+        self.signed_in_range(if bytes > LARGEST { LARGEST } else { bytes })
+    }
+
+    /// The same where the bytes are at most 2⁶³ − 1 for sure.
+    #[inline]
+    pub(crate) const fn signed_in_range(self, bytes: u64) -> i64 {
+        let bytes = bytes.cast_signed();
         match self.kind {
             EventKind::Allocation => bytes,
             EventKind::Free => -bytes,
@@ -186,6 +191,7 @@ impl LogPosition {
     /// assert_eq!(corrected.on(Clock::Recorded), place);
     /// ```
     #[must_use]
+    #[inline]
     pub const fn on(self, clock: Clock) -> Self {
         let (less, more) = (self.clock.ahead(self.events), clock.ahead(self.events));
         let elapsed = self.elapsed.as_micros().saturating_sub(less);
@@ -199,26 +205,31 @@ impl LogPosition {
     }
 
     /// Whose times it has.
+    #[inline]
     pub const fn clock(self) -> Clock {
         self.clock
     }
 
     /// In bytes from the start of the log.
+    #[inline]
     pub const fn offset(self) -> u64 {
         self.offset
     }
 
     /// How many events stand before.
+    #[inline]
     pub const fn events(self) -> u64 {
         self.events
     }
 
     /// The elapsed time of the event before.
+    #[inline]
     pub const fn elapsed(self) -> Elapsed {
         self.elapsed
     }
 
     /// The wall clock at the event before.
+    #[inline]
     pub const fn wall(self) -> WallOffset {
         self.wall
     }

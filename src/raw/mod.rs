@@ -76,6 +76,7 @@
 //! wrong with the log. A [`DigestWriter`] can write one of its own, or none.
 
 pub(crate) mod block;
+pub(crate) mod decode;
 mod event;
 pub(crate) mod hpc;
 pub(crate) mod hpd;

@@ -5,17 +5,14 @@
 //! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat themselves, so
 //! that nearly all recordings are of the first kind; but not all.
 
-/// How many bytes are decoded in one way before it is looked at again.
-pub(super) const REVIEW: usize = 128 * 1024;
-
 /// How many events are looked at.
-const SAMPLE: u32 = 400;
+const SAMPLE: u32 = 512;
 
 /// Of these, how many are for learning.
-const LEARNING: u32 = 80;
+const LEARNING: u32 = 192;
 
 /// How many lengths before the next one a guess is made from.
-const HISTORY: u32 = 4;
+const HISTORY: u32 = 6;
 
 /// Whether the lengths of the sizes of the events at the beginning of `bytes` repeat themselves: a
 /// simple predictor guesses more than seven of eight.
@@ -44,7 +41,7 @@ pub(super) fn is_steady(bytes: &[u8]) -> bool {
         }
         history = (history << 1 | usize::from(long)) & ((1 << HISTORY) - 1);
     }
-    wrong * 8 <= guessed
+    wrong * 8 <= guessed * 3
 }
 
 /// Where the varint ends that begins at `at`.

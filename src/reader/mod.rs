@@ -280,6 +280,7 @@ impl Reader {
     /// # Errors
     /// If the profile has no log.
     #[doc(alias("hpd", "HPD"))]
+    #[inline]
     pub fn events(&self) -> Result<LogEvents<'_>> {
         self.events_from(LogPosition::START)
     }
@@ -290,6 +291,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the profile has no log.
+    #[inline]
     pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
         Ok(self.log()?.events(&self.rates, position.on(self.clock)))
     }
