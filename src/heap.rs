@@ -1,5 +1,7 @@
 //! [`LiveHeap`]: how many bytes of each trace are live, changed event by event.
 
+use std::ops::Range;
+
 use hashbrown::HashSet;
 
 use crate::id::TraceId;
@@ -107,6 +109,11 @@ impl LiveHeap {
     #[inline]
     pub(crate) fn balance(&self, index: u32) -> i64 {
         self.balances.get(index).copied().unwrap_or(0)
+    }
+
+    /// The balances of traces whose indices follow on each other, as far as they were met.
+    pub(crate) fn run(&self, indices: Range<usize>) -> &[i64] {
+        self.balances.run(indices)
     }
 
     /// All that is live.

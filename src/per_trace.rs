@@ -1,5 +1,7 @@
 //! [`PerTrace`]: something for each trace that was met, whatever indices a file holds.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
 use crate::id::TraceId;
@@ -66,6 +68,18 @@ impl<T: Clone + Default> PerTrace<T> {
             Some(item) => Some(item),
             None => self.strangers.get(&index),
         }
+    }
+
+    /// The values of traces whose indices follow on each other, as far as they were met.
+    pub(crate) fn run(&self, indices: Range<usize>) -> &[T] {
+        let end = indices.end.min(self.items.len());
+        self.items.get(indices.start..end).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn run_mut(&mut self, indices: Range<usize>) -> &mut [T] {
+        let end = indices.end.min(self.items.len());
+        self.items.get_mut(indices.start..end).unwrap_or_default()
     }
 
     /// All values, in any order.

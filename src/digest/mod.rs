@@ -2,6 +2,7 @@
 //! `.hpc` file.
 
 mod build;
+mod changes;
 mod checksum;
 mod fit;
 mod options;

@@ -276,7 +276,8 @@ impl Decoder {
                 }
                 Way::Computing => {
                     if word & 0x0080_0000 == 0 && word & 0x8080 != 0x8080 {
-                        let longer = third >> 7;
+                        // From the bytes as they stand, since where the next event begins waits for this.
+                        let longer = word.swap_bytes() >> 55 & 1;
                         let size = (third & 0x7f) | ((last << 7) * longer);
                         return Some(self.usual(word, micros, size, 7 + longer as usize));
                     }

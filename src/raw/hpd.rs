@@ -174,9 +174,12 @@ pub(crate) fn next_window(
 
 #[cfg(test)]
 mod tests {
-    use super::super::EventWriter;
-    use super::super::block::{push_fixed32, push_varint};
     use super::*;
+    use crate::error::{DecodeErrorKind as Kind, FileKind};
+    use crate::id::TraceId;
+    use crate::raw::block::{push_fixed32, push_varint};
+    use crate::raw::{EventKind, EventWriter};
+    use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
     /// Five events, byte by byte as heapprof 1.0 writes them.
     #[rustfmt::skip]
