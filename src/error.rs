@@ -196,6 +196,12 @@ pub enum DecodeErrorKind {
         /// The checksum of the bytes that are there.
         found: u32,
     },
+    /// The places in the log that a digest tells of cannot follow on each other.
+    #[error("the digest tells of a place at byte {found} of the log, where none can be")]
+    Place {
+        /// Where in the log the place would be.
+        found: u64,
+    },
     /// Kept: a file name is not UTF-8, and is read with U+FFFD in place of what cannot be.
     #[error("a file name is not UTF-8")]
     NotUtf8,

@@ -199,20 +199,44 @@ impl Digest {
     }
 
     fn snapshot(&self, number: usize) -> Result<Snapshot> {
+        self.usage(number)
+            .map(|usage| self.taken(number, usage))
+            .map_err(|source| self.error(source))
+    }
+
+    fn usage(&self, number: usize) -> Result<Usage, DecodeError> {
         let mut pairs = Vec::new();
-        self.visit(number, |trace, bytes| pairs.push((trace, bytes)))?;
-        Ok(Snapshot {
+        self.walk(number, |trace, bytes| pairs.push((trace, bytes)))?;
+        Ok(pairs.into_iter().collect())
+    }
+
+    fn taken(&self, number: usize, usage: Usage) -> Snapshot {
+        Snapshot {
             time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
-            usage: pairs.into_iter().collect(),
-        })
+            usage,
+        }
+    }
+
+    fn error(&self, source: DecodeError) -> Error {
+        let path = self.0.path.clone();
+        Error::Decode { path, source }
     }
 
     /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
     pub(crate) fn visit(
         &self,
         number: usize,
-        mut entry: impl FnMut(Option<TraceId>, i64),
+        entry: impl FnMut(Option<TraceId>, i64),
     ) -> Result<()> {
+        self.walk(number, entry)
+            .map_err(|source| self.error(source))
+    }
+
+    fn walk(
+        &self,
+        number: usize,
+        mut entry: impl FnMut(Option<TraceId>, i64),
+    ) -> Result<(), DecodeError> {
         let Inner {
             bytes,
             layout,
@@ -222,26 +246,20 @@ impl Digest {
         let Some(mut entries) = layout.entries(bytes, number) else {
             return Ok(());
         };
-        let mut walk = || {
-            for pair in &mut entries {
-                let (trace, bytes) = pair?;
-                entry(trace, bytes);
+        for pair in &mut entries {
+            let (trace, bytes) = pair?;
+            entry(trace, bytes);
+        }
+        let run = layout.run_of(number);
+        let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
+        if let Some(expected) = trailer.as_ref().and_then(checksum) {
+            let found = Checksum::of(entries.read_bytes());
+            if found != expected {
+                let kind = Kind::Checksum { expected, found };
+                return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
             }
-            let run = layout.run_of(number);
-            let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
-            if let Some(expected) = trailer.as_ref().and_then(checksum) {
-                let found = Checksum::of(entries.read_bytes());
-                if found != expected {
-                    let kind = Kind::Checksum { expected, found };
-                    return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
-                }
-            }
-            Ok(())
-        };
-        walk().map_err(|source| Error::Decode {
-            path: self.0.path.clone(),
-            source,
-        })
+        }
+        Ok(())
     }
 
     /// The snapshots, those together that are known to be equal without a look at them.
@@ -249,16 +267,25 @@ impl Digest {
         self.0.layout.runs()
     }
 
-    /// All snapshots, in the order of time.
+    /// All snapshots, in the order of time. Those that share the bytes of the one before share its
+    /// rows too, and cost no more than their time.
     pub fn snapshots(&self) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator {
-        (0..self.len()).map(|number| self.snapshot(number))
+        self.clone().into_snapshots()
     }
 
     /// All snapshots, in the order of time, from an iterator that owns the digest.
     pub(crate) fn into_snapshots(
         self,
     ) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator + use<> {
-        (0..self.len()).map(move |number| self.snapshot(number))
+        let mut before: Option<Result<Usage, DecodeError>> = None;
+        (0..self.len()).map(move |number| {
+            let shared = before.take().filter(|_| self.0.layout.shares(number));
+            let usage = shared.unwrap_or_else(|| self.usage(number));
+            before = Some(usage.clone());
+            usage
+                .map(|usage| self.taken(number, usage))
+                .map_err(|source| self.error(source))
+        })
     }
 
     /// The latest snapshot at or before `time`. Before the first it is empty, at time 0; at or after
