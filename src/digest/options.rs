@@ -68,7 +68,7 @@ impl<'a> DigestOptions<'a> {
     /// digests of a stranger's logs at an interval of their own may want fewer.
     ///
     /// An interval that gives more is an error, which names one that works; without one, one is
-    /// chosen that does. At least one is allowed.
+    /// chosen that does. Two are always allowed.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Error, Reader};
@@ -87,7 +87,8 @@ impl<'a> DigestOptions<'a> {
     /// ```
     #[must_use]
     pub fn max_snapshots(mut self, snapshots: u64) -> Self {
-        self.max_snapshots = snapshots.max(1);
+        // One could need an interval that is out of range.
+        self.max_snapshots = snapshots.max(2);
         self
     }
 
@@ -195,7 +196,7 @@ pub(crate) fn default_interval_ms(elapsed: Elapsed, most: u64) -> u64 {
         HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR,
     ];
     // At least this many milliseconds give so few.
-    let least = elapsed.as_micros().div_ceil(1000 * most.clamp(1, 1000));
+    let least = elapsed.as_micros().div_ceil(1000 * most.clamp(2, 1000));
     ROUND
         .into_iter()
         .find(|&round| round >= least)
@@ -225,9 +226,10 @@ mod tests {
             assert_eq!(default_interval_ms(elapsed, most), millis, "{seconds} s");
             assert!(elapsed.as_micros().div_ceil(millis * 1000) <= 1000);
         }
-        for most in [0, 1, 7, u64::MAX] {
+        for most in [2, 7, u64::MAX] {
             let longest = default_interval_ms(Elapsed::from_micros(LARGEST), most);
-            assert!(LARGEST.div_ceil(longest * 1000) <= most.clamp(1, 1000));
+            assert!(longest <= LARGEST / 1000);
+            assert!(LARGEST.div_ceil(longest * 1000) <= most.min(1000));
         }
     }
 

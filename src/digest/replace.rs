@@ -43,6 +43,11 @@ impl Replacement {
     pub(crate) fn begin(path: &Path, beside: &Path) -> Result<Self> {
         // A name that is a link goes on being one.
         let target = followed(path);
+        if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+            // A device can be replaced by who may do all, and is missed then.
+            let path = path.to_owned();
+            return Err(Error::NotAFile { path });
+        }
         let replacement =
             create(path, &target).map_err(Error::io(path, "create a file beside it"))?;
         if let Ok(model) = fs::metadata(&target).or_else(|_| fs::metadata(beside)) {
@@ -135,7 +140,7 @@ fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
         // Where nothing can be locked, nobody sweeps.
         let _ = file.lock();
         // Another process may have swept it away before it was locked.
-        if temporary.exists() {
+        if is_same(&file, &temporary) {
             return Ok(Replacement {
                 path: path.to_owned(),
                 target: target.to_owned(),
@@ -148,6 +153,21 @@ fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// Whether a file is still what stands at its path, as far as the system can tell.
+fn is_same(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    #[cfg(unix)]
+    let same = {
+        use std::os::unix::fs::MetadataExt;
+        (file.dev(), file.ino()) == (there.dev(), there.ino())
+    };
+    #[cfg(not(unix))]
+    let same = file.is_file() && there.is_file();
+    same
+}
+
 /// Takes away what killed processes have left.
 fn sweep(folder: &Path, prefix: &str) {
     let is_ours = |name: &OsStr| {
@@ -158,12 +178,15 @@ fn sweep(folder: &Path, prefix: &str) {
         if !is_ours(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else {
+        // That of a recording which nobody may write is such a file too.
+        let path = entry.path();
+        let opened = File::open(&path).or_else(|_| OpenOptions::new().write(true).open(&path));
+        let Ok(file) = opened else {
             continue;
         };
         match file.try_lock() {
             Ok(()) => {
-                let _ = fs::remove_file(entry.path());
+                let _ = fs::remove_file(&path);
             }
             Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
         }
@@ -268,6 +291,37 @@ mod tests {
         assert_eq!(fs::read_link(&path).unwrap(), target);
         assert_eq!(fs::read_to_string(&target).unwrap(), "two");
         assert_eq!(names(other.path()), ["target.hpc"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_of_a_recording_that_nobody_may_write_is_taken_away_too() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        let left = folder.path().join(format!("{}1-0.tmp", prefix(&path)));
+        fs::write(&left, "half").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o444)).unwrap();
+        put(&path, "new").unwrap();
+        assert_eq!(names(folder.path()), ["run.hpc"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_and_a_folder_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        fs::create_dir(folder.path().join("target")).unwrap();
+        for target in ["/dev/zero", "target"] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            let error = put(&path, "new").unwrap_err();
+            assert!(matches!(&error, Error::NotAFile { path: told } if *told == path));
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["target"]);
+        // A link in a circle leads to no file.
+        std::os::unix::fs::symlink("run.hpc", &path).unwrap();
+        assert!(put(&path, "new").is_ok());
     }
 
     #[cfg(unix)]
