@@ -312,13 +312,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         fs::create_dir(folder.path().join("target")).unwrap();
-        for target in ["/dev/zero", "target"] {
+        // As little a file as a device is, and no harm is done if it is replaced.
+        let socket = folder.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for target in ["socket", "target"] {
             std::os::unix::fs::symlink(target, &path).unwrap();
             let error = put(&path, "new").unwrap_err();
             assert!(matches!(&error, Error::NotAFile { path: told } if *told == path));
             fs::remove_file(&path).unwrap();
         }
-        assert_eq!(names(folder.path()), ["target"]);
+        assert_eq!(names(folder.path()), ["socket", "target"]);
         // A link in a circle leads to no file.
         std::os::unix::fs::symlink("run.hpc", &path).unwrap();
         assert!(put(&path, "new").is_ok());
