@@ -293,6 +293,7 @@ fn snapshots_that_share_their_bytes_are_decoded_once() {
     profile.event(30_000_000, 0, 8);
     let reader = profile.reader();
     let digest = reader.digest_with(millis(1)).unwrap();
+    let began = std::time::Instant::now();
     let totals = digest
         .snapshots()
         .map(|snapshot| snapshot.unwrap().usage().total());
