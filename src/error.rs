@@ -15,6 +15,16 @@ use thiserror::Error as ThisError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One of the three files of a profile.
+///
+/// ```
+/// use heapprof::{FileKind, Reader};
+/// use std::path::Path;
+///
+/// let reader = Reader::open("examples/data/demo.hpd")?;
+/// assert_eq!(reader.path(FileKind::Hpm).as_deref(), Some(Path::new("examples/data/demo.hpm")));
+/// assert_eq!((FileKind::Hpc.extension(), FileKind::Hpc.to_string()), ("hpc", ".hpc".into()));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileKind {
     /// `.hpm`: start time, sampling rates and stack traces.
@@ -109,6 +119,15 @@ impl DecodeError {
 ///
 /// The kinds from [`NotUtf8`](Self::NotUtf8) on are of records that are whole and were kept, though
 /// they make no sense; with the others, reading ended.
+///
+/// ```
+/// use heapprof::{DecodeErrorKind, raw::EventLog};
+///
+/// let endless = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+/// let error = EventLog::new(&endless).events().next().unwrap().unwrap_err();
+/// assert_eq!(error.kind(), DecodeErrorKind::Varint);
+/// assert!(!error.is_cut() && !error.is_kept()); // reading ended there
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -239,6 +258,14 @@ pub enum DecodeErrorKind {
 /// Why a call failed.
 ///
 /// The text of each is one line with everything that is known, the path included.
+///
+/// ```
+/// use heapprof::{Error, FileKind, Reader};
+///
+/// let error = Reader::open("runs/of/nobody").unwrap_err();
+/// assert!(matches!(&error, Error::Missing { file: FileKind::Hpm, .. }));
+/// assert_eq!(error.to_string(), "runs/of/nobody.hpm: there is no such .hpm file");
+/// ```
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
@@ -384,6 +411,19 @@ impl fmt::Display for Located<'_> {
 ///
 /// Nothing of a refused record is written, so a program can go on with the next one. After
 /// [`Io`](Self::Io) a part of it may be, and the file should be given up.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventWriter};
+/// use heapprof::{EncodeError, WallOffset};
+///
+/// let mut writer = EventWriter::new(Vec::new());
+/// let refused = writer.write(WallOffset::ZERO, None, u64::MAX, EventKind::Allocation);
+/// assert!(matches!(refused, Err(EncodeError::Size { size: u64::MAX })));
+/// // Nothing of it was written, so the next one can be.
+/// writer.write(WallOffset::ZERO, None, 100, EventKind::Allocation)?;
+/// assert_eq!(writer.position().events(), 1);
+/// # Ok::<(), EncodeError>(())
+/// ```
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -429,6 +469,13 @@ pub enum EncodeError {
 }
 
 /// A text that is not `file:line`.
+///
+/// ```
+/// use heapprof::Frame;
+///
+/// let error = Frame::parse("main.py").unwrap_err();
+/// assert_eq!(error.to_string(), "\"main.py\" is not FILE:LINE, such as app/main.py:12");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("{text:?} is not FILE:LINE, such as app/main.py:12")]
 pub struct ParseFrameError {

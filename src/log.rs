@@ -144,6 +144,19 @@ impl Log {
 ///
 /// Made by [`Reader::events`](crate::Reader::events). Not so lenient is
 /// [`raw::Events`](crate::raw::Events).
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut events = reader.events()?;
+/// let largest = events.by_ref().map(|event| event.map(|event| event.size)).max_by_key(|size| {
+///     *size.as_ref().unwrap_or(&u64::MAX) // an error first of all
+/// });
+/// assert_eq!(largest.unwrap()?, 4_718_636);
+/// assert_eq!((events.position().events(), events.cut()), (49_779, None));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LogEvents<'a> {
     log: &'a Log,

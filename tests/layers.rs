@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["digest"],
     &["reader"],
     &["analysis"],
+    &["serde_shapes"],
 ];
 
 /// Within a layer, who may name whom.

@@ -98,6 +98,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias = "inuse_space")]
     pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
         let time = time.into();
         let pass = self.pass()?;
@@ -139,6 +140,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias("inuse_space", "leaked"))]
     pub fn live_at_end(&self) -> Result<Usage> {
         self.live_at(Elapsed::MAX)
     }

@@ -72,6 +72,16 @@ struct Inner {
 }
 
 /// The live heap at one moment: its time, and the usage by trace.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
+/// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
+/// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     time: Elapsed,
@@ -80,6 +90,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The moment, on the clock that only grows.
+    #[doc(alias = "relativeTime")]
     pub fn time(&self) -> Elapsed {
         self.time
     }
@@ -168,7 +179,7 @@ impl Digest {
     }
 
     /// The time between snapshots.
-    #[doc(alias = "snapshotInterval")]
+    #[doc(alias("snapshotInterval", "timeInterval"))]
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.0.layout.interval_ms)
     }

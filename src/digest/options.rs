@@ -58,6 +58,7 @@ impl<'a> DigestOptions<'a> {
     /// thousand snapshots, at a round number: 1, 2, 5, 10, … ms, and whole seconds, minutes, hours.
     /// That takes a look through the log ahead, unless its length is known.
     /// heapprof 1.0 takes 60 s.
+    #[doc(alias = "timeInterval")]
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
@@ -105,6 +106,7 @@ impl<'a> DigestOptions<'a> {
     /// Who is told, every 4096 events and at the end, how far the digest is, and can stop it with
     /// [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
     /// there, and [says so](crate::Digest::is_stopped).
+    #[doc(alias = "verbose")]
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
         self.progress = Some(Box::new(progress));
@@ -157,6 +159,21 @@ impl fmt::Debug for DigestOptions<'_> {
 }
 
 /// How far a digest is.
+///
+/// ```
+/// use heapprof::{DigestOptions, Reader};
+/// use std::ops::ControlFlow;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut told = Vec::new();
+/// reader.digest_with(DigestOptions::default().progress(|progress| {
+///     told.push((progress.bytes, progress.fraction()));
+///     ControlFlow::Continue(())
+/// }))?;
+/// let length = std::fs::metadata("examples/data/demo.hpd").unwrap().len();
+/// assert_eq!(told.last(), Some(&(2 * length, 1.0))); // how long it runs had to be found first
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {

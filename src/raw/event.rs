@@ -5,21 +5,49 @@ use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
 /// One recorded allocation or free.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let event = EventLog::new(&bytes).events().next().unwrap()?;
+/// assert_eq!((event.kind, event.size, event.trace.unwrap().get()), (EventKind::Allocation, 464, 1));
+/// assert_eq!((event.elapsed.as_micros(), event.wall.as_micros()), (30, 30));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "HPDEvent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When, on the clock that only grows.
+    #[doc(alias = "timestamp")]
     pub elapsed: Elapsed,
     /// When, on the wall clock, which can step back.
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
     /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    #[doc(alias = "traceindex")]
     pub trace: Option<TraceId>,
     /// Allocation or free.
     pub kind: EventKind,
 }
 
 /// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let (mut allocations, mut frees) = (0, 0);
+/// for event in EventLog::new(&bytes).events() {
+///     match event?.kind {
+///         EventKind::Allocation => allocations += 1,
+///         EventKind::Free => frees += 1,
+///     }
+/// }
+/// assert_eq!((allocations, frees), (27_870, 21_909));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// A block was allocated.
@@ -63,6 +91,7 @@ impl Event {
     /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
         self.signed(rates.estimate(self.size))
@@ -84,6 +113,21 @@ impl Event {
 ///
 /// An iterator says where it [stands](super::Events::position) and can be [resumed
 /// there](super::EventLog::events_from); the end of a log is such a place too.
+///
+/// ```
+/// use heapprof::{LogPosition, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut events = reader.events()?;
+/// events.by_ref().take(1000).for_each(drop);
+/// let here = events.position();
+/// assert_eq!((here.events(), here.offset(), here.elapsed().as_micros()), (1000, 7131, 2443));
+///
+/// // Noted down, and gone on from later.
+/// let noted = LogPosition::new(here.offset(), here.events(), here.elapsed(), here.wall());
+/// assert_eq!(reader.events_from(noted)?.count(), 48_779);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LogPosition {
     offset: u64,
@@ -112,7 +156,7 @@ impl LogPosition {
 
     /// A place with the times of this clock.
     #[inline]
-    pub(super) const fn shown(
+    pub(crate) const fn shown(
         offset: u64,
         events: u64,
         elapsed: Elapsed,

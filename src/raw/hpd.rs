@@ -7,6 +7,7 @@ use std::iter::FusedIterator;
 use super::block::varint;
 use super::event::{Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
+use super::steady::{REVIEW, is_steady};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
@@ -82,6 +83,17 @@ impl<'a> EventLog<'a> {
 /// Each item is an event, or the error with which reading ends: a cut event, which is the ordinary
 /// end of a program that was killed ([`DecodeError::is_cut`]), or bytes that are no event. After an
 /// error there is nothing, since nothing marks where the next event begins.
+///
+/// ```
+/// use heapprof::raw::EventLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let mut events = EventLog::new(&bytes[..1000]).events();
+/// let whole = events.by_ref().take_while(Result::is_ok).count();
+/// assert_eq!((whole, events.position().offset()), (140, 995)); // the rest is cut
+/// assert!(events.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
     bytes: &'a [u8],
@@ -138,6 +150,9 @@ pub(crate) struct Decoder {
     base: u64,
     /// The place of the event that was in error.
     bad: usize,
+    /// Whether the lengths of events are foretold; and where to look again.
+    steady: bool,
+    review: usize,
     pub(crate) strange: Strange,
 }
 
@@ -179,6 +194,8 @@ impl Decoder {
             events: position.events(),
             base: position.offset(),
             bad: 0,
+            steady: true,
+            review: 0,
             strange,
         }
     }
@@ -222,42 +239,89 @@ impl Decoder {
     /// The next event in `bytes`, or the error with which they end.
     ///
     /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn next(
         &mut self,
         bytes: &[u8],
         rates: Option<&SamplingRates>,
     ) -> Option<Result<Event, DecodeError>> {
-        // Nearly all events have one shape, which fits one word and needs one branch:
+        // Nearly all events have one of four shapes:
         //
-        //   head, time not backwards   no seconds   microseconds    size
-        //   0xxxxxxx 3 × xxxxxxxx      00000000     0xxxxxxx        0xxxxxxx
-        //                                                        or 1xxxxxxx 0xxxxxxx
+        //   head, time not backwards   no seconds   microseconds        size
+        //   0xxxxxxx 3 × xxxxxxxx      00000000     0xxxxxxx            0xxxxxxx
+        //                                        or 1xxxxxxx 0xxxxxxx or 1xxxxxxx 0xxxxxxx
         //
-        // The estimate of such a small size is in range at any rates.
-        const USUAL_MASK: u64 = 0x8000_0000_ff80_0000;
-        const BOTH_LONG: u64 = 0x8080;
-        if let Some(&word) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
+        // Where lengths repeat themselves, branches decide where the next event begins: a processor
+        // foretells them, and works on several events at once. The estimate of such a small size is
+        // in range at any rates.
+        const USUAL: u64 = 0x8000_0000_ff00_0000;
+        if self.at < self.review
+            && let Some(&word) = bytes.get(self.at..).and_then(|rest| rest.first_chunk())
+        {
             let word = u64::from_be_bytes(word);
-            let longer = (word >> 15) & 1;
-            let halves = (word >> 15) & 0xfe;
-            let usual = word & USUAL_MASK == 0
-                && word & BOTH_LONG != BOTH_LONG
-                && self.halves <= 2 * LARGEST - 0xff;
-            if usual {
-                let head = (word >> 32) as u32;
-                let size = ((word >> 8) & 0x7f) | (((word & 0x7f) << 7) * longer);
-                self.at += 7 + longer as usize;
-                self.events = self.events.wrapping_add(1);
-                self.halves += halves + self.half;
-                return Some(Ok(self.event(head, size)));
+            let micros = (word >> 16) & 0x7f;
+            let (third, last) = ((word >> 8) & 0xff, word & 0xff);
+            if word & USUAL == 0 && self.halves <= 2 * LARGEST - 0xffff {
+                if self.steady {
+                    if word & 0x0080_8000 == 0 {
+                        return Some(Ok(self.usual(word, micros, third, 7)));
+                    }
+                    if word & 0x0080_0080 == 0 {
+                        branch();
+                        let size = (third & 0x7f) | (last << 7);
+                        return Some(Ok(self.usual(word, micros, size, 8)));
+                    }
+                } else if word & 0x0080_0000 == 0 && word & 0x8080 != 0x8080 {
+                    let longer = third >> 7;
+                    let size = (third & 0x7f) | ((last << 7) * longer);
+                    return Some(Ok(self.usual(word, micros, size, 7 + longer as usize)));
+                }
+                if word & 0x0080_8000 == 0x0080_0000 {
+                    branch();
+                    let micros = micros | (third << 7);
+                    if last < 0x80 {
+                        return Some(Ok(self.usual(word, micros, last, 8)));
+                    }
+                    if let Some(&after) = bytes.get(self.at + 8)
+                        && after < 0x80
+                    {
+                        let size = (last & 0x7f) | (u64::from(after) << 7);
+                        return Some(Ok(self.usual(word, micros, size, 9)));
+                    }
+                }
             }
         }
-        self.next_general(bytes, rates)
+        let (decoder, event) = self.general(bytes, rates);
+        *self = decoder;
+        event
     }
 
-    /// The event that is not of the usual shape, or the end.
     #[inline]
+    fn usual(&mut self, word: u64, micros: u64, size: u64, len: usize) -> Event {
+        self.at += len;
+        self.events = self.events.wrapping_add(1);
+        self.halves += 2 * micros + self.half;
+        self.event((word >> 32) as u32, size)
+    }
+
+    /// The event that is not of a usual shape, or the end.
+    /// By value, so that the decoder need not live in memory.
+    #[inline(never)]
+    fn general(
+        mut self,
+        bytes: &[u8],
+        rates: Option<&SamplingRates>,
+    ) -> (Self, Option<Result<Event, DecodeError>>) {
+        if self.at >= self.review
+            && let Some(rest) = bytes.get(self.at..)
+        {
+            self.steady = is_steady(rest);
+            self.review = self.at.saturating_add(REVIEW);
+        }
+        let event = self.next_general(bytes, rates);
+        (self, event)
+    }
+
     fn next_general(
         &mut self,
         bytes: &[u8],
@@ -314,6 +378,11 @@ impl Decoder {
         }
     }
 }
+
+/// Keeps the compiler from computing both sides of a branch.
+#[cold]
+#[inline]
+const fn branch() {}
 
 /// The fields of any event, of any lengths, at `at`.
 ///

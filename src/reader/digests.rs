@@ -111,6 +111,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias("hpc", "HPC"))]
     pub fn digest(&self) -> Result<Digest> {
         if let Some(digest) = self.digest_at_hand() {
             return Ok(digest);

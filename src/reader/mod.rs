@@ -84,6 +84,7 @@ impl Reader {
     ///
     /// # Errors
     /// If `.hpm` is missing or has no whole header, or the system refuses.
+    #[doc(alias = "read")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let files = Filebase::new(path.as_ref());
         let hpm_path = files.file(FileKind::Hpm);
@@ -237,6 +238,7 @@ impl Reader {
 
     /// Where one of the profile's files is, or would be; `None` if the profile was [made from
     /// bytes](Self::from_bytes).
+    #[doc(alias = "filebase")]
     pub fn path(&self, file: FileKind) -> Option<PathBuf> {
         self.files.as_ref().map(|files| files.file(file))
     }

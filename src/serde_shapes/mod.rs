@@ -1,0 +1,145 @@
+//! What results look like to [serde], with the feature `serde`.
+//!
+//! Every result implements [`Serialize`]; ids, times and usages, of which a program may want to
+//! read again what it has written, implement [`Deserialize`](serde::Deserialize) too. The module has
+//! no items: the table below is what it is for.
+//!
+//! ```
+//! use heapprof::{Reader, Usage};
+//!
+//! let reader = Reader::open("examples/data/demo")?;
+//! let peak = reader.peak()?;
+//! let json = serde_json::to_value(&peak)?;
+//! assert_eq!(json["time_us"], 12_678_881);
+//! assert_eq!(json["usage"][0], serde_json::json!([43, 4_888_112])); // the heaviest trace
+//!
+//! let usage: Usage = serde_json::from_value(json["usage"].clone())?;
+//! assert_eq!(&usage, peak.usage());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Rules
+//! * A field has the name of the field or the method that gives it, without `is_`. Where it is a time it
+//!   says its unit too: `time_us` are whole microseconds, `mean_ns` whole nanoseconds.
+//! * A trace is its number, and unknown is null. A line that is named by its id is a number: its
+//!   place among the `frames` of the [`TraceTable`](crate::TraceTable), from 0.
+//! * What is by trace is a list of pairs, the trace and its value: `[[7, 300], [null, 1]]`.
+//! * Lists have the order of the iterator that gives them, which never is that of a hash.
+//! * Sizes from one to another are `from` and `to` where the last is included, and `from` and `below`
+//!   where it is not.
+//! * Words are in small letters with underscores: `"cannot_tell"`.
+//! * What may be absent is null. No field is ever left out.
+//!
+//! Flame graphs and stacks are flat lists, so that the deepest recursion that was recorded neither
+//! ends the program that writes it nor exceeds what a parser of JSON allows.
+//!
+//! JSON has no limit for numbers, but JavaScript has: beyond 2⁵³ it rounds. Balances of damaged logs
+//! can be as large. JSON has no infinity either: `serde_json` writes what is not finite as null.
+//!
+//! # Shapes
+//! | type | shape |
+//! | --- | --- |
+//! | [`TraceId`](crate::TraceId) ⇄ | number from 1 |
+//! | [`FrameId`](crate::FrameId) | number from 0 |
+//! | [`Elapsed`](crate::Elapsed) ⇄, [`WallOffset`](crate::WallOffset) ⇄ | number: microseconds |
+//! | [`StartTime`](crate::StartTime) ⇄ | `{seconds, nanoseconds}` |
+//! | [`Clock`](crate::Clock) ⇄ | `"recorded"`, `"corrected"` |
+//! | [`EventKind`](crate::EventKind) ⇄ | `"allocation"`, `"free"` |
+//! | [`FileKind`](crate::FileKind) ⇄ | `"hpm"`, `"hpd"`, `"hpc"` |
+//! | [`Event`](crate::Event) ⇄ | `{elapsed_us, wall_us, trace, size, kind}` |
+//! | [`LogPosition`](crate::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
+//! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line}` |
+//! | [`Trace`](crate::Trace) | list of `{file, line}`, outermost first |
+//! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage}`, each stack outermost first |
+//! | [`SamplingRange`](crate::SamplingRange) ⇄ | `{upper_size, probability}` |
+//! | [`SamplingRates`](crate::SamplingRates) ⇄ | list of these |
+//! | [`DecodeError`](crate::DecodeError) | `{file, offset, kind, …, kept, message}`: `kind` is the name of the [kind](crate::DecodeErrorKind), after it come the numbers that it has |
+//! | [`DecodeErrorKind`](crate::DecodeErrorKind) | `{kind, …}` |
+//! | [`Usage`](crate::Usage) ⇄ | `[[trace, weight]]`, heaviest first; in any order when read, where pairs of one trace add up |
+//! | [`Snapshot`](crate::Snapshot) | `{time_us, total, usage}` |
+//! | [`Digest`](crate::Digest) | `{start, interval_us, precision, rates, clock, foreign, stopped, damage, snapshots}`; fails at a snapshot that cannot be read |
+//! | [`Lines`](crate::Lines) | `{total, unknown, lines}`, the largest local usage first |
+//! | [`LineUsage`](crate::LineUsage) | `{frame, id, local, cumulative}` |
+//! | [`FlowGraph`](crate::FlowGraph) | `{columns, nodes, edges}`: |
+//! | its columns | `{total, unknown}` |
+//! | its nodes | `{id, root, lines, line_ids, local, cumulative, begins}`, the last three a list with a number for each column |
+//! | its edges | `{from, to, weights, residual}`, with the ids of nodes, and a weight for each column |
+//! | [`FlameGraph`](crate::FlameGraph) | list of `{label, id, parent, depth, offset, width, own, total}`: a node before its children; `parent` is a place in the list, null for the root |
+//! | [`FlameLabel`](crate::FlameLabel) | `{kind, frame}` with the kinds `"all"`, `"line"`, `"unknown"`, `"other"`; the frame is null unless it is a line |
+//! | [`FlameWeight`](crate::FlameWeight) | `{gain, loss}` |
+//! | [`FlameNode`](crate::FlameNode) | `{label, id, own, total}`, without its children |
+//! | [`FlameBar`](crate::FlameBar) | `{node, depth, offset, width}` |
+//! | [`FoldedStack`](crate::FoldedStack) | `{labels, weight, parts}` |
+//! | [`Sandwich`](crate::Sandwich) | `{line, local, cumulative, callers, callees, caller_tree, callee_tree}` |
+//! | [`Neighbour`](crate::Neighbour) | `{frame, id, weight}` |
+//! | [`TimeSeries`](crate::TimeSeries) | `{times_us, total, tracks: [{track, values}]}` |
+//! | [`Track`](crate::Track) | `{kind, id}` with the kinds `"trace"`, `"local"`, `"cumulative"`, `"unknown"`; the id is that of the trace or the line |
+//! | [`Series`](crate::Series) | `{times_us, values}` |
+//! | [`Movements`](crate::Movements) | `{trend, rises, falls}` |
+//! | [`Trend`](crate::Trend) | `{bytes_per_second, change, explained}` |
+//! | [`Movement`](crate::Movement) | `{from_us, to_us, by, beyond_trend}` |
+//! | [`Peak`](crate::Peak) | `{time_us, events, total, usage}` |
+//! | [`Churn`](crate::Churn) | `{total, rows: [[trace, …]]}` of |
+//! | [`TraceChurn`](crate::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
+//! | [`ChurnOverTime`](crate::ChurnOverTime) | `{step_us, steps}` |
+//! | [`ChurnStep`](crate::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
+//! | [`LiveBlocks`](crate::LiveBlocks) | `{recorded, estimated}`, both as a usage |
+//! | [`Sizes`](crate::Sizes) | `{total, buckets}` |
+//! | [`SizeBucket`](crate::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |
+//! | [`Lifetimes`](crate::Lifetimes) | `{total, rows: [[trace, …]]}` of |
+//! | [`TraceLifetimes`](crate::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
+//! | [`Leaks`](crate::Leaks) | `{window_us, traces, lines}` |
+//! | [`TraceLeak`](crate::TraceLeak), [`LineLeak`](crate::LineLeak) | `{trace, growth}`, `{line, growth, trace}` with the id of the line |
+//! | [`Growth`](crate::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
+//! | [`ErrorBars`](crate::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}]}` |
+//! | [`Estimate`](crate::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |
+//! | [`LineEstimate`](crate::LineEstimate) | `{local, cumulative}` |
+//! | [`Sanity`](crate::Sanity) | `{events, sound, findings, noise}` |
+//! | [`Finding`](crate::Finding) | `{first, last, count}` |
+//! | [`Noise`](crate::Noise) | `{offset, events, elapsed_us}` |
+//! | [`RatesCheck`](crate::RatesCheck) | `{verdict, log_odds, evidence}` |
+//! | [`RatesVerdict`](crate::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
+//! | [`RatesEvidence`](crate::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |
+//! | [`RatesAdvice`](crate::RatesAdvice) | `{rates, allocations, frees, allocated, live_at_end, live_at_peak}` |
+//! | [`ExpectedEstimate`](crate::ExpectedEstimate) | `{bytes, unseen, standard_error}` |
+//!
+//! ⇄ marks what can be read, too.
+//!
+//! # What you can rely on
+//! The shapes are part of the crate's interface: what a field is called and what it means changes only
+//! in a version that may break. Fields can be added in others; what reads ignores those that it does not
+//! know. So keep what should last in a format that names its fields, like JSON; one that does
+//! not, like postcard, is for programs with the same version of this crate.
+
+use serde::ser::{Serialize, Serializer};
+
+mod answers;
+mod plain;
+mod usage;
+mod views;
+
+/// Serialises a type as a struct with these fields, in this order.
+macro_rules! shapes {
+    ($($type:ident $(<$life:lifetime>)? as $this:ident { $($field:literal: $value:expr,)+ })+) => {$(
+        impl ::serde::Serialize for $type $(<$life>)? {
+            fn serialize<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use ::serde::ser::SerializeStruct as _;
+                let $this = self;
+                let names = [$($field),+];
+                let mut fields = serializer.serialize_struct(stringify!($type), names.len())?;
+                $(fields.serialize_field($field, &$value)?;)+
+                fields.end()
+            }
+        }
+    )+};
+}
+use shapes;
+
+/// What an iterator gives, as a list.
+struct List<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for List<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq((self.0)())
+    }
+}
