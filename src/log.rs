@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::iter::FusedIterator;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::bytes::{Bytes, Pieces};
+use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::raw::hpd::{Decoder, Strange};
 use crate::raw::rates::SamplingRates;
@@ -20,18 +21,19 @@ const BUFFER: usize = 256 * 1024;
 /// A log: a file, as long as it was when it was opened, or memory.
 #[derive(Debug)]
 pub(crate) enum Log {
-    File(Pieces),
+    /// With who says whether it is still of the same recording.
+    File(Pieces, Option<Arc<Witness>>),
     Memory(Bytes),
 }
 
 impl Log {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        Pieces::open(path).map(Self::File)
+    pub(crate) fn open(path: &Path, witness: Option<Arc<Witness>>) -> Result<Self> {
+        Ok(Self::File(Pieces::open(path)?, witness))
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::File(file) => Some(file.path()),
+            Self::File(file, _) => Some(file.path()),
             Self::Memory(_) => None,
         }
     }
@@ -39,7 +41,7 @@ impl Log {
     /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::File(file) => file.len(),
+            Self::File(file, _) => file.len(),
             Self::Memory(bytes) => bytes.len() as u64,
         }
     }
@@ -52,7 +54,7 @@ impl Log {
         position: LogPosition,
     ) -> LogEvents<'a> {
         let bytes = match self {
-            Self::File(_) => Cow::Owned(Vec::new()),
+            Self::File(..) => Cow::Owned(Vec::new()),
             Self::Memory(bytes) => {
                 let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
                 Cow::Borrowed(bytes.get(skipped..).unwrap_or_default())
@@ -252,13 +254,18 @@ fn go_on<'a>(
     end: Option<DecodeError>,
 ) -> Result<Next<'a>> {
     let position = decoder.position();
-    if let Log::File(file) = log
+    if let Log::File(file, witness) = log
         && end.is_none_or(|error| error.is_cut())
     {
         let in_hand = decoder.left(bytes.len());
         let mut buffer = bytes.into_owned();
         buffer.resize(BUFFER, 0);
         let read = file.read(&mut buffer, position.offset())?;
+        // A recorder that begins anew empties `.hpm` before the log: if that is as it was, so are the
+        // bytes that were read before.
+        if let Some(witness) = witness {
+            witness.check()?;
+        }
         if read > in_hand {
             buffer.truncate(read);
             let decoder = Decoder::at(position, decoder.strange);
@@ -316,7 +323,7 @@ mod tests {
             let mut early = EventLog::new(&bytes).events();
             let _ = early.by_ref().take(skipped).count();
             let file = file(&bytes);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, early.position());
             let read: Vec<_> = events.by_ref().map(Result::unwrap).collect();
             assert_eq!(read, plain[skipped..]);
@@ -333,7 +340,7 @@ mod tests {
             let mut plain = EventLog::new(&bytes[..cut]).events();
             let whole = plain.by_ref().flatten().count();
             let file = file(&bytes[..cut]);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, LogPosition::START);
             assert_eq!(events.by_ref().map(Result::unwrap).count(), whole);
             assert_eq!(events.position(), plain.position());
@@ -349,7 +356,7 @@ mod tests {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
         let mut file = file(&bytes);
-        let log = Log::open(file.path()).unwrap();
+        let log = Log::open(file.path(), None).unwrap();
         file.write_all(&bytes).unwrap();
         assert_eq!(log.events(&rates, LogPosition::START).count(), 120_000);
 

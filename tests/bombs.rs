@@ -3,6 +3,10 @@
 //!
 //! `HEAPPROF_LONG=1` takes files ten times as large.
 
+// The clock of a thread is not told everywhere.
+#![cfg(unix)]
+#![allow(clippy::cast_precision_loss, reason = "sizes to be compared")]
+
 mod common;
 #[path = "common/everything.rs"]
 mod everything;
@@ -14,7 +18,9 @@ use std::time::Duration;
 use common::Profile;
 use everything::{everything, everything_raw};
 use heapprof::raw::EventKind::{Allocation, Free};
-use heapprof::{Digest, DigestOptions, Elapsed, Reader, SamplingRates};
+use heapprof::{
+    DigestOptions, Elapsed, Error, FlameGraph, FlowGraph, Lines, Reader, SamplingRates, Usage,
+};
 use meter::cost;
 
 #[global_allocator]
@@ -33,7 +39,7 @@ fn grows_as_the_file(n: u32, profile: impl Fn(u32) -> Profile) {
     let ask = |n: u32| {
         let (hpm, hpd) = profile(n).into_bytes();
         let len = hpm.len() + hpd.len();
-        let (_, most, seconds) = cost(|| {
+        let ((), most, seconds) = cost(|| {
             everything_raw(&hpm, &hpd, &[]);
             everything(&Reader::from_bytes(hpm, hpd, None).unwrap());
         });
@@ -111,7 +117,7 @@ fn many_lines_each_a_stack() {
 fn a_comb() {
     grows_as_the_file(100, |n| {
         // So that it is the file that is four times as large.
-        let depth = (100.0 * f64::from(n)).sqrt() as u32;
+        let depth = (100 * n).isqrt();
         let stack: Vec<(&str, u32)> = (0..depth).map(|line| ("m", line)).collect();
         let mut profile = Profile::default();
         for end in 1..=depth {
@@ -224,9 +230,9 @@ fn many_strangers_at_one_time() {
 fn a_clock_that_goes_to_and_fro() {
     grows_as_the_file(10_000, |n| {
         let mut profile = Profile::default().traces(3);
-        for number in 0..i64::from(n) {
+        for number in 0..n {
             let wall = if number % 2 == 0 { number * 1000 } else { 0 };
-            profile.raw_event(wall, 1 + number as u32 % 3, 16, Allocation);
+            profile.raw_event(wall.into(), 1 + number % 3, 16, Allocation);
         }
         profile
     });
@@ -244,4 +250,136 @@ fn gaps_of_all_lengths() {
         }
         profile
     });
+}
+
+/// 30 000 snapshots share 30 000 entries: one by one, these would be 900 million.
+#[test]
+fn snapshots_that_share_their_bytes_are_decoded_once() {
+    let mut profile = Profile::default().traces(30_000);
+    for trace in 1..=30_000 {
+        profile.event(500, trace, 8);
+    }
+    profile.event(30_000_000, 0, 8);
+    let reader = profile.reader();
+    let (digest, most, seconds) = cost(|| reader.digest_with(every(1)).unwrap());
+    assert_eq!(digest.len(), 30_000);
+    assert!(
+        most < 20_000_000 && seconds < 1.0,
+        "{most} bytes, {seconds} s"
+    );
+    let (full, most, seconds) = cost(|| {
+        let totals = digest
+            .snapshots()
+            .map(|snapshot| snapshot.unwrap().usage().total());
+        totals.filter(|&total| total == 240_000).count()
+    });
+    assert_eq!(full, 29_999);
+    assert!(
+        most < 5_000_000 && seconds < 2.0,
+        "{most} bytes, {seconds} s"
+    );
+}
+
+fn every(millis: u64) -> DigestOptions<'static> {
+    DigestOptions::default().interval(Duration::from_millis(millis))
+}
+
+/// The format has a byte for each snapshot, so that their number has a limit, whatever the log.
+#[test]
+fn a_century_of_nothing_costs_no_more_than_the_snapshots_that_are_allowed() {
+    let century = Elapsed::from_secs(100 * 365 * 86_400).as_micros();
+    let century = i64::try_from(century).unwrap();
+    let reader = Profile::default()
+        .traces(1)
+        .with_events(&[(5, 1, 8), (century, 1, 8)])
+        .reader();
+    let (error, most, seconds) = cost(|| reader.digest_with(every(1)).unwrap_err());
+    assert!(
+        most < 1_000_000 && seconds < 0.1,
+        "{most} bytes, {seconds} s"
+    );
+    let Error::TooManySnapshots {
+        needed,
+        limit,
+        works_ms,
+        ..
+    } = error
+    else {
+        panic!("{error}")
+    };
+    assert_eq!((needed, limit), (3_153_600_000_000, 100_000_000));
+    assert_eq!(works_ms, 31_536);
+    assert_eq!(
+        error.to_string(),
+        "a snapshot every 1 ms would be 3153600000000 snapshots, over the limit of 100000000: \
+         an interval of 31536 ms works"
+    );
+    // Who sets the limit has the cost in hand.
+    for most in [1_000, 1_000_000] {
+        let options = || every(1).max_snapshots(most);
+        let Err(Error::TooManySnapshots { works_ms, .. }) = reader.digest_with(options()) else {
+            panic!()
+        };
+        let works = every(works_ms).max_snapshots(most);
+        let (digest, memory, seconds) = cost(|| reader.digest_with(works).unwrap());
+        assert_eq!(digest.len() as u64, most);
+        // A byte each, in buffers that grow by doubling.
+        assert!(memory < 100_000 + 8 * most, "{memory} bytes");
+        assert!(seconds < 0.5, "{seconds} s");
+        assert_eq!(
+            digest.snapshot_at(Elapsed::MAX).unwrap().usage().total(),
+            16
+        );
+    }
+    let (digest, most, seconds) = cost(|| reader.digest().unwrap());
+    assert!(digest.len() <= 1000, "{}", digest.len());
+    assert!(
+        most < 1_000_000 && seconds < 0.1,
+        "{most} bytes, {seconds} s"
+    );
+}
+
+/// A flow graph of a million nodes and edges, in one stack and in as many as lines.
+#[test]
+fn views_of_a_million_distinct_lines() {
+    const LINES: u32 = 1_000_000;
+    for stacks in [1, LINES] {
+        let mut profile = Profile::default();
+        let length = LINES / stacks;
+        for stack in 0..stacks {
+            let lines = (0..length).map(|line| ("m", stack * length + line));
+            let trace = profile.trace(&lines.collect::<Vec<_>>());
+            profile.event(i64::from(stack), trace.get(), 8);
+        }
+        let reader = profile.reader();
+        let traces = reader.traces().unwrap();
+        assert_eq!(traces.frame_count(), LINES as usize);
+        let usage = reader.live_at_end().unwrap();
+        let total = 8 * i64::from(stacks);
+        costs(LINES, 500, || {
+            let graph = FlowGraph::new(traces, [&usage, &Usage::empty()]);
+            assert_eq!(graph.nodes().len(), LINES as usize);
+            assert_eq!(graph.edges().len(), (LINES - stacks) as usize);
+            assert_eq!(graph.total(0), total);
+            graph
+        });
+        costs(LINES, 400, || {
+            let graph = FlameGraph::new(traces, &usage);
+            assert_eq!(graph.len(), LINES as usize + 1);
+            graph
+        });
+        costs(LINES, 100, || {
+            let lines = Lines::new(traces, &usage);
+            assert_eq!(lines.by_cumulative().len(), LINES as usize);
+            lines
+        });
+    }
+}
+
+/// Memory in bytes for each line, and 5 microseconds.
+fn costs<T>(lines: u32, bytes: u64, work: impl FnOnce() -> T) {
+    let (_, most, seconds) = cost(work);
+    println!("{lines} lines: {most} bytes, {seconds:.3} s");
+    assert!(most <= bytes * u64::from(lines), "{most} bytes");
+    assert!(seconds <= 5e-6 * f64::from(lines), "{seconds} s");
 }

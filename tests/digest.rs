@@ -284,24 +284,6 @@ fn the_caller_can_allow_fewer_snapshots_and_the_interval_named_works() {
 }
 
 #[test]
-fn snapshots_that_share_their_bytes_are_decoded_once() {
-    // 30 000 snapshots that share 30 000 entries would be 900 million one by one.
-    let mut profile = Profile::default().traces(30_000);
-    for trace in 1..=30_000 {
-        profile.event(500, trace, 8);
-    }
-    profile.event(30_000_000, 0, 8);
-    let reader = profile.reader();
-    let digest = reader.digest_with(millis(1)).unwrap();
-    let began = std::time::Instant::now();
-    let totals = digest
-        .snapshots()
-        .map(|snapshot| snapshot.unwrap().usage().total());
-    assert_eq!(totals.filter(|&total| total == 240_000).count(), 29_999);
-    assert!(began.elapsed() < Duration::from_secs(10));
-}
-
-#[test]
 fn the_last_snapshot_can_be_later_than_63_bits() {
     let end = i64::MAX - 5;
     let reader = Profile::default()

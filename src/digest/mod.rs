@@ -24,7 +24,7 @@ pub use options::{DigestOptions, Progress};
 pub(crate) use replace::Replacement;
 use trailer::{Found, Trailer};
 
-use crate::bytes::{self, Bytes};
+use crate::bytes::{self, Access, Bytes};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::id::TraceId;
@@ -110,6 +110,10 @@ impl Digest {
     /// Reads the digest of a profile from its `.hpc` file, ours or heapprof 1.0's, given the
     /// filebase or the name of the file. Header and index are read; the file is mapped.
     ///
+    /// The caller sees to it that no program shortens the file while the digest lives, since that can
+    /// end this process. This crate never does: it replaces a digest as a whole. heapprof 1.0 does
+    /// when it makes a digest anew. [`open_unmapped`](Self::open_unmapped) needs no such promise.
+    ///
     /// [`Reader::open`](crate::Reader::open) takes a digest that fits the log beside it by itself.
     /// This is for those that heapprof 1.0 wrote, which by default are unreliable: a precision
     /// above 0 made it read past the end of an array, and the end of the recording is missing.
@@ -120,8 +124,21 @@ impl Digest {
     /// # Errors
     /// If there is no such file, or it has no whole header, or no index.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = Filebase::new(path.as_ref()).file(FileKind::Hpc);
-        Self::map(path).map_err(|error| error.or_missing(FileKind::Hpc))
+        Self::open_as(path.as_ref(), Access::Map)
+    }
+
+    /// As [`open`](Self::open), but reads the whole file to memory instead of mapping it: whatever
+    /// happens to the file then, the digest stays as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if there is not so much memory.
+    pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(path.as_ref(), Access::Read)
+    }
+
+    fn open_as(path: &Path, access: Access) -> Result<Self> {
+        let path = Filebase::new(path).file(FileKind::Hpc);
+        Self::at(path, access).map_err(|error| error.or_missing(FileKind::Hpc))
     }
 
     /// Reads a digest from bytes.
@@ -132,14 +149,15 @@ impl Digest {
         Self::new(Bytes::Owned(bytes.into()), None)
     }
 
-    pub(crate) fn map(path: PathBuf) -> Result<Self> {
+    /// The digest of a `.hpc` file.
+    pub(crate) fn at(path: PathBuf, access: Access) -> Result<Self> {
         let file = bytes::open(&path)?;
-        Self::map_open(&file, path)
+        Self::of(&file, path, access)
     }
 
     /// The digest that was written to `file`, which stands at `path` or is about to.
-    pub(crate) fn map_open(file: &File, path: PathBuf) -> Result<Self> {
-        let bytes = Bytes::map_replaceable(file, &path)?;
+    pub(crate) fn of(file: &File, path: PathBuf, access: Access) -> Result<Self> {
+        let bytes = Bytes::of(file, &path, access.replaceable())?;
         Self::new(bytes, Some(path))
     }
 

@@ -49,7 +49,7 @@ impl Replacement {
             return Err(Error::NotAFile { path });
         }
         let replacement =
-            create(path, &target).map_err(Error::io(path, "create a file beside it"))?;
+            create(path, &target).map_err(Error::not_stored(path, "create a file beside it"))?;
         if let Ok(model) = fs::metadata(&target).or_else(|_| fs::metadata(beside)) {
             // Where that cannot be, it is no reason to have none.
             let _ = replacement.file.set_permissions(model.permissions());
@@ -68,7 +68,9 @@ impl Replacement {
                 Err(error) => Err(EncodeError::Io(error.into_error()).into()),
             })
             .map_err(|error| match error {
-                Error::Encode(EncodeError::Io(source)) => Error::io(&self.path, "write")(source),
+                Error::Encode(EncodeError::Io(source)) => {
+                    Error::not_stored(&self.path, "write")(source)
+                }
                 other => other,
             })
     }
@@ -82,8 +84,9 @@ impl Replacement {
     pub(crate) fn place(mut self) -> Result<()> {
         self.file
             .sync_all()
-            .map_err(Error::io(&self.path, "write"))?;
-        fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.path, "replace"))?;
+            .map_err(Error::not_stored(&self.path, "write"))?;
+        fs::rename(&self.temporary, &self.target)
+            .map_err(Error::not_stored(&self.path, "replace"))?;
         self.placed = true;
         // The new name reaches the disk with the folder. Not every system can do that.
         if let Ok(folder) = File::open(folder_of(&self.target)) {
@@ -185,10 +188,11 @@ fn sweep(folder: &Path, prefix: &str) {
             continue;
         };
         match file.try_lock() {
-            Ok(()) => {
+            // It may have been placed meanwhile, and the name be another's by now.
+            Ok(()) if is_same(&file, &path) => {
                 let _ = fs::remove_file(&path);
             }
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
         }
     }
 }
@@ -243,7 +247,10 @@ mod tests {
         });
         assert_eq!(
             full.unwrap_err().to_string(),
-            format!("{}: cannot write: disk full", path.display())
+            format!(
+                "{}: cannot write: disk full: the digest is not stored; Reader::digest needs no file",
+                path.display()
+            )
         );
         drop(replacement);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
@@ -255,7 +262,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
         let nowhere = folder.path().join("none").join("run.hpc");
-        assert!(matches!(put(&nowhere, "x"), Err(Error::Io { .. })));
+        assert!(matches!(put(&nowhere, "x"), Err(Error::NotStored { .. })));
     }
 
     #[test]
