@@ -352,7 +352,7 @@ pub enum Error {
         interval_ms: u64,
         /// How many snapshots the log would have.
         needed: u64,
-        /// The limit: [`DigestOptions::MAX_SNAPSHOTS`](crate::DigestOptions::MAX_SNAPSHOTS).
+        /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
         limit: u64,
         /// An interval in milliseconds that keeps to the limit.
         works_ms: u64,

@@ -13,13 +13,16 @@ mod everything;
 #[path = "common/meter.rs"]
 mod meter;
 
+use std::io::Cursor;
 use std::time::Duration;
 
 use common::Profile;
 use everything::{everything, everything_raw};
 use heapprof::raw::EventKind::{Allocation, Free};
+use heapprof::raw::{DigestFile, DigestWriter, TraceLog};
 use heapprof::{
-    DigestOptions, Elapsed, Error, FlameGraph, FlowGraph, Lines, Reader, SamplingRates, Usage,
+    Digest, DigestOptions, Elapsed, Error, FlameGraph, FlowGraph, Lines, Reader, SamplingRates,
+    StartTime, TimeSeries, TraceId, TraceTable, Track, Usage,
 };
 use meter::cost;
 
@@ -36,13 +39,47 @@ fn scale() -> u32 {
 
 /// Asks everything of a profile of size `n` and of one four times as large.
 fn grows_as_the_file(n: u32, profile: impl Fn(u32) -> Profile) {
-    let ask = |n: u32| {
-        let (hpm, hpd) = profile(n).into_bytes();
-        let len = hpm.len() + hpd.len();
-        let ((), most, seconds) = cost(|| {
+    grows(
+        n,
+        |n| profile(n).into_bytes().into(),
+        |[hpm, hpd]| {
             everything_raw(&hpm, &hpd, &[]);
             everything(&Reader::from_bytes(hpm, hpd, None).unwrap());
-        });
+        },
+    );
+}
+
+/// The same of a digest alone.
+fn grows_as_the_digest(n: u32, digest: impl Fn(u32) -> Vec<u8>) {
+    let (hpm, _) = Profile::default().traces(3).into_bytes();
+    let traces = TraceTable::from_log(&TraceLog::new(&hpm).unwrap());
+    grows(
+        n,
+        |n| [digest(n)],
+        |[hpc]| {
+            let file = DigestFile::new(&hpc).unwrap();
+            let own = (0..file.len()).filter(|&number| !file.shares(number));
+            let _ = own
+                .flat_map(|number| file.entries(number))
+                .flatten()
+                .count();
+            let digest = Digest::from_bytes(hpc).unwrap();
+            let _ = digest.snapshots().filter(Result::is_ok).count();
+            let _ = digest.times().last();
+            let _ = TimeSeries::new(&digest, &traces, [Track::Unknown]);
+            for at in 0..10 {
+                let _ = digest.snapshot_at(Elapsed::from_millis(u64::from(n) * at / 9));
+            }
+        },
+    );
+}
+
+/// Does something with files of size `n`, and with those four times as large.
+fn grows<const N: usize>(n: u32, files: impl Fn(u32) -> [Vec<u8>; N], work: impl Fn([Vec<u8>; N])) {
+    let ask = |n: u32| {
+        let files = files(n);
+        let len: usize = files.iter().map(Vec::len).sum();
+        let ((), most, seconds) = cost(|| work(files));
         println!("{n}: {len} bytes, {most} of memory, {seconds:.3} s");
         (len as f64, most as f64, seconds)
     };
@@ -53,7 +90,7 @@ fn grows_as_the_file(n: u32, profile: impl Fn(u32) -> Profile) {
     // What does not depend on the file is some MB and some milliseconds. As much again for the
     // logarithm, for caches, and for what else the machine does; a square would be four times as much.
     assert!(
-        most_4 <= 1.3 * larger * most,
+        most_4 <= 1.3 * larger * most.max(1e6),
         "{most} bytes became {most_4}"
     );
     assert!(
@@ -278,6 +315,66 @@ fn snapshots_that_share_their_bytes_are_decoded_once() {
         most < 5_000_000 && seconds < 2.0,
         "{most} bytes, {seconds} s"
     );
+}
+
+fn digest_writer() -> DigestWriter<Cursor<Vec<u8>>> {
+    let start = StartTime::new(1_700_000_000, 5);
+    DigestWriter::new(Cursor::new(Vec::new()), start, 1).unwrap()
+}
+
+/// So many entries, each a byte lighter than the one before.
+fn entries(n: u32) -> impl Iterator<Item = (Option<TraceId>, i64)> {
+    (1..=n).map(move |trace| (TraceId::new(trace), i64::from(n - trace)))
+}
+
+#[test]
+fn a_digest_of_as_many_snapshots_as_entries_that_they_share() {
+    grows_as_the_digest(100_000, |n| {
+        let mut writer = digest_writer();
+        writer.snapshot(entries(n / 4)).unwrap();
+        for _ in 0..n / 4 {
+            writer.repeat().unwrap();
+        }
+        writer.finish(&[]).unwrap().into_inner()
+    });
+}
+
+#[test]
+fn a_digest_of_many_snapshots_of_few_entries() {
+    grows_as_the_digest(20_000, |n| {
+        let mut writer = digest_writer();
+        for number in 0..n {
+            writer.snapshot(entries(number % 5)).unwrap();
+        }
+        writer.finish(&[]).unwrap().into_inner()
+    });
+}
+
+/// Each byte of a long snapshot, which has more of them in it, is said to begin one.
+#[test]
+fn a_digest_of_snapshots_in_one_another() {
+    grows_as_the_digest(20_000, |n| {
+        let mut writer = digest_writer();
+        writer.snapshot(entries(1)).unwrap();
+        let begin = writer.finish(&[]).unwrap().into_inner();
+        let low = |n: u32| u8::try_from(n & 127).unwrap();
+        // From the mark of the snapshot on: again and again a mark, and as many entries as fit.
+        let first = begin
+            .windows(4)
+            .position(|four| four == [0x53, 0x79, 0xa0, 0xbd]);
+        let mut bytes = begin[..first.unwrap()].to_vec();
+        let at = bytes.len();
+        for _ in 0..n {
+            bytes.extend([0x53, 0x79, 0xa0, 0xbd, 0xff, 0xff, 0xff, 0x7f, 0, 0]);
+        }
+        let index = bytes.len() as u64;
+        bytes[at - 8..at].copy_from_slice(&index.to_be_bytes());
+        bytes.extend([0xab, 0x93, 0x57, 0x76, 0x80 | low(n)]);
+        bytes.extend([0x80 | low(n >> 7), 0x80 | low(n >> 14), 0]);
+        bytes.push(u8::try_from(at).unwrap());
+        bytes.extend(std::iter::repeat_n(10, n as usize - 1));
+        bytes
+    });
 }
 
 fn every(millis: u64) -> DigestOptions<'static> {

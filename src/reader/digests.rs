@@ -132,8 +132,8 @@ impl Reader {
     /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
     ///
     /// # Errors
-    /// If an option makes no sense, if there would be more than
-    /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
+    /// If an option makes no sense, if there would be more snapshots than [the
+    /// limit](DigestOptions::max_snapshots), or if the log cannot be read.
     pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
         Digest::from_bytes(bytes.into_inner())
