@@ -94,7 +94,7 @@ fn grows<const N: usize>(n: u32, files: impl Fn(u32) -> [Vec<u8>; N], work: impl
         "{most} bytes became {most_4}"
     );
     assert!(
-        seconds_4 <= 2.0 * larger * seconds.max(0.02),
+        seconds_4 <= 2.0 * larger * seconds.max(0.02 * f64::from(scale())),
         "{seconds} s became {seconds_4} s, for {larger} times the file"
     );
     assert!(most_4 <= 1e7 + 300.0 * len_4, "{most_4} bytes for {len_4}");
