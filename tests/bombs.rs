@@ -60,11 +60,11 @@ fn grows_as_the_digest(n: u32, digest: impl Fn(u32) -> Vec<u8>) {
             let file = DigestFile::new(&hpc).unwrap();
             let own = (0..file.len()).filter(|&number| !file.shares(number));
             let _ = own
-                .flat_map(|number| file.entries(number))
+                .filter_map(|number| file.entries(number))
                 .flatten()
                 .count();
             let digest = Digest::from_bytes(hpc).unwrap();
-            let _ = digest.snapshots().filter(Result::is_ok).count();
+            let _ = digest.snapshots().flatten().count();
             let _ = digest.times().last();
             let _ = TimeSeries::new(&digest, &traces, [Track::Unknown]);
             for at in 0..10 {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use child::Running;
 use common::Profile;
-use heapprof::{DigestOptions, Error, Reader, UnusedDigest};
+use heapprof::{Digest, DigestOptions, Error, Reader, UnusedDigest};
 
 /// Two digests that differ: intervals in milliseconds.
 const INTERVALS: [u64; 2] = [50, 80];
@@ -192,6 +192,45 @@ fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
     assert!(living.end().success());
     assert_eq!(scene.temporaries().len(), 0);
     assert_eq!(fs::read(scene.hpc()).unwrap(), scene.digests[0]);
+}
+
+#[test]
+fn who_is_stopped_or_panics_leaves_nothing_behind() {
+    let scene = Scene::new();
+    let reader = Reader::open(&scene.run).unwrap();
+    let make = || {
+        let options = every(INTERVALS[0]).progress(|_| std::panic::resume_unwind(Box::new(())));
+        reader.make_digest(options)
+    };
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(make));
+    assert!(panicked.is_err());
+    assert!(!scene.has_whole_digest());
+    assert_eq!(scene.temporaries().len(), 0);
+
+    // Stopped before the first snapshot; then with some, and nothing better is there.
+    let stopped_after = |looks: u32| {
+        let mut looked = 0;
+        every(INTERVALS[0]).progress(move |_| {
+            looked += 1;
+            if looked > looks {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    };
+    assert!(reader.make_digest(stopped_after(0)).unwrap().is_empty());
+    assert!(!scene.has_whole_digest());
+    let some = reader.make_digest(stopped_after(2)).unwrap();
+    assert!(some.is_stopped());
+    let stored = Digest::open(scene.hpc()).unwrap();
+    assert_eq!((stored.len(), stored.end()), (some.len(), some.end()));
+    // A whole one stays, and is given.
+    reader.make_digest(every(INTERVALS[1])).unwrap();
+    let kept = reader.make_digest(stopped_after(2)).unwrap();
+    assert_eq!(kept.interval(), Duration::from_millis(INTERVALS[1]));
+    assert_eq!(fs::read(scene.hpc()).unwrap(), scene.digests[1]);
+    assert_eq!(scene.temporaries().len(), 0);
 }
 
 #[test]
@@ -412,6 +451,6 @@ fn without_the_right_to_write_the_old_digest_stays_and_the_error_says_why() {
     assert_eq!(scene.temporaries().len(), 0);
     set(scene.folder.path(), 0o755);
     // The digest there is read all the same.
-    let digest = heapprof::Digest::open(scene.hpc()).unwrap();
+    let digest = Digest::open(scene.hpc()).unwrap();
     assert_eq!(digest.interval(), Duration::from_millis(INTERVALS[0]));
 }
