@@ -215,6 +215,12 @@ pub enum DecodeErrorKind {
         /// The checksum of the bytes that are there.
         found: u32,
     },
+    /// The places in the log that a digest tells of cannot follow on each other.
+    #[error("the digest tells of a place at byte {found} of the log, where none can be")]
+    Place {
+        /// Where in the log the place would be.
+        found: u64,
+    },
     /// Kept: a file name is not UTF-8, and is read with U+FFFD in place of what cannot be.
     #[error("a file name is not UTF-8")]
     NotUtf8,
@@ -295,6 +301,26 @@ pub enum Error {
         /// Which file.
         file: FileKind,
     },
+    /// The recording is not the one that was opened any more: a recorder began another one under the
+    /// same name, or the file was cut. What was answered before is of the old one.
+    #[error("{}: not the recording that was opened any more: open it anew", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A digest was made, but could not be written. The one before, if there was one, is as it was.
+    #[error(
+        "{}: cannot {action}: {source}: the digest is not stored; Reader::digest needs no file",
+        path.display()
+    )]
+    NotStored {
+        /// The `.hpc` file.
+        path: PathBuf,
+        /// What was tried: `create a file beside it`, `write` or `replace`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The profile was made from bytes, so that there is no place for its digest.
     #[error("a profile that was made from bytes has no place for a .hpc file")]
     NoPlace,
@@ -326,7 +352,7 @@ pub enum Error {
         interval_ms: u64,
         /// How many snapshots the log would have.
         needed: u64,
-        /// The limit: [`DigestOptions::MAX_SNAPSHOTS`](crate::DigestOptions::MAX_SNAPSHOTS).
+        /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
         limit: u64,
         /// An interval in milliseconds that keeps to the limit.
         works_ms: u64,
@@ -368,6 +394,15 @@ impl Error {
                 Self::Missing { path, file }
             }
             other => other,
+        }
+    }
+
+    pub(crate) fn not_stored(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::NotStored {
+            path,
+            action,
+            source,
         }
     }
 

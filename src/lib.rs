@@ -171,9 +171,16 @@
 //!   allocation that the size of the file does not justify. What is wrong is the [`Error`] of a [`Result`], or
 //!   told beside the result, with [`FileKind`], offset and [`DecodeErrorKind`]. A writer says by an
 //!   [`EncodeError`] what it refused; a text that is no line of code is a [`ParseFrameError`].
+//! * **No bombs.** What is asked of files of *n* bytes takes O(*n* log *n*) time and O(*n*) memory for
+//!   each usage, track or column of the answer. Two answers have a size that the caller sets and a
+//!   clock in the file can stretch, so they have limits: a digest, by
+//!   [`DigestOptions::max_snapshots`], and [`ChurnOverTime`], by [`ChurnOverTime::MAX_STEPS`].
 //! * **Threads.** Readers, tables, usages and all results are `Send` and `Sync`. A [`Reader`] can be
 //!   shared; what it makes, it makes once.
 //! * **Files.** The log is never written to. A digest replaces the old one as a whole or not at all.
+//!   The log may grow, shrink, or be written over by another recording while it is read: that gives
+//!   the answers of then, a cut log, or [`Error::Replaced`]. The other two files are mapped, and must
+//!   not shrink meanwhile, unless the profile was [opened without](Reader::open_unmapped) that.
 //!
 //! ## Versions
 //! The crate keeps to [semantic versioning](https://semver.org). What these pages show is the public

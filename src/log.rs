@@ -7,8 +7,9 @@ use std::borrow::Cow;
 use std::iter::FusedIterator;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::bytes::{Bytes, Pieces};
+use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::raw::decode::{Before, Decoder, WINDOW};
 use crate::raw::hpd::{next_window, window};
@@ -18,18 +19,19 @@ use crate::raw::{Event, LogPosition};
 /// A log: a file, as long as it was when it was opened, or memory.
 #[derive(Debug)]
 pub(crate) enum Log {
-    File(Pieces),
+    /// With who says whether it is still of the same recording.
+    File(Pieces, Option<Arc<Witness>>),
     Memory(Bytes),
 }
 
 impl Log {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        Pieces::open(path).map(Self::File)
+    pub(crate) fn open(path: &Path, witness: Option<Arc<Witness>>) -> Result<Self> {
+        Ok(Self::File(Pieces::open(path)?, witness))
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::File(file) => Some(file.path()),
+            Self::File(file, _) => Some(file.path()),
             Self::Memory(_) => None,
         }
     }
@@ -37,7 +39,7 @@ impl Log {
     /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::File(file) => file.len(),
+            Self::File(file, _) => file.len(),
             Self::Memory(bytes) => bytes.len() as u64,
         }
     }
@@ -51,7 +53,7 @@ impl Log {
         position: LogPosition,
     ) -> LogEvents<'a> {
         let bytes = match self {
-            Self::File(_) => Cow::Owned(Vec::new()),
+            Self::File(..) => Cow::Owned(Vec::new()),
             Self::Memory(bytes) => Cow::Borrowed(window(bytes, position.offset())),
         };
         LogEvents {
@@ -255,16 +257,21 @@ fn go_on<'a>(
     end: Option<DecodeError>,
 ) -> Result<Next<'a>> {
     match log {
-        Log::File(file) if end.is_none_or(|error| error.is_cut()) => {
+        Log::File(file, witness) if end.is_none_or(|error| error.is_cut()) => {
             let mut buffer = bytes.into_owned();
             buffer.resize(WINDOW, 0);
             let read = file.read(&mut buffer, offset)?;
+            // A recorder that begins anew empties `.hpm` before the log: if that is as it was, so
+            // are the bytes that were read before.
+            if let Some(witness) = witness {
+                witness.check()?;
+            }
             if read > left {
                 buffer.truncate(read);
                 return Ok(Next::Bytes(Cow::Owned(buffer)));
             }
         }
-        Log::File(_) => {}
+        Log::File(..) => {}
         Log::Memory(log) => {
             if let Some(window) = next_window(log, offset, left, end) {
                 return Ok(Next::Bytes(Cow::Borrowed(window)));
@@ -321,7 +328,7 @@ mod tests {
             let mut early = EventLog::new(&bytes).events();
             let _ = early.by_ref().take(skipped).count();
             let file = file(&bytes);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, early.position());
             let read: Vec<_> = events.by_ref().map(Result::unwrap).collect();
             assert_eq!(read, plain[skipped..]);
@@ -338,7 +345,7 @@ mod tests {
             let mut plain = EventLog::new(&bytes[..cut]).events();
             let whole = plain.by_ref().flatten().count();
             let file = file(&bytes[..cut]);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, LogPosition::START);
             assert_eq!(events.by_ref().map(Result::unwrap).count(), whole);
             assert_eq!(events.position(), plain.position());
@@ -354,7 +361,7 @@ mod tests {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
         let mut file = file(&bytes);
-        let log = Log::open(file.path()).unwrap();
+        let log = Log::open(file.path(), None).unwrap();
         file.write_all(&bytes).unwrap();
         assert_eq!(log.events(&rates, LogPosition::START).count(), 120_000);
 

@@ -20,6 +20,11 @@ pub(crate) struct PerTrace<T> {
     strangers: HashMap<u32, T>,
 }
 
+/// So many traces have a place, whether they are met or not.
+const FREE: usize = 1 << 16;
+/// Beyond that, one in so many must be met.
+const SPARSE: usize = 16;
+
 impl<T: Clone + Default> PerTrace<T> {
     /// Nothing yet, for a table of so many traces.
     pub(crate) fn new(traces: usize) -> Self {
@@ -44,7 +49,10 @@ impl<T: Clone + Default> PerTrace<T> {
     #[inline(never)]
     fn new_item(&mut self, index: u32) -> &mut T {
         let place = index as usize;
-        if place < self.limit && grow(&mut self.items, place, self.limit) {
+        // A trace can be a byte of its file, and less than that is no reason for as much memory as
+        // this takes: where few of many traces are met, they stay strangers.
+        let is_dense = place < FREE || place / SPARSE < self.strangers.len();
+        if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
             // Where there was no memory before, some of this range are among the strangers.
             let len = self.items.len();
             for (index, item) in self
@@ -140,6 +148,31 @@ mod tests {
             (items.get(3), items.get(2), items.get(4)),
             (Some(&2), Some(&0), None)
         );
+    }
+
+    #[test]
+    fn few_of_many_traces_cost_an_entry_each_and_many_a_place() {
+        let mut items = PerTrace::new(1 << 29);
+        for index in (1..=100).map(|n| n << 22) {
+            add(&mut items, index, 1);
+        }
+        assert_eq!((items.items.len(), items.strangers.len()), (0, 100));
+        // All of them, in their order: those after the ones that have a place wait to be enough.
+        for index in 0..1 << 20 {
+            add(&mut items, index, 2);
+            assert!(items.items.len() <= 4 * (index as usize).max(1 << 10));
+            assert!(items.strangers.len() <= 101 + index as usize / 8);
+        }
+        assert!(items.items.len() > 1 << 19);
+        assert_eq!(items.values().sum::<i64>(), 100 + (2 << 20));
+        assert_eq!(items.get(77), Some(&2));
+        assert_eq!(
+            (items.get(1_000_000), items.get(9 << 22)),
+            (Some(&2), Some(&1))
+        );
+        let traces: Vec<_> = items.iter().filter(|&(_, &item)| item > 0).collect();
+        assert_eq!(traces.len(), 100 + (1 << 20));
+        assert!(traces.is_sorted_by_key(|&(trace, _)| trace));
     }
 
     #[test]

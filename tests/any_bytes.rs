@@ -323,6 +323,8 @@ fn everything_asks_everything() {
         // They write, and open files.
         "make_digest",
         "open",
+        "open_unmapped",
+        "reopen",
         "resume",
         "get_mut",
         // Numbers of the caller.

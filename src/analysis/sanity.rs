@@ -148,7 +148,7 @@ impl Reader {
     /// # Errors
     /// If the log cannot be read.
     pub fn sanity(&self) -> Result<Sanity> {
-        self.ask(SanityCheck::new(self.trace_count()))
+        self.ask(SanityCheck::new(self.trace_count()?))
     }
 }
 

@@ -82,7 +82,8 @@ pub struct Series<'a> {
 
 impl TimeSeries {
     /// Follows the tracks through a digest: one pass over its snapshots, without a map for each.
-    /// Memory: 4 bytes a trace of the table, and 8 bytes a track and snapshot.
+    /// Memory: 4 bytes a trace of the table, 8 bytes a track and snapshot, and, where stacks go
+    /// through lines that are followed, 4 bytes for each of these in each different set of them.
     ///
     /// # Errors
     /// If the bytes of the digest are damaged.

@@ -55,12 +55,13 @@ impl Source<'_> {
         out: W,
     ) -> Result<W> {
         let precision = options.checked_precision()?;
+        let most = options.most();
         let log_len = self.pass.log.len();
         let mut passes = 1;
         let mut stopped = false;
         let interval_ms = match (options.checked_interval_ms()?, self.end) {
             (Some(interval_ms), _) => interval_ms,
-            (None, Some(end)) => default_interval_ms(end.elapsed()),
+            (None, Some(end)) => default_interval_ms(end.elapsed(), most),
             (None, None) => {
                 passes = 2;
                 let measured = self.measure(|place| {
@@ -71,7 +72,7 @@ impl Source<'_> {
                     })
                 })?;
                 stopped = measured.stopped;
-                default_interval_ms(measured.place.elapsed())
+                default_interval_ms(measured.place.elapsed(), most)
             }
         };
 
@@ -83,6 +84,7 @@ impl Source<'_> {
             edits: Edits::default(),
             ordered: Ordered::default(),
             precision,
+            most,
             body: Vec::new(),
             body_before: Vec::new(),
         };
@@ -115,7 +117,7 @@ impl Source<'_> {
             ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
         })?;
         match failed {
-            Some(Failed::TooMany) => return Err(self.too_many(interval_ms)?),
+            Some(Failed::TooMany) => return Err(self.too_many(interval_ms, most)?),
             Some(Failed::Encode(error)) => return Err(error.into()),
             None => {}
         }
@@ -147,8 +149,7 @@ impl Source<'_> {
     }
 
     /// Says which interval would do, for the whole log.
-    fn too_many(&self, interval_ms: u64) -> Result<Error> {
-        let limit = DigestOptions::MAX_SNAPSHOTS;
+    fn too_many(&self, interval_ms: u64, limit: u64) -> Result<Error> {
         let end = match self.end {
             Some(end) => end,
             None => self.measure(|_| ControlFlow::Continue(()))?.place,
@@ -171,6 +172,8 @@ struct Snapshots<W> {
     edits: Edits,
     ordered: Ordered,
     precision: f64,
+    /// How many snapshots there may be.
+    most: u64,
     body: Vec<u8>,
     body_before: Vec<u8>,
 }
@@ -185,7 +188,7 @@ impl<W: Write + Seek> Snapshots<W> {
     /// Writes the heap as it is until there are `due` snapshots.
     #[inline(never)]
     fn catch_up(&mut self, heap: &LiveHeap, due: u64, place: LogPosition) -> Result<(), Failed> {
-        if due >= DigestOptions::MAX_SNAPSHOTS {
+        if due >= self.most {
             return Err(Failed::TooMany);
         }
         self.take(heap, place).map_err(Failed::Encode)?;

@@ -31,6 +31,7 @@ use crate::time::{Elapsed, LARGEST};
 pub struct DigestOptions<'a> {
     interval: Option<Duration>,
     precision: f64,
+    max_snapshots: u64,
     progress: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
 }
 
@@ -40,14 +41,15 @@ impl Default for DigestOptions<'_> {
         Self {
             interval: None,
             precision: 0.0,
+            max_snapshots: Self::MAX_SNAPSHOTS,
             progress: None,
         }
     }
 }
 
 impl<'a> DigestOptions<'a> {
-    /// A digest has no more snapshots than this, a day at 1 ms: each takes a byte at least, also
-    /// where nothing happens, and a clock can be off by a hundred years.
+    /// By default a digest has no more snapshots than this, a day at 1 ms: each takes a byte at
+    /// least, also where nothing happens, and a clock can be off by a hundred years.
     pub const MAX_SNAPSHOTS: u64 = 100_000_000;
 
     /// The time between snapshots: whole milliseconds, at least one.
@@ -60,6 +62,34 @@ impl<'a> DigestOptions<'a> {
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
+        self
+    }
+
+    /// How many snapshots there may be: by default [`MAX_SNAPSHOTS`](Self::MAX_SNAPSHOTS). Who makes
+    /// digests of a stranger's logs at an interval of their own may want fewer.
+    ///
+    /// An interval that gives more is an error, which names one that works; without one, one is
+    /// chosen that does. Two are always allowed.
+    ///
+    /// ```
+    /// use heapprof::{DigestOptions, Error, Reader};
+    /// use std::time::Duration;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?; // 21.8 s
+    /// let every = |millis| DigestOptions::default().interval(Duration::from_millis(millis));
+    /// let Err(Error::TooManySnapshots { needed, works_ms, .. }) =
+    ///     reader.digest_with(every(100).max_snapshots(50))
+    /// else {
+    ///     panic!()
+    /// };
+    /// assert_eq!((needed, works_ms), (218, 436));
+    /// assert_eq!(reader.digest_with(every(works_ms).max_snapshots(50))?.len(), 50);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_snapshots(mut self, snapshots: u64) -> Self {
+        // One could need an interval that is out of range.
+        self.max_snapshots = snapshots.max(2);
         self
     }
 
@@ -96,6 +126,10 @@ impl<'a> DigestOptions<'a> {
             .ok_or(Error::Interval { found: interval })
     }
 
+    pub(crate) fn most(&self) -> u64 {
+        self.max_snapshots
+    }
+
     pub(crate) fn checked_precision(&self) -> Result<f64> {
         if (0.0..1.0).contains(&self.precision) {
             Ok(self.precision)
@@ -119,6 +153,7 @@ impl fmt::Debug for DigestOptions<'_> {
         f.debug_struct("DigestOptions")
             .field("interval", &self.interval)
             .field("precision", &self.precision)
+            .field("max_snapshots", &self.max_snapshots)
             .finish_non_exhaustive()
     }
 }
@@ -163,8 +198,9 @@ impl Progress {
     }
 }
 
-/// The interval for a recording of this length: at most a thousand snapshots, at a round number.
-pub(crate) fn default_interval_ms(elapsed: Elapsed) -> u64 {
+/// The interval for a recording of this length: at most a thousand snapshots, or as few as there may
+/// be, at a round number.
+pub(crate) fn default_interval_ms(elapsed: Elapsed, most: u64) -> u64 {
     const SECOND: u64 = 1000;
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
@@ -176,8 +212,8 @@ pub(crate) fn default_interval_ms(elapsed: Elapsed) -> u64 {
         MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
         HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR,
     ];
-    // At least this many milliseconds give a thousand snapshots or fewer.
-    let least = elapsed.as_micros().div_ceil(1_000_000);
+    // At least this many milliseconds give so few.
+    let least = elapsed.as_micros().div_ceil(1000 * most.clamp(2, 1000));
     ROUND
         .into_iter()
         .find(|&round| round >= least)
@@ -203,11 +239,15 @@ mod tests {
             (3 * 365 * 86_400, 2 * 86_400_000),
         ] {
             let elapsed = Elapsed::from_secs(seconds);
-            assert_eq!(default_interval_ms(elapsed), millis, "{seconds} s");
+            let most = DigestOptions::MAX_SNAPSHOTS;
+            assert_eq!(default_interval_ms(elapsed, most), millis, "{seconds} s");
             assert!(elapsed.as_micros().div_ceil(millis * 1000) <= 1000);
         }
-        let longest = default_interval_ms(Elapsed::from_micros(LARGEST));
-        assert!(longest <= LARGEST / 1000);
+        for most in [2, 7, u64::MAX] {
+            let longest = default_interval_ms(Elapsed::from_micros(LARGEST), most);
+            assert!(longest <= LARGEST / 1000);
+            assert!(LARGEST.div_ceil(longest * 1000) <= most.min(1000));
+        }
     }
 
     #[test]

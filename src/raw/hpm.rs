@@ -51,6 +51,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// How many bytes say which recording this is: the version and the start time.
+    pub(crate) const START: usize = 20;
+
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let fields = || {
             let mut cursor = Cursor::new(bytes, 0);

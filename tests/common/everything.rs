@@ -596,6 +596,10 @@ impl Told {
                 }
                 assert!(told > 0 || reader.events().is_err());
             }
+            if let Ok(digest) = reader.digest_with(DigestOptions::default().max_snapshots(5)) {
+                assert!(digest.len() <= 5);
+                self.digest(reader, &digest);
+            }
             let stopped = DigestOptions::default().progress(|_| ControlFlow::Break(()));
             self.tell(
                 reader
