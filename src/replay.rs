@@ -65,9 +65,10 @@ impl Pass<'_> {
         let traces = self.traces;
         let mut first = First::default();
         let noted = &mut first;
-        let ended = self
-            .log
-            .each(self.rates, from.on(self.clock), move |event, before, strange| {
+        let ended = self.log.each(
+            self.rates,
+            from.on(self.clock),
+            move |event, before, strange| {
                 let index = TraceId::to_disk(event.trace);
                 let step = Step {
                     event,
@@ -84,7 +85,8 @@ impl Pass<'_> {
                     noted.note(index, before.offset(), flaws, traces);
                 }
                 ControlFlow::Continue(())
-            })?;
+            },
+        )?;
         Ok(Passed {
             place: ended.place,
             damage: first.and(ended.strange, ended.error),
