@@ -11,18 +11,19 @@ use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use heapprof::raw::{
     DigestFile, DigestWriter, EventLog, EventWriter, TraceLog, TracePosition, TraceWriter,
 };
 use heapprof::{
-    Churn, ChurnOverTime, Clock, Digest, DigestOptions, EdgeBase, Elapsed, ErrorBars, ErrorBarsAt,
-    ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph, FlowOptions, Frame, FrameId,
-    Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap, LogPosition, MergedTraces,
-    Movements, OwnedFrame, Package, Peak, Reader, SamplingAdvice, SamplingRates, Sandwich,
-    SanityCheck, Series, Sizes, SourceLines, StartTime, TimeSeries, TraceId, TraceSet, TraceTable,
-    Track, Usage, WallOffset,
+    CheckRates, Churn, ChurnOverTime, Clock, Digest, DigestOptions, EdgeBase, Elapsed, ErrorBars,
+    ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph, FlowOptions, Frame,
+    FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap, LogPosition,
+    MergedTraces, Movements, OwnedFrame, Package, Peak, Reader, SamplingAdvice, SamplingRates,
+    Sandwich, SanityCheck, Series, Sizes, SourceLines, StartTime, TimeSeries, TraceId, TraceSet,
+    TraceTable, Track, Usage, WallOffset,
 };
 
 /// What was answered, as a number: equal answers give equal ones. All iterators were run to their
@@ -38,6 +39,64 @@ pub(crate) fn everything(reader: &Reader) -> u64 {
     told.digests(reader, length);
     told.times(reader);
     told.0.finish()
+}
+
+/// Asks everything of the bytes of the three files, each alone and together, as they are and in other
+/// ways. Gives what was [answered](everything) as they are, if they are a profile.
+pub(crate) fn everything_of(hpm: &[u8], hpd: &[u8], hpc: &[u8]) -> Option<u64> {
+    everything_raw(hpm, hpd, hpc);
+    let open = || Reader::from_bytes(hpm.to_vec(), hpd.to_vec(), Some(hpc.to_vec().into()));
+    let reader = match open() {
+        Ok(reader) => reader,
+        Err(error) => {
+            assert_eq!(error.decode_error().unwrap().file(), FileKind::Hpm);
+            return None;
+        }
+    };
+    let answered = everything(&reader);
+    // A digest of whatever log, which the reader does not take by itself.
+    let reader = open().unwrap();
+    let digest = Digest::from_bytes(hpc.to_vec());
+    let digest = digest.ok().filter(|_| reader.unused_digest().is_some());
+    // Estimates and times that make more of it.
+    let rates = SamplingRates::from_stored([(8, 0), (1 << 20, 1), (u64::MAX, 77)]);
+    let reader = reader.unsampled().with_clock(Clock::Corrected);
+    let reader = reader.with_rates(rates);
+    everything(&match digest {
+        Some(digest) => reader.with_digest(digest),
+        None => reader,
+    });
+    Some(answered)
+}
+
+/// The same of files in a folder that has no others, where a digest can be written. Gives what was
+/// [answered](everything) before there was another.
+pub(crate) fn everything_of_files(
+    folder: &Path,
+    hpm: &[u8],
+    hpd: &[u8],
+    hpc: &[u8],
+) -> Option<u64> {
+    let base = folder.join("run");
+    for (bytes, file) in [
+        (hpm, FileKind::Hpm),
+        (hpd, FileKind::Hpd),
+        (hpc, FileKind::Hpc),
+    ] {
+        std::fs::write(base.with_extension(file.extension()), bytes).unwrap();
+    }
+    let digest = Digest::open(&base).map(|digest| digest.len()).ok();
+    assert_eq!(
+        digest,
+        Digest::from_bytes(hpc.to_vec()).map(|it| it.len()).ok()
+    );
+    let reader = Reader::open(&base).ok()?;
+    let answered = everything(&reader);
+    let made = reader.make_digest(DigestOptions::default());
+    let reader = Reader::open(&base).unwrap();
+    assert!(reader.has_digest() || made.is_err());
+    everything(&reader);
+    Some(answered)
 }
 
 /// What can be asked of the bytes of the three files alone.
@@ -83,9 +142,15 @@ impl Told {
         self.tell((reader.clock(), reader.end(), reader.elapsed()));
         self.tell((reader.end_time(), reader.damage()));
         self.tell(reader.damage().map(|all| {
-            let texts = all
-                .into_iter()
-                .map(|it| (it.to_string(), it.is_kept(), it.is_cut()));
+            let texts = all.into_iter().map(|it| {
+                (
+                    it.to_string(),
+                    it.is_kept(),
+                    it.is_cut(),
+                    it.kind(),
+                    it.offset(),
+                )
+            });
             texts.collect::<Vec<_>>()
         }));
         for file in [FileKind::Hpm, FileKind::Hpd, FileKind::Hpc] {
@@ -112,7 +177,10 @@ impl Told {
         for (id, frame) in traces.frames() {
             assert_eq!(traces.frame(id), Some(frame));
             assert_eq!(traces.find(frame), Some(id));
-            assert_eq!(OwnedFrame::new(frame.file, frame.line).as_frame(), frame);
+            assert!(id.index() < traces.frame_count());
+            let owned = OwnedFrame::new(frame.file, frame.line);
+            assert_eq!(owned.as_frame(), frame);
+            assert_eq!((owned.file(), owned.line()), (frame.file, frame.line));
             let shown = frame.to_string();
             self.tell((Package::of(frame.file), Frame::parse(&shown).is_ok()));
             self.tell(traces.search(&shown).len());
@@ -168,7 +236,7 @@ impl Told {
         let mut middle = LogPosition::START;
         while let Some(event) = events.next() {
             let Ok(event) = event else {
-                self.tell(event.map_err(|error| error.decode_error().copied()));
+                self.tell(event.map_err(|error| (error.decode_error().copied(), error.is_cut())));
                 break;
             };
             heap.apply(&event, reader.rates());
@@ -187,6 +255,9 @@ impl Told {
         self.tell((events.position(), events.cut(), events.strange()));
         heap.add_usage(&heap.usage());
         self.tell((heap.usage(), heap.get(TraceId::new(1)), heap.get(None)));
+        assert_eq!(events.position().clock(), reader.clock());
+        let ahead = reader.clock().ahead(middle.events());
+        self.tell((middle.offset(), middle.wall().as_micros(), ahead));
         let mut later = reader.events_from(middle).unwrap();
         let after = usize::try_from(middle.events()).unwrap();
         assert_eq!(
@@ -210,6 +281,7 @@ impl Told {
                     .count(),
             );
             self.tell(place.on(Clock::Corrected));
+            self.tell(place.on(Clock::Recorded).wall().as_micros());
         }
         if reader.clock() == Clock::Recorded {
             let position = writer.position();
@@ -425,10 +497,12 @@ impl Told {
             FindLeaks::new(end, traces).windows(9),
             FindLeaks::new(Elapsed::ZERO, traces).windows(u32::MAX),
             SanityCheck::new(count),
+            // As it would be with rates of the caller.
+            CheckRates::new(&SamplingRates::new([(100, 0.5), (10_000, 1.0)]).unwrap()),
         );
-        let (few, many, again) = reader.ask(asked).unwrap();
+        let (few, many, again, rates) = reader.ask(asked).unwrap();
         assert_eq!(again, sanity);
-        self.tell((few, many));
+        self.tell((few, many, rates));
     }
 
     /// What usages can do among themselves.
@@ -645,7 +719,12 @@ impl Told {
             let snapshot = digest.get(number).and_then(Result::ok);
             self.tell(snapshot.map(|it| (it.time(), it.usage().clone())));
         }
-        for at in [Elapsed::ZERO, Elapsed::from_millis(7), Elapsed::MAX] {
+        for at in [
+            Elapsed::ZERO,
+            Elapsed::from_millis(7),
+            Elapsed::from_secs(1),
+            Elapsed::MAX,
+        ] {
             self.tell(digest.snapshot_at(at).ok());
         }
         self.tell(digest.snapshots().take(100).filter_map(Result::ok).count());
@@ -664,6 +743,7 @@ impl Told {
                 values.len(),
                 values.is_empty(),
             ));
+            assert_eq!(values.iter().rev().count(), values.len());
             self.movements(&values.movements());
         }
         self.tell(series.get(0).map(|values| values.values().len()));
@@ -779,6 +859,7 @@ impl Told {
         // What was read can be written, and is the same then.
         assert_eq!(writer.count() as usize, index.len());
         writer.flush().unwrap();
+        self.tell(writer.get_mut().len());
         let bytes = writer.into_inner();
         assert!(bytes.ends_with(&again.into_inner()));
         let again = TraceTable::from_log(&TraceLog::new(&bytes).unwrap());
@@ -800,6 +881,12 @@ impl Told {
             balance += i128::from(event.signed_size());
             self.tell(event);
         }
+        // From where the log has not been read, and from beyond its end.
+        let rest = EventLog::new(hpd).events_from(events.position());
+        let left = events.clone().flatten().take(10_000).count();
+        assert_eq!(rest.flatten().take(10_000).count(), left);
+        let beyond = LogPosition::new(u64::MAX, 0, Elapsed::ZERO, WallOffset::ZERO);
+        assert_eq!(EventLog::new(hpd).events_from(beyond).count(), 0);
         self.tell((
             balance,
             events.position(),
@@ -813,6 +900,7 @@ impl Told {
         let late = WallOffset::from_micros(i64::MIN + 1);
         self.tell(writer.write(late, TraceId::new(7), u64::MAX, kind).is_err());
         self.tell(writer.write(late, TraceId::new(7), 1, kind).is_ok());
+        writer.flush().unwrap();
         self.tell((writer.position(), writer.get_mut().len()));
     }
 
