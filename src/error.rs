@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::BitOr;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
@@ -98,6 +99,12 @@ impl DecodeError {
         matches!(self.kind, DecodeErrorKind::Cut)
     }
 
+    /// Whether results say that they are [damaged](crate::Usage::is_damaged) for this: not if a
+    /// recording just ends, as one that is being written does.
+    pub(crate) fn is_damage(&self) -> bool {
+        !self.is_cut() || self.file == FileKind::Hpc
+    }
+
     /// Whether the record was kept all the same: it is whole, but makes no sense.
     ///
     /// Otherwise nothing from this record on could be used.
@@ -112,6 +119,39 @@ impl DecodeError {
                 | Kind::NegativeBalance { .. }
                 | Kind::Saturated
         )
+    }
+}
+
+/// Whether what a result was made from is damaged. It travels with the result, and is no part of what
+/// is compared.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Damaged(pub(crate) bool);
+
+impl Damaged {
+    pub(crate) fn of<'a>(damage: impl IntoIterator<Item = &'a DecodeError>) -> Self {
+        Self(damage.into_iter().any(DecodeError::is_damage))
+    }
+}
+
+impl BitOr for Damaged {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl PartialEq for Damaged {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Damaged {}
+
+impl fmt::Debug for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 

@@ -158,8 +158,9 @@
 //! * **Local** usage of a line is that of all traces that *end* at it, **cumulative** usage that of
 //!   all that *contain* it, each counted once however often the line recurs in it.
 //! * **Unknown** is what has no stack. It is part of every total.
-//! * **Damage** is a record that makes no sense. A log that is cut is a normal log: what is whole is
-//!   used, and the [`DecodeError`] of the cut is told beside the result.
+//! * **Damage** is a record that makes no sense: a [`DecodeError`]. What is whole is used, and what is
+//!   derived from it [says so](Usage::is_damaged). A log that is cut is a normal log: all up to its
+//!   last whole event.
 //!
 //! # What you can rely on
 //! * **Exact.** What is live, the peak, growth and churn come from the log, event by event, and not

@@ -18,12 +18,12 @@ use heapprof::raw::{
     DigestFile, DigestWriter, EventLog, EventWriter, TraceLog, TracePosition, TraceWriter,
 };
 use heapprof::{
-    CheckRates, Churn, ChurnOverTime, Clock, Digest, DigestOptions, EdgeBase, Elapsed, ErrorBars,
-    ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph, FlowOptions, Frame,
-    FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap, LogPosition,
-    MergedTraces, Movements, OwnedFrame, Package, Peak, Reader, SamplingAdvice, SamplingRates,
-    Sandwich, SanityCheck, Series, Sizes, SourceLines, StartTime, TimeSeries, TraceId, TraceSet,
-    TraceTable, Track, Usage, WallOffset,
+    CheckRates, Churn, ChurnOverTime, Clock, DecodeError, Digest, DigestOptions, EdgeBase, Elapsed,
+    ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph,
+    FlowOptions, Frame, FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap,
+    LogEnd, LogPosition, LogStep, MergedTraces, Movements, OwnedFrame, Package, Peak, Question,
+    Reader, SamplingAdvice, SamplingRates, Sandwich, SanityCheck, Series, Sizes, SourceLines,
+    StartTime, TimeSeries, TraceId, TraceSet, TraceTable, Track, Usage, WallOffset,
 };
 
 /// What was answered, as a number: equal answers give equal ones. All iterators were run to their
@@ -140,7 +140,7 @@ impl Told {
         self.tell((reader.start(), reader.stated_rates(), reader.rates()));
         self.tell(reader.rates().is_unsampled());
         self.tell((reader.clock(), reader.end(), reader.elapsed()));
-        self.tell((reader.end_time(), reader.damage()));
+        self.tell((reader.end_time(), reader.damage(), reader.is_damaged()));
         self.tell(reader.damage().map(|all| {
             let texts = all.into_iter().map(|it| {
                 (
@@ -164,7 +164,7 @@ impl Told {
 
     fn table(&mut self, traces: &TraceTable) {
         self.tell((traces.len(), traces.is_empty(), traces.frame_count()));
-        self.tell(traces.damage());
+        self.tell((traces.damage(), traces.is_damaged()));
         for (id, trace) in traces.iter() {
             self.tell((id, trace.len(), trace.is_empty(), trace.innermost()));
             self.tell(trace);
@@ -196,6 +196,7 @@ impl Told {
         for table in &regrouped {
             assert_eq!(table.len(), traces.len());
             assert_eq!(table.damage(), traces.damage());
+            assert_eq!(table.is_damaged(), traces.is_damaged());
             self.tell((table.frame_count(), table.iter().last()));
         }
         let merged = MergedTraces::new([traces, &regrouped[1], traces]);
@@ -255,6 +256,7 @@ impl Told {
         self.tell((events.position(), events.cut(), events.strange()));
         heap.add_usage(&heap.usage());
         self.tell((heap.usage(), heap.get(TraceId::new(1)), heap.get(None)));
+        self.tell(heap.is_damaged());
         assert_eq!(events.position().clock(), reader.clock());
         let ahead = reader.clock().ahead(middle.events());
         self.tell((middle.offset(), middle.wall().as_micros(), ahead));
@@ -308,6 +310,7 @@ impl Told {
         let growth = reader.growth(half, length).unwrap();
         self.tell((reader.live_at(half).unwrap(), &live, &growth));
         let peak = reader.peak().unwrap();
+        self.tell((live.is_damaged(), growth.is_damaged(), peak.is_damaged()));
         self.tell((peak.time(), peak.events(), peak.total(), peak.usage()));
         let (early, late, of) = reader
             .ask((
@@ -355,6 +358,7 @@ impl Told {
 
     fn churn(&mut self, reader: &Reader, churn: &Churn, half: Elapsed) {
         self.tell((churn, churn.total(), churn.get(TraceId::new(1))));
+        self.tell(churn.is_damaged());
         assert_eq!(churn.rows().rev().count(), churn.rows().len());
         for column in [
             churn.allocated(),
@@ -385,7 +389,7 @@ impl Told {
         let (a, b, c) = reader.ask(asked).unwrap();
         for churn in [a, b, c] {
             assert!(churn.steps().len() <= ChurnOverTime::MAX_STEPS);
-            self.tell(churn.step());
+            self.tell((churn.step(), churn.is_damaged()));
             for step in churn.steps().rev() {
                 self.tell(step);
                 self.tell((step.allocations_per_second(), step.frees_per_second()));
@@ -401,6 +405,7 @@ impl Told {
         }
         self.tell((lifetimes.total(), lifetimes.get(None).mean()));
         self.tell((lifetimes.freed(), lifetimes.live()));
+        self.tell(lifetimes.is_damaged());
         self.tell((lifetimes.shortest(), lifetimes.longest()));
         self.tell(reader.ask(Lifetimes::question().of(set.clone())).unwrap());
     }
@@ -408,6 +413,7 @@ impl Told {
     fn sizes(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed) {
         let all = reader.sizes().unwrap();
         self.tell((&all, all.total(), all.bucket(0), all.bucket(u64::MAX)));
+        self.tell(all.is_damaged());
         self.tell(
             all.buckets()
                 .rev()
@@ -423,6 +429,7 @@ impl Told {
         self.tell((early, late));
         for one in advice {
             self.tell((one.events(), one.live_at_peak.relative_error(), &one));
+            self.tell(one.is_damaged());
         }
     }
 
@@ -434,7 +441,7 @@ impl Told {
         );
         let (a, b, c) = reader.ask(asked).unwrap();
         for blocks in [a, b, c] {
-            self.tell((blocks.recorded(), blocks.estimated()));
+            self.tell((blocks.recorded(), blocks.estimated(), blocks.is_damaged()));
         }
     }
 
@@ -463,6 +470,7 @@ impl Told {
 
     fn bars(&mut self, traces: &TraceTable, bars: &ErrorBars) {
         self.tell((bars.usage(), bars.unseen(), bars.get(None)));
+        self.tell(bars.is_damaged());
         let odd = bars.sum(|trace| trace.is_some_and(|id| id.get() % 2 == 1));
         let rows: Vec<_> = bars.iter().map(|(_, estimate)| estimate).collect();
         for estimate in rows.into_iter().chain([odd, bars.total()]) {
@@ -472,6 +480,7 @@ impl Told {
             self.tell((estimate.interval(0.95), estimate.interval(1.0)));
         }
         let lines = LineErrorBars::new(traces, bars);
+        assert_eq!(lines.is_damaged(), bars.is_damaged() || traces.is_damaged());
         for (line, _) in traces.frames() {
             self.tell(lines.get(line));
         }
@@ -481,9 +490,9 @@ impl Told {
         let traces = reader.traces().unwrap();
         let sanity = reader.sanity().unwrap();
         self.tell((sanity.events(), sanity.findings(), sanity.noise()));
-        self.tell(sanity.is_sound());
+        self.tell((sanity.is_sound(), sanity.is_damaged()));
         let rates = reader.check_rates().unwrap();
-        self.tell((rates.verdict(), rates.log_odds()));
+        self.tell((rates.verdict(), rates.log_odds(), rates.is_damaged()));
         for evidence in rates.evidence() {
             self.tell((evidence, evidence.to_string()));
         }
@@ -491,7 +500,7 @@ impl Told {
         for leak in leaks.lines() {
             self.tell((leak, leak.growth.freed_share()));
         }
-        self.tell((leaks.traces(), leaks.window()));
+        self.tell((leaks.traces(), leaks.window(), leaks.is_damaged()));
         let count = u32::try_from(traces.len()).unwrap();
         let asked = (
             FindLeaks::new(end, traces).windows(9),
@@ -502,12 +511,16 @@ impl Told {
         );
         let (few, many, again, rates) = reader.ask(asked).unwrap();
         assert_eq!(again, sanity);
+        self.tell(reader.ask(Ended).unwrap());
         self.tell((few, many, rates));
     }
 
     /// What usages can do among themselves.
     fn usages(&mut self, usages: &[Usage; 5], traces: &TraceTable, set: &TraceSet) {
         let sum: Usage = usages.iter().sum();
+        let damaged = usages.iter().any(|usage| usage.is_damaged());
+        assert_eq!(sum.is_damaged(), damaged);
+        assert!(sum.clone().damaged_if(true).is_damaged());
         let owned: Usage = usages.iter().cloned().sum();
         self.tell((&sum, owned.total(), -&sum));
         let [a, b, ..] = usages;
@@ -550,12 +563,17 @@ impl Told {
             assert_eq!(lines.get(line.id), Some(line));
             self.tell(line);
         }
-        self.tell(&lines);
+        self.tell((&lines, lines.is_damaged()));
+        assert_eq!(
+            lines.is_damaged(),
+            usage.is_damaged() || traces.is_damaged()
+        );
     }
 
     fn sandwich(&mut self, traces: &TraceTable, usage: &Usage, line: FrameId) {
         let sandwich = Sandwich::new(traces, usage, line);
         self.tell((sandwich.line(), sandwich.local(), sandwich.cumulative()));
+        self.tell(sandwich.is_damaged());
         for neighbour in sandwich.callers().chain(sandwich.callees()) {
             self.tell(neighbour);
         }
@@ -579,6 +597,7 @@ impl Told {
 
     fn flame(&mut self, graph: &FlameGraph) {
         self.tell((graph.len(), graph.is_empty(), graph.total()));
+        self.tell(graph.is_damaged());
         self.tell((graph.total().net(), graph.total().size()));
         for bar in graph.walk() {
             self.tell((bar.depth, bar.offset, bar.width, bar.node.fraction()));
@@ -618,6 +637,7 @@ impl Told {
 
     fn flow(&mut self, graph: &FlowGraph) {
         let columns = graph.column_count() + 1;
+        self.tell(graph.is_damaged());
         for column in 0..columns {
             self.tell((graph.total(column), graph.unknown(column)));
         }
@@ -712,12 +732,13 @@ impl Told {
             digest.clock(),
         ));
         self.tell((digest.is_foreign(), digest.precision(), digest.rates()));
+        self.tell(digest.is_damaged());
         let _ = digest.path();
         self.tell(digest.times().last());
         self.tell(digest.get(digest.len()).is_none());
         for number in some(&[0, 1, digest.len() / 2, digest.len().saturating_sub(1)]) {
             let snapshot = digest.get(number).and_then(Result::ok);
-            self.tell(snapshot.map(|it| (it.time(), it.usage().clone())));
+            self.tell(snapshot.map(|it| (it.time(), it.is_damaged(), it.usage().clone())));
         }
         for at in [
             Elapsed::ZERO,
@@ -736,6 +757,7 @@ impl Told {
 
     fn series(&mut self, series: &TimeSeries) {
         assert_eq!(series.iter().len(), series.track_count());
+        self.tell(series.is_damaged());
         for (track, values) in series.iter() {
             self.tell((track, values.largest(), values.first(), values.last()));
             self.tell((
@@ -744,6 +766,7 @@ impl Told {
                 values.is_empty(),
             ));
             assert_eq!(values.iter().rev().count(), values.len());
+            assert_eq!(values.is_damaged(), series.is_damaged());
             self.movements(&values.movements());
         }
         self.tell(series.get(0).map(|values| values.values().len()));
@@ -755,6 +778,7 @@ impl Told {
 
     fn movements(&mut self, movements: &Movements) {
         self.tell((movements.trend(), movements.rises(), movements.falls()));
+        self.tell(movements.is_damaged());
     }
 
     /// What both clocks showed.
@@ -945,6 +969,21 @@ impl Told {
             assert_eq!(entries, *read);
         }
         let _ = Digest::from_bytes(hpc.to_vec()).map(|digest| digest.damage().len());
+    }
+}
+
+/// How a pass ended.
+struct Ended;
+
+impl Question for Ended {
+    type Answer = (LogPosition, Vec<DecodeError>, bool);
+
+    fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
+        (end.position, end.damage.to_vec(), end.is_damaged())
     }
 }
 
