@@ -63,10 +63,13 @@ impl fmt::Display for FileKind {
 /// assert_eq!(error.file(), FileKind::Hpd);
 /// assert_eq!(error.offset(), 0);
 /// assert!(error.is_cut());
-/// assert_eq!(error.to_string(), ".hpd, record at byte 0: the file ends inside the record");
+/// assert_eq!(
+///     error.to_string(),
+///     ".hpd, record at byte 0: the file ends inside the record; no event can be read"
+/// );
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
-#[error("{file}, record at byte {offset}: {kind}")]
+#[error("{file}, record at byte {offset}: {kind}; {}", self.left())]
 pub struct DecodeError {
     file: FileKind,
     offset: u64,
@@ -91,6 +94,18 @@ impl DecodeError {
     /// What is wrong with it.
     pub const fn kind(&self) -> DecodeErrorKind {
         self.kind
+    }
+
+    /// What is left of the file.
+    fn left(&self) -> &'static str {
+        match (self.file, self.offset) {
+            _ if self.is_kept() => "it is used as it stands",
+            (FileKind::Hpm, 0) => "nothing can be read",
+            (FileKind::Hpm, _) => "the traces before it can be read",
+            (FileKind::Hpd, 0) => "no event can be read",
+            (FileKind::Hpd, _) => "the events before it can be read",
+            (FileKind::Hpc, _) => "the digest can be made anew from the log",
+        }
     }
 
     /// Whether the file just ends inside the record: the ordinary end of a program that was killed,
@@ -314,7 +329,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A directory or a device stands where a file should.
-    #[error("{}: not a regular file", path.display())]
+    #[error("{}: a regular file expected, found a directory or a device", path.display())]
     NotAFile {
         /// What stands there.
         path: PathBuf,
@@ -433,11 +448,12 @@ struct Located<'a>(Option<&'a Path>, &'a DecodeError);
 
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(path, DecodeError { offset, kind, .. }) = self;
-        match path {
-            Some(path) => write!(f, "{}: record at byte {offset}: {kind}", path.display()),
-            None => self.1.fmt(f),
-        }
+        let Self(Some(path), error) = self else {
+            return self.1.fmt(f);
+        };
+        let DecodeError { offset, kind, .. } = error;
+        let (path, left) = (path.display(), error.left());
+        write!(f, "{path}: record at byte {offset}: {kind}; {left}")
     }
 }
 
@@ -517,28 +533,4 @@ pub struct ParseFrameError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-
-    use super::*;
-
-    #[test]
-    fn one_line_says_path_record_and_kind_and_the_source_chains() {
-        let source = DecodeError::new(FileKind::Hpm, 21, DecodeErrorKind::Version { found: 2 });
-        let error = Error::Decode {
-            path: Some(PathBuf::from("runs/a.hpm")),
-            source,
-        };
-        assert_eq!(
-            error.to_string(),
-            "runs/a.hpm: record at byte 21: version 1 expected, found 0x00000002: not such a file"
-        );
-        assert_eq!(
-            error.source().map(ToString::to_string),
-            Some(source.to_string())
-        );
-
-        let error = Error::io(Path::new("a.hpc"), "write")(io::Error::other("disk full"));
-        assert_eq!(error.to_string(), "a.hpc: cannot write: disk full");
-    }
-}
+mod texts;
