@@ -149,7 +149,10 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
             "text.hpm: record at byte 0: version 1 expected, found 0x6e6f7420: not such a file",
         ),
         ("logless", "logless.hpd: there is no such .hpd file"),
-        ("folder", "folder.hpm: a regular file expected, found a directory or a device"),
+        (
+            "folder",
+            "folder.hpm: a regular file expected, found a directory or a device",
+        ),
         ("", ": a folder; name a profile in it"),
     ] {
         let output = example("report", &[&path(given)]);
