@@ -22,8 +22,8 @@ use heapprof::{
     ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph,
     FlowOptions, Frame, FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap,
     LogEnd, LogPosition, LogStep, MergedTraces, Movements, OwnedFrame, Package, Peak, Question,
-    Reader, SamplingAdvice, SamplingRates, Sandwich, SanityCheck, Series, Sizes, SourceLines,
-    StartTime, TimeSeries, TraceId, TraceSet, TraceTable, Track, Usage, WallOffset,
+    RatesCheck, Reader, SamplingAdvice, SamplingRates, Sandwich, SanityCheck, Series, Sizes,
+    SourceLines, StartTime, TimeSeries, TraceId, TraceSet, TraceTable, Track, Usage, WallOffset,
 };
 
 /// What was answered, as a number: equal answers give equal ones. All iterators were run to their
@@ -491,11 +491,7 @@ impl Told {
         let sanity = reader.sanity().unwrap();
         self.tell((sanity.events(), sanity.findings(), sanity.noise()));
         self.tell((sanity.is_sound(), sanity.is_damaged()));
-        let rates = reader.check_rates().unwrap();
-        self.tell((rates.verdict(), rates.log_odds(), rates.is_damaged()));
-        for evidence in rates.evidence() {
-            self.tell((evidence, evidence.to_string()));
-        }
+        self.rates(&reader.check_rates().unwrap());
         let leaks = reader.leaks().unwrap();
         for leak in leaks.lines() {
             self.tell((leak, leak.growth.freed_share()));
@@ -512,7 +508,17 @@ impl Told {
         let (few, many, again, rates) = reader.ask(asked).unwrap();
         assert_eq!(again, sanity);
         self.tell(reader.ask(Ended).unwrap());
-        self.tell((few, many, rates));
+        self.tell((few, many));
+        self.rates(&rates);
+    }
+
+    /// Logarithms differ in their last digits from platform to platform.
+    fn rates(&mut self, rates: &RatesCheck) {
+        let log_odds = format!("{:.6}", rates.log_odds());
+        self.tell((rates.verdict(), log_odds, rates.is_damaged()));
+        for evidence in rates.evidence() {
+            self.tell(evidence.to_string());
+        }
     }
 
     /// What usages can do among themselves.
