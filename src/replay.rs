@@ -87,9 +87,11 @@ impl Pass<'_> {
                 ControlFlow::Continue(())
             },
         )?;
+        // Not of the event at which it was stopped, which was not taken.
+        let taken = |error: &DecodeError| error.offset() < ended.place.offset();
         Ok(Passed {
             place: ended.place,
-            damage: first.and(ended.strange, ended.error),
+            damage: first.and(ended.strange.filter(taken), ended.error),
             stopped: ended.stopped,
         })
     }
