@@ -103,8 +103,8 @@ impl Before<'_> {
         self.number
     }
 
-    #[cold]
-    #[inline(never)]
+    /// Inlined: to hand this on for it would put all of it into memory with each event.
+    #[inline]
     pub(crate) fn position(self) -> LogPosition {
         // It was decoded before, so it can be again.
         let (forward, backward) = match fields(self.window, self.at, None) {
