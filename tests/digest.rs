@@ -647,3 +647,13 @@ fn a_profile_from_bytes_has_no_place_for_a_digest() {
         Err(Error::NoPlace)
     ));
 }
+
+#[test]
+fn who_stops_at_once_gets_no_snapshots_of_a_gap_before_the_first_event() {
+    let mut profile = Profile::default().traces(1);
+    profile.event(6_000_000_000, 1, 8);
+    let reader = profile.reader();
+    let options = millis(1).progress(|_| ControlFlow::Break(()));
+    assert!(reader.digest_with(options).unwrap().is_empty());
+    assert_eq!(reader.digest_with(millis(1)).unwrap().len(), 6_000_000);
+}

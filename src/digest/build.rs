@@ -94,14 +94,6 @@ impl Source<'_> {
         let mut failed = None;
         let passed = self.pass.run(LogPosition::START, |step| {
             let elapsed = step.event.elapsed.as_micros();
-            if elapsed > next {
-                let due = (elapsed - 1) / interval;
-                if let Err(error) = snapshots.catch_up(&heap, due, step.before.position()) {
-                    failed = Some(error);
-                    return ControlFlow::Break(());
-                }
-                next = (due + 1).saturating_mul(interval);
-            }
             if step.before.number() % TELL_EVERY == 1 {
                 if stopped {
                     return ControlFlow::Break(());
@@ -112,6 +104,14 @@ impl Source<'_> {
                     total_bytes: log_len.saturating_mul(passes),
                     elapsed: before.elapsed(),
                 })?;
+            }
+            if elapsed > next {
+                let due = (elapsed - 1) / interval;
+                if let Err(error) = snapshots.catch_up(&heap, due, step.before.position()) {
+                    failed = Some(error);
+                    return ControlFlow::Break(());
+                }
+                next = (due + 1).saturating_mul(interval);
             }
             snapshots.changes.mark(step.index);
             ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
