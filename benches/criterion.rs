@@ -39,9 +39,8 @@ fn log(criterion: &mut Criterion, profile: &Profile) {
     group.bench_function("sum of the bytes", |it| it.iter(|| sum(black_box(hpd))));
     group.bench_function("decode bytewise", |it| {
         it.iter(|| {
-            let mut sizes = 0;
-            bytewise::events(black_box(hpd), |_, _, _, size| sizes ^= size);
-            sizes
+            let events = bytewise::events(black_box(hpd)).flatten();
+            events.fold(0, |sum, event| sum ^ event.size)
         });
     });
     group.bench_function("decode a slice", |it| {

@@ -14,7 +14,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use heapprof::{
     CheckRates, Digest, DigestOptions, Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth,
-    Estimate, FileKind, FindLeaks, Frame, Leaks, LineErrorBars, Lines, Movement, RatesCheck,
+    Estimate, FileKind, FindLeaks, Frame, Leaks, LineErrorBars, Lines, Movement, Peak, RatesCheck,
     RatesVerdict, Reader, Sanity, SanityCheck, Series, SourceLines, TimeSeries, Trace, TraceTable,
     Usage,
 };
@@ -87,10 +87,11 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     let digest = digest(&reader)?;
     let traces = reader.traces()?;
     let end = digest.end().unwrap_or_default().elapsed();
-    let (leaks, rates, sanity) = reader.ask((
+    let (leaks, rates, sanity, peak) = reader.ask((
         FindLeaks::new(end, traces),
         CheckRates::new(reader.rates()),
         SanityCheck::new(u32::try_from(traces.len())?),
+        Peak::question(),
     ))?;
     let sources = cli.map.into_iter().fold(
         SourceLines::new().only_mapped().recorded_at(reader.start()),
@@ -108,18 +109,17 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     time_line(out, total)?;
     movements(out, total)?;
 
-    let (at, _) = total.largest().unwrap_or_default();
-    let largest = digest.snapshot_at(at)?;
-    let (of_largest, of_growth, of_end) = error_bars(&reader, at, first.time())?;
+    let (of_peak, of_growth, of_end) = error_bars(&reader, &peak, first.time())?;
     writeln!(
         out,
-        "\nLargest snapshot: {}{} at {}{}",
-        bytes(largest.usage().total()),
-        give_or_take(of_largest.total()),
-        seconds(at),
-        wall_clock(&reader, at)?
+        "\nPeak: {}{} at {}{}, after {} events",
+        bytes(peak.total()),
+        give_or_take(of_peak.total()),
+        seconds(peak.time()),
+        wall_clock(&reader, peak.time())?,
+        peak.events()
     )?;
-    lines(out, traces, largest.usage(), &of_largest, &sources)?;
+    lines(out, traces, peak.usage(), &of_peak, &sources)?;
 
     let end = digest.snapshot_at(Elapsed::MAX)?;
     let growth = end.usage() - first.usage();
@@ -276,15 +276,15 @@ fn wall_clock(reader: &Reader, at: Elapsed) -> Result<String> {
     }))
 }
 
-/// How far off the estimates of the largest snapshot, of the growth and of the end can be.
+/// How far off the estimates of the peak, of the growth and of the end can be.
 fn error_bars(
     reader: &Reader,
-    largest: Elapsed,
+    peak: &Peak,
     first: Elapsed,
 ) -> Result<(ErrorBars, ErrorBars, ErrorBars)> {
     let rates = reader.rates();
     Ok(reader.ask((
-        ErrorBarsAt::time(largest, rates),
+        ErrorBarsAt::events(peak.events(), rates),
         ErrorBarsOfGrowth::new(first, Elapsed::MAX, rates),
         ErrorBarsAt::end(rates),
     ))?)

@@ -39,7 +39,7 @@ fn draw(cli: &Cli) -> Result<()> {
         lines.extend(found);
     }
     if cli.lines.is_empty() {
-        let heaviest = Lines::new(traces, &reader.live_at(common::peak(&reader)?)?);
+        let heaviest = Lines::new(traces, &common::largest_snapshot(&reader)?);
         lines.extend(heaviest.by_local().take(4).map(|line| line.id));
     }
     ensure!(lines.len() < COLOURS.len(), "more lines than colours");

@@ -18,26 +18,41 @@ pub(crate) enum Bytes {
     Owned(Cow<'static, [u8]>),
 }
 
+/// How the bytes of a whole file come to memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// As they are looked at. Who shortens the file meanwhile ends this process.
+    Map,
+    /// All at once.
+    Read,
+}
+
+impl Access {
+    /// For a file that is to be replaced while it is in use, which not every system allows for one
+    /// that is mapped.
+    pub(crate) fn replaceable(self) -> Self {
+        if cfg!(windows) { Self::Read } else { self }
+    }
+}
+
 impl Bytes {
-    /// Maps a file; nothing is read until it is looked at.
-    pub(crate) fn map(path: &Path) -> Result<Self> {
-        Self::map_open(&open(path)?, path)
-    }
-
-    /// Maps a file, or reads it where one that is mapped could not be replaced.
-    pub(crate) fn map_replaceable(file: &File, path: &Path) -> Result<Self> {
-        if cfg!(windows) {
-            let mut bytes = Vec::new();
-            let mut file = file;
-            file.seek(SeekFrom::Start(0))
-                .and_then(|_| file.read_to_end(&mut bytes))
-                .map_err(Error::io(path, "read"))?;
-            return Ok(Self::Owned(bytes.into()));
+    /// The bytes of a file that is open.
+    pub(crate) fn of(file: &File, path: &Path, access: Access) -> Result<Self> {
+        match access {
+            Access::Map => Self::map(file, path),
+            Access::Read => Self::read(file, path),
         }
-        Self::map_open(file, path)
     }
 
-    fn map_open(file: &File, path: &Path) -> Result<Self> {
+    fn read(mut file: &File, path: &Path) -> Result<Self> {
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(0))
+            .and_then(|_| file.read_to_end(&mut bytes))
+            .map_err(Error::io(path, "read"))?;
+        Ok(Self::Owned(bytes.into()))
+    }
+
+    fn map(file: &File, path: &Path) -> Result<Self> {
         let len = file.metadata().map_err(Error::io(path, "read"))?.len();
         if len == 0 {
             // There is nothing to map, and not every system maps nothing.
@@ -47,8 +62,8 @@ impl Bytes {
         // no program can promise for another. What is mapped here is only ever read as plain bytes
         // through the bounds-checked readers of `raw`, so that a change can give wrong bytes, which
         // are reported like any damage, but no access out of bounds. A file that is *shortened*
-        // raises SIGBUS; so the log, which somebody may be writing, is never mapped, and `.hpm` and
-        // `.hpc` files are appended to, or replaced as a whole, but not shortened by their writers.
+        // raises SIGBUS. So the log, which somebody may be writing, is never mapped, and the
+        // documentation of what maps says what its caller promises and what does the same without.
         #[expect(unsafe_code, reason = "see SAFETY")]
         let map = unsafe { Mmap::map(file) };
         map.map(Self::Mapped).map_err(Error::io(path, "map"))
@@ -92,7 +107,10 @@ pub(crate) struct Pieces {
 impl Pieces {
     /// Opens a file. What is appended to it later is not looked at.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let file = open(path)?;
+        Self::of(open(path)?, path)
+    }
+
+    fn of(file: File, path: &Path) -> Result<Self> {
         let len = file.metadata().map_err(Error::io(path, "read"))?.len();
         Ok(Self {
             file,
@@ -147,5 +165,57 @@ impl Pieces {
         let _one = self.seeking.lock().map_err(|_| io::ErrorKind::Other)?;
         (&self.file).seek(SeekFrom::Start(offset))?;
         (&self.file).read(buffer)
+    }
+}
+
+/// A file that stays open, to tell whether its bytes are still those of then. It may have grown.
+#[derive(Debug)]
+pub(crate) struct Witness {
+    file: Pieces,
+    head: Vec<u8>,
+}
+
+impl Witness {
+    /// For a file that begins with `head`, which nothing else does.
+    pub(crate) fn of(file: File, path: &Path, head: &[u8]) -> Result<Self> {
+        let (file, head) = (Pieces::of(file, path)?, head.to_owned());
+        Ok(Self { file, head })
+    }
+
+    /// Whether the open file is as it was: it was neither shortened nor written anew. A file that
+    /// has taken its name since does not matter.
+    ///
+    /// # Errors
+    /// If it is not as it was.
+    pub(crate) fn check(&self) -> Result<()> {
+        let path = self.file.path();
+        let now = self.file.file.metadata();
+        let now = now.map_err(Error::io(path, "read"))?;
+        if now.len() < self.file.len() || !self.begins(&self.file)? {
+            return Err(self.replaced());
+        }
+        Ok(())
+    }
+
+    /// The same for the file that has the name now.
+    ///
+    /// # Errors
+    /// If it is another one, or none.
+    pub(crate) fn check_name(&self) -> Result<()> {
+        match Pieces::open(self.file.path()) {
+            Ok(named) if self.begins(&named)? => Ok(()),
+            _ => Err(self.replaced()),
+        }
+    }
+
+    fn begins(&self, file: &Pieces) -> Result<bool> {
+        let mut head = vec![0; self.head.len()];
+        let read = file.read(&mut head, 0)?;
+        Ok(read == head.len() && head == self.head)
+    }
+
+    fn replaced(&self) -> Error {
+        let path = self.file.path().to_owned();
+        Error::Replaced { path }
     }
 }

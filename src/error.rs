@@ -15,6 +15,16 @@ use thiserror::Error as ThisError;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// One of the three files of a profile.
+///
+/// ```
+/// use heapprof::{FileKind, Reader};
+/// use std::path::Path;
+///
+/// let reader = Reader::open("examples/data/demo.hpd")?;
+/// assert_eq!(reader.path(FileKind::Hpm).as_deref(), Some(Path::new("examples/data/demo.hpm")));
+/// assert_eq!((FileKind::Hpc.extension(), FileKind::Hpc.to_string()), ("hpc", ".hpc".into()));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileKind {
     /// `.hpm`: start time, sampling rates and stack traces.
@@ -109,6 +119,15 @@ impl DecodeError {
 ///
 /// The kinds from [`NotUtf8`](Self::NotUtf8) on are of records that are whole and were kept, though
 /// they make no sense; with the others, reading ended.
+///
+/// ```
+/// use heapprof::{DecodeErrorKind, raw::EventLog};
+///
+/// let endless = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
+/// let error = EventLog::new(&endless).events().next().unwrap().unwrap_err();
+/// assert_eq!(error.kind(), DecodeErrorKind::Varint);
+/// assert!(!error.is_cut() && !error.is_kept()); // reading ended there
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
 #[non_exhaustive]
 pub enum DecodeErrorKind {
@@ -196,6 +215,12 @@ pub enum DecodeErrorKind {
         /// The checksum of the bytes that are there.
         found: u32,
     },
+    /// The places in the log that a digest tells of cannot follow on each other.
+    #[error("the digest tells of a place at byte {found} of the log, where none can be")]
+    Place {
+        /// Where in the log the place would be.
+        found: u64,
+    },
     /// Kept: a file name is not UTF-8, and is read with U+FFFD in place of what cannot be.
     #[error("a file name is not UTF-8")]
     NotUtf8,
@@ -233,6 +258,14 @@ pub enum DecodeErrorKind {
 /// Why a call failed.
 ///
 /// The text of each is one line with everything that is known, the path included.
+///
+/// ```
+/// use heapprof::{Error, FileKind, Reader};
+///
+/// let error = Reader::open("runs/of/nobody").unwrap_err();
+/// assert!(matches!(&error, Error::Missing { file: FileKind::Hpm, .. }));
+/// assert_eq!(error.to_string(), "runs/of/nobody.hpm: there is no such .hpm file");
+/// ```
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
@@ -268,6 +301,26 @@ pub enum Error {
         /// Which file.
         file: FileKind,
     },
+    /// The recording is not the one that was opened any more: a recorder began another one under the
+    /// same name, or the file was cut. What was answered before is of the old one.
+    #[error("{}: not the recording that was opened any more: open it anew", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A digest was made, but could not be written. The one before, if there was one, is as it was.
+    #[error(
+        "{}: cannot {action}: {source}: the digest is not stored; Reader::digest needs no file",
+        path.display()
+    )]
+    NotStored {
+        /// The `.hpc` file.
+        path: PathBuf,
+        /// What was tried: `create a file beside it`, `write` or `replace`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The profile was made from bytes, so that there is no place for its digest.
     #[error("a profile that was made from bytes has no place for a .hpc file")]
     NoPlace,
@@ -299,7 +352,7 @@ pub enum Error {
         interval_ms: u64,
         /// How many snapshots the log would have.
         needed: u64,
-        /// The limit: [`DigestOptions::MAX_SNAPSHOTS`](crate::DigestOptions::MAX_SNAPSHOTS).
+        /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
         limit: u64,
         /// An interval in milliseconds that keeps to the limit.
         works_ms: u64,
@@ -344,6 +397,15 @@ impl Error {
         }
     }
 
+    pub(crate) fn not_stored(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::NotStored {
+            path,
+            action,
+            source,
+        }
+    }
+
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io {
@@ -378,6 +440,19 @@ impl fmt::Display for Located<'_> {
 ///
 /// Nothing of a refused record is written, so a program can go on with the next one. After
 /// [`Io`](Self::Io) a part of it may be, and the file should be given up.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventWriter};
+/// use heapprof::{EncodeError, WallOffset};
+///
+/// let mut writer = EventWriter::new(Vec::new());
+/// let refused = writer.write(WallOffset::ZERO, None, u64::MAX, EventKind::Allocation);
+/// assert!(matches!(refused, Err(EncodeError::Size { size: u64::MAX })));
+/// // Nothing of it was written, so the next one can be.
+/// writer.write(WallOffset::ZERO, None, 100, EventKind::Allocation)?;
+/// assert_eq!(writer.position().events(), 1);
+/// # Ok::<(), EncodeError>(())
+/// ```
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum EncodeError {
@@ -423,6 +498,13 @@ pub enum EncodeError {
 }
 
 /// A text that is not `file:line`.
+///
+/// ```
+/// use heapprof::Frame;
+///
+/// let error = Frame::parse("main.py").unwrap_err();
+/// assert_eq!(error.to_string(), "\"main.py\" is not FILE:LINE, such as app/main.py:12");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("{text:?} is not FILE:LINE, such as app/main.py:12")]
 pub struct ParseFrameError {

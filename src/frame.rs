@@ -19,11 +19,14 @@ use crate::raw::AsFrame;
 /// assert_eq!(frame.to_string(), "C:\\jobs\\nightly.py:12");
 /// # Ok::<(), heapprof::ParseFrameError>(())
 /// ```
+#[doc(alias = "RawTraceLine")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Frame<'a> {
     /// The file name.
+    #[doc(alias = "filename")]
     pub file: &'a str,
     /// The line number, from 1; 0 where the recorder knew none.
+    #[doc(alias = "lineno")]
     pub line: u32,
 }
 

@@ -1,5 +1,7 @@
 //! [`LiveHeap`]: how many bytes of each trace are live, changed event by event.
 
+use std::ops::Range;
+
 use hashbrown::HashSet;
 
 use crate::id::TraceId;
@@ -38,15 +40,7 @@ pub struct LiveHeap {
 pub(crate) struct Change {
     pub(crate) before: i64,
     pub(crate) after: i64,
-    /// The balance left 63 bits and stays at the limit.
-    pub(crate) saturated: bool,
-}
-
-impl Change {
-    #[inline]
-    pub(crate) const fn flaws(self) -> Flaws {
-        Flaws(self.saturated as u8 | ((self.after < 0) as u8) << 1)
-    }
+    pub(crate) flaws: Flaws,
 }
 
 /// What may make no sense about a change. Small: what is handed on for each event must not take the
@@ -63,7 +57,7 @@ impl Flaws {
         self.0 & 1 != 0
     }
 
-    /// The balance is negative.
+    /// The balance is negative, by a free.
     #[inline]
     pub(crate) const fn negative(self) -> bool {
         self.0 & 2 != 0
@@ -117,6 +111,11 @@ impl LiveHeap {
         self.balances.get(index).copied().unwrap_or(0)
     }
 
+    /// The balances of traces whose indices follow on each other, as far as they were met.
+    pub(crate) fn run(&self, indices: Range<usize>) -> &[i64] {
+        self.balances.run(indices)
+    }
+
     /// All that is live.
     pub(crate) fn total(&self) -> i128 {
         let balances = self.balances.values();
@@ -132,16 +131,27 @@ impl LiveHeap {
 #[inline]
 fn change(balance: &mut i64, bytes: i64) -> Change {
     let before = *balance;
-    let (sum, saturated) = before.overflowing_add(bytes);
-    *balance = if saturated {
-        before.saturating_add(bytes)
-    } else {
-        sum
-    };
+    let (after, saturated) = before.overflowing_add(bytes);
+    if saturated {
+        return saturate(balance, bytes);
+    }
+    *balance = after;
+    Change {
+        before,
+        after,
+        flaws: Flaws(u8::from(after & bytes < 0) << 1),
+    }
+}
+
+/// The balance leaves 63 bits.
+#[cold]
+fn saturate(balance: &mut i64, bytes: i64) -> Change {
+    let before = *balance;
+    *balance = before.saturating_add(bytes);
     Change {
         before,
         after: *balance,
-        saturated,
+        flaws: Flaws(1 | u8::from(bytes < 0) << 1),
     }
 }
 
@@ -267,13 +277,13 @@ mod tests {
     #[test]
     fn a_balance_stays_at_the_limit() {
         let mut heap = LiveHeap::new(1);
-        assert!(!heap.add(1, i64::MAX).saturated);
-        assert!(heap.add(1, 1).saturated);
+        assert_eq!(heap.add(1, i64::MAX).flaws, Flaws::NONE);
+        assert!(heap.add(1, 1).flaws.saturated());
         assert_eq!(heap.balance(1), i64::MAX);
         heap.add(1, -i64::MAX);
         heap.add(1, -i64::MAX);
         let change = heap.add(1, -2);
-        assert!(change.saturated && change.after == i64::MIN);
+        assert!(change.flaws.saturated() && change.after == i64::MIN);
     }
 
     #[test]

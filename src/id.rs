@@ -71,6 +71,16 @@ impl fmt::Display for TraceId {
 /// The identity of a frame (a line of a file) in one [`TraceTable`](crate::TraceTable).
 ///
 /// Dense from 0, in the order in which the table met the frames. It means nothing in another table.
+///
+/// ```
+/// use heapprof::{Frame, TraceId, TraceTable};
+///
+/// let traces = TraceTable::from_iter([[Frame::new("main.py", 1), Frame::new("work.py", 20)]]);
+/// let id = traces.find(("work.py", 20)).unwrap();
+/// assert_eq!(id.index(), 1);
+/// assert_eq!(traces.frame(id), Some(Frame::new("work.py", 20)));
+/// assert_eq!(traces.trace(TraceId::new(1)).unwrap().ids().last(), Some(id));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
 pub struct FrameId(pub(crate) u32);

@@ -118,15 +118,22 @@ const RECENT_BITS: u32 = 12;
 pub(crate) struct RecordInterner<'a> {
     interner: Interner,
     recent: Box<[Known<'a>]>,
-    records: HashTable<Known<'a>>,
+    records: HashTable<Hashed<'a>>,
     hasher: DefaultHashBuilder,
 }
 
-/// The bytes of a frame that was met before; no frame has none.
+/// The bytes of a frame where it was met last, which are still in a cache then; no frame has none.
 #[derive(Debug, Clone, Copy)]
 struct Known<'a> {
     record: &'a [u8],
     id: FrameId,
+}
+
+/// A frame that was met before, and the hash of its bytes, so that they need not be looked at.
+#[derive(Debug)]
+struct Hashed<'a> {
+    hash: u64,
+    known: Known<'a>,
 }
 
 impl<'a> RecordInterner<'a> {
@@ -147,9 +154,10 @@ impl<'a> RecordInterner<'a> {
     #[inline]
     pub(crate) fn frame(&mut self, frame: RawFrame<'a>) -> Result<(FrameId, bool), Full> {
         let place = recent_place(frame);
-        if let Some(known) = self.recent.get(place)
+        if let Some(known) = self.recent.get_mut(place)
             && known.record == frame.record()
         {
+            known.record = frame.record();
             return Ok((known.id, false));
         }
         self.seldom(frame, place)
@@ -160,15 +168,19 @@ impl<'a> RecordInterner<'a> {
         let record = frame.record();
         let hash = self.hasher.hash_one(record);
         let mut not_utf8 = false;
-        let known = match self.records.find(hash, |known| known.record == record) {
-            Some(&known) => known,
+        let met = |it: &Hashed<'_>| it.hash == hash && it.known.record == record;
+        let known = match self.records.find_mut(hash, met) {
+            Some(met) => {
+                met.known.record = record;
+                met.known
+            }
             None => {
                 not_utf8 = str::from_utf8(frame.file_bytes()).is_err();
                 let name = frame.file_name();
                 let (id, _) = self.interner.frame(Frame::new(&name, frame.line()))?;
                 let known = Known { record, id };
                 self.records
-                    .insert_unique(hash, known, |known| self.hasher.hash_one(known.record));
+                    .insert_unique(hash, Hashed { hash, known }, |it| it.hash);
                 known
             }
         };

@@ -19,14 +19,21 @@
 //! # Ok::<(), heapprof::Error>(())
 //! ```
 //!
+//! This page is a tour. The [`cookbook`] has one question under each heading, with code and what
+//! it prints; [`coming_from_heapprof`] says what is called what here, also for users of memray, heaptrack and
+//! pprof.
+//!
 //! # The three files
-//! A profile is one *filebase* with up to three files beside each other.
+//! A profile is one *filebase* with up to three files beside each other: `runs/nightly` stands for
+//! `runs/nightly.hpm`, `runs/nightly.hpd` and `runs/nightly.hpc`.
 //!
 //! | file | holds | read by | written by |
 //! | --- | --- | --- | --- |
 //! | `.hpm` | when it began, how it was sampled, and the stack of each trace | [`TraceTable`], [`raw::TraceLog`] | [`raw::TraceWriter`] |
 //! | `.hpd` | the log: one event for each recorded allocation and free | [`Reader::events`], [`raw::EventLog`] | [`raw::EventWriter`] |
 //! | `.hpc` | the digest: what was live at regular moments | [`Digest`], [`raw::DigestFile`] | [`Reader::make_digest`], or [`raw::DigestWriter`] |
+//!
+//! The first two are the recording. The third is made from them, and can be made again at any time.
 //!
 //! # Questions and views
 //! Every question about memory is answered by a [`Usage`], a weight for each trace. Every way of
@@ -35,61 +42,161 @@
 //!
 //! ```text
 //! .hpd ─ events ─► questions ──► Usage ──►  views
-//!                  snapshot at t            by line (local, cumulative)
-//!                  live at t, at the end    flow graph, for many usages side by side
-//!                  growth from a to b       flame graph, sandwich, time series
+//!                  live at t, at the end    by line (local, cumulative)
+//!                  live at the peak         flow graph, for many usages side by side
+//!                  growth from a to b       flame graph, inverted, of a difference
+//!                  allocated, temporary     callers and callees of a line
 //! .hpm ─ traces ─► TraceTable ───────────►  (same trace ids)
 //!                  regrouped, merged
 //! ```
 //!
-//! | question | answer |
-//! | --- | --- |
-//! | What was live at 3 240 s? | [`Reader::live_at`] exactly, [`Reader::snapshot_at`] from the digest |
-//! | What is live at the end? | [`Reader::live_at_end`] |
-//! | When was the most in use, and by whom? | [`Reader::peak`] |
-//! | What grew between two moments? | [`Reader::growth`], or the difference of two usages |
-//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] |
-//! | When does it allocate, and how fast? | [`ChurnOverTime`] |
-//! | How many blocks are live? | [`LiveBlocks`] |
-//! | How large are the blocks, how long do they live? | [`Reader::sizes`], [`Reader::lifetimes`] |
-//! | Which sampling rates will do next time? | [`SamplingAdvice`] |
-//! | Several of these in one pass, or one of your own? | [`Reader::ask`] |
-//! | Which lines hold it? | [`Lines`] |
-//! | How does it flow through them? Then and now? | [`FlowGraph`], for one usage or several side by side |
-//! | Which stacks hold it? | [`FlameGraph`]: outermost first, inverted, as a difference, folded |
-//! | Who leads to a line, and where does it lead? | [`Sandwich`] |
-//! | By file, by package, by layer of my program? | [`TraceTable::by_file`], [`by_package`](TraceTable::by_package), [`map_frames`](TraceTable::map_frames): a new table that the same usages fit |
-//! | Only what goes through these lines? | [`Usage::focus`], [`Usage::ignore`] |
-//! | What do two recordings differ in? | [`MergedTraces`] |
-//! | How did it change over time? | [`Reader::time_series`] |
-//! | Is it creeping up, or does it jump? | [`Series::movements`] |
-//! | What leaks? | [`Reader::leaks`] |
-//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], and back [`Reader::time_at`] |
-//! | How far off can an estimate be? | [`Reader::error_bars_at`] and its relatives |
-//! | Can the sampling rates be true? | [`Reader::check_rates`] |
-//! | Does the log make sense, and to where? | [`Reader::sanity`] |
-//! | What does the line say? | [`SourceLines`] |
+//! ## Questions
+//! Ask the [`Reader`]. Each question is one pass over the log. Where the third column has something,
+//! several can share a pass: a tuple of them is [`Questions`] to [`Reader::ask`]. There a question can
+//! be narrowed to a window of time or a [`TraceSet`].
 //!
-//! # Layers
-//! The low-level API, [`raw`], is the three files as they stand on disk: zero-copy iterators over
-//! `&[u8]`, and streaming writers. The high-level API starts at [`Reader`], which opens a profile
-//! and hands out everything else. In between are the types that both speak of: [`TraceTable`],
-//! [`Usage`], [`LiveHeap`], [`Digest`]. Opening a profile reads headers only; what takes a pass over
-//! a file is made when it is first asked for. The library draws nothing and prints nothing.
+//! | what you want to know | ask | in a shared pass | answer |
+//! | --- | --- | --- | --- |
+//! | **what is there** | | | |
+//! | What was live at 3 240 s? At the end? | [`Reader::live_at`], [`live_at_end`](Reader::live_at_end) | [`Live::at(…)`](Live), [`Live::at_end()`](Live) | [`Usage`] |
+//! | When was the most in use, and by whom? | [`Reader::peak`] | [`Peak::question()`](PeakQuestion) | [`Peak`] |
+//! | How many blocks are live? | | [`LiveBlocks::at(…)`](LiveBlocksQuestion) | [`LiveBlocks`] |
+//! | **what changes** | | | |
+//! | What grew between two moments? | [`Reader::growth`] | two of these | [`Usage`] |
+//! | How did it change over time? | [`Reader::time_series`] of [`Track`]s | | [`TimeSeries`] of [`Series`] |
+//! | Is it creeping up, or does it jump? | [`Series::movements`] | | [`Movements`]: [`Trend`], [`Movement`] |
+//! | What leaks? | [`Reader::leaks`] | [`FindLeaks::new(…)`](FindLeaks) | [`Leaks`]: [`LineLeak`], [`TraceLeak`], [`Growth`] |
+//! | **what passes through** | | | |
+//! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`] | [`Churn::question()`](ChurnQuestion) | [`Churn`] of [`TraceChurn`] |
+//! | When does it allocate, and how fast? | | [`ChurnOverTime::every(…)`](ChurnOverTimeQuestion) | [`ChurnOverTime`] of [`ChurnStep`] |
+//! | How large are the blocks? | [`Reader::sizes`] | [`Sizes::question()`](SizesQuestion) | [`Sizes`] of [`SizeBucket`] |
+//! | How long do they live? | [`Reader::lifetimes`] | [`Lifetimes::question()`](LifetimesQuestion) | [`Lifetimes`] of [`TraceLifetimes`] |
+//! | **what to make of the numbers** | | | |
+//! | How far off can an estimate be? | [`Reader::error_bars_at`], [`error_bars_at_end`](Reader::error_bars_at_end), [`error_bars_after`](Reader::error_bars_after), [`error_bars_of_growth`](Reader::error_bars_of_growth) | [`ErrorBarsAt::time(…)`](ErrorBarsAt), [`ErrorBarsOfGrowth::new(…)`](ErrorBarsOfGrowth) | [`ErrorBars`] of [`Estimate`] |
+//! | Can the sampling rates be true? | [`Reader::check_rates`] | [`CheckRates::new(…)`](CheckRates) | [`RatesCheck`]: [`RatesVerdict`], [`RatesEvidence`] |
+//! | Which rates will do next time? | | [`SamplingAdvice::new(…)`](SamplingAdvice) | [`RatesAdvice`] of [`ExpectedEstimate`] |
+//! | Is the recording whole? Where does it stop making sense? | [`Reader::damage`], [`Reader::sanity`] | [`SanityCheck::new(…)`](SanityCheck) | [`DecodeError`], [`Sanity`]: [`Finding`], [`Noise`] |
+//! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], [`Reader::time_at`] | | [`Elapsed`], and back |
+//! | **one of your own** | [`Reader::ask`] | [`Question`], given [`LogPlace`], [`LogStep`], [`LogEnd`] | what you like |
+//!
+//! ## Views
+//! | what you want to see | view |
+//! | --- | --- |
+//! | Which stacks hold it? | [`Usage::iter`], a [`UsageIter`], and [`TraceTable::trace`]: a [`Trace`] of [`Frame`]s |
+//! | Which lines hold it, by themselves and with all they call? | [`Lines`] of [`LineUsage`] |
+//! | The same with error bars? | [`LineErrorBars`] of [`LineEstimate`] |
+//! | How does it flow through the lines? Then and now? | [`FlowGraph`] of [`FlowNode`]s and [`FlowEdge`]s, for one usage or several; pruned by [`FlowOptions`] and their [`EdgeBase`] |
+//! | Which stacks, as a tree to draw? | [`FlameGraph`] of [`FlameNode`]s, each with a [`FlameLabel`] and a [`FlameWeight`], and [`FlameBar`]s to draw them by; [`Folded`] into [`FoldedStack`]s, for text |
+//! | Who leads to a line, and where does it lead? | [`Sandwich`] of [`Neighbour`]s |
+//! | What does the line say? | [`SourceLines`]: a [`SourceLine`] |
+//!
+//! ## Between the two
+//! | what you want | how |
+//! | --- | --- |
+//! | Sums and differences | usages add and subtract: `&after - &before` |
+//! | Only what goes through these lines? All but that? | [`Usage::focus`], [`Usage::ignore`] |
+//! | Only these traces? | [`Usage::filter`], [`TraceSet::filter`] |
+//! | By file, by [`Package`], by layer of my program? | [`TraceTable::by_file`], [`by_directory`](TraceTable::by_directory), [`by_package`](TraceTable::by_package), [`map_frames`](TraceTable::map_frames): a new table with the same trace ids, so that every usage fits it |
+//! | Without recursion? | [`TraceTable::fold_recursion`] |
+//! | Several recordings? What do two differ in? | [`MergedTraces`] |
+//! | Which line is `customers.py:11`? | [`TraceTable::search`], [`TraceTable::find`]: a [`FrameId`] |
+//!
+//! # High level and low level
+//! ```text
+//!               questions ─► Usage ─► views            values: owned, ordered, Send + Sync
+//!                   ▲                   ▲
+//! high level     Reader ─► Digest   TraceTable         passes: each is made when it is asked for
+//!                   │        │          │
+//! ──────────────────┼────────┼──────────┼────────────────────────────────────────────────────────
+//! low level      EventLog  DigestFile  TraceLog        borrowed: iterators over &[u8], no copies
+//! (raw)          EventWriter, DigestWriter, TraceWriter        streams: to any io::Write
+//!                   │        │          │
+//!                 .hpd     .hpc       .hpm
+//! ```
+//!
+//! **High.** [`Reader`] opens a profile and hands out everything else. Opening reads headers only,
+//! whatever the size of the files. The log is read through a buffer, so memory does not grow with
+//! it. A question about a moment reads the log from its beginning, unless a [`Digest`] is at hand:
+//! then from the [`Snapshot`] before. So who asks for many moments makes one first, in memory by
+//! [`Reader::digest`] or for good by [`Reader::make_digest`], as [`DigestOptions`] say, and with
+//! [`Progress`]. Whether one beside the log is used, and why not, is told by [`UnusedDigest`].
+//!
+//! **Low.** [`raw`] is the three files as they stand on disk, and a page on their layout. Its readers
+//! take any bytes; its writers make recordings. An [`Event`] has its [`EventKind`], size, trace and two
+//! times; an iterator can say at which [`LogPosition`] it stands, and be resumed there when the file has
+//! grown.
+//!
+//! ```
+//! use heapprof::raw::EventLog;
+//!
+//! let bytes = std::fs::read("examples/data/demo.hpd")?;
+//! let mut live = 0;
+//! for event in EventLog::new(&bytes).events() {
+//!     live += event?.signed_size();
+//! }
+//! assert_eq!(live, 8_334_103);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! In between are [`LogEvents`], the same loop over a file that need not fit memory, and
+//! [`LiveHeap`], which says what is live on the way.
+//!
+//! The library draws nothing and prints nothing. The examples do: `report`, `time_plot`,
+//! `flow_graph`, `flame_graph`, and a way to each of several other tools.
 //!
 //! # What the words mean
 //! * **Time** is in whole microseconds. The log's clock is the wall clock and can step back, so an
-//!   event has two times: [`WallOffset`] as recorded, and [`Elapsed`], which only ever grows. Both
-//!   lose half a microsecond an event; the corrected [`Clock`] makes that good.
-//! * A **trace** is a stack, named by a [`TraceId`]; a **frame** is a line of code in it.
+//!   event has two times: [`WallOffset`] as recorded, relative to the [`StartTime`], and [`Elapsed`],
+//!   which only ever grows. Both lose half a microsecond an event; the corrected [`Clock`] makes that
+//!   good.
+//! * A **trace** is a stack, named by a [`TraceId`]; a **frame** is a line of code in it, a [`Frame`],
+//!   or an [`OwnedFrame`] where it is to be kept.
 //! * An **estimate** is what a recorded block stands for in a sampled recording: see
-//!   [`SamplingRates`], also for why the rates that a file states can be wrong.
+//!   [`SamplingRates`], which are [`SamplingRange`]s, also for why those that a file states can be
+//!   wrong.
 //! * The **live heap** at a time is all events up to that time, in the order of the log.
 //! * **Local** usage of a line is that of all traces that *end* at it, **cumulative** usage that of
 //!   all that *contain* it, each counted once however often the line recurs in it.
 //! * **Unknown** is what has no stack. It is part of every total.
 //! * **Damage** is a record that makes no sense. A log that is cut is a normal log: what is whole is
 //!   used, and the [`DecodeError`] of the cut is told beside the result.
+//!
+//! # What you can rely on
+//! * **Exact.** What is live, the peak, growth and churn come from the log, event by event, and not
+//!   from a grid. Bytes are 64 bits and are never truncated; sums that would leave them stay at the
+//!   limit. An estimate is rounded once for each event, so that an allocation and its free cancel.
+//! * **The same every time.** Equal input gives equal output, in an order that is documented: by
+//!   weight, then by id.
+//! * **Any bytes are input.** Whatever the files hold, there is no panic, no endless loop, and no
+//!   allocation that the size of the file does not justify. What is wrong is the [`Error`] of a [`Result`], or
+//!   told beside the result, with [`FileKind`], offset and [`DecodeErrorKind`]. A writer says by an
+//!   [`EncodeError`] what it refused; a text that is no line of code is a [`ParseFrameError`].
+//! * **No bombs.** What is asked of files of *n* bytes takes O(*n* log *n*) time and O(*n*) memory for
+//!   each usage, track or column of the answer. Two answers have a size that the caller sets and a
+//!   clock in the file can stretch, so they have limits: a digest, by
+//!   [`DigestOptions::max_snapshots`], and [`ChurnOverTime`], by [`ChurnOverTime::MAX_STEPS`].
+//! * **Threads.** Readers, tables, usages and all results are `Send` and `Sync`. A [`Reader`] can be
+//!   shared; what it makes, it makes once.
+//! * **Files.** The log is never written to. A digest replaces the old one as a whole or not at all.
+//!   The log may grow, shrink, or be written over by another recording while it is read: that gives
+//!   the answers of then, a cut log, or [`Error::Replaced`]. The other two files are mapped, and must
+//!   not shrink meanwhile, unless the profile was [opened without](Reader::open_unmapped) that.
+//!
+//! ## Versions
+//! The crate keeps to [semantic versioning](https://semver.org). What these pages show is the public
+//! API; as long as the version is 0.*x*, a change that can break a program comes with a new *x*.
+//!
+//! * Enums and structs marked `#[non_exhaustive]` may get variants and fields with any version: match
+//!   with `_`, and make them by their constructors.
+//! * An exact answer (see above) changes only if it was wrong, and the changelog says so. What is
+//!   found by judgement ([`Leaks`], [`Movements`], [`RatesCheck`], [`Sanity::noise`],
+//!   [`FlowOptions::max_nodes`], the default interval of a digest) may be judged better with any
+//!   version; the changelog says so.
+//! * The texts of errors and what `Debug` prints are for people and may change at any time.
+//! * `.hpm` and `.hpd` files are version 1 of heapprof's format and stay so. A digest that another
+//!   version of this crate wrote is read, or made anew, never misread.
+//! * The oldest Rust that builds the crate is stated as its `rust-version`, and tested. It is raised
+//!   with a new *x* only, and to no version that is younger than half a year.
 
 //!
 //! # Features
@@ -158,6 +265,12 @@ pub use source::{SourceLine, SourceLines};
 pub use time::{Clock, Elapsed, StartTime, WallOffset};
 pub use trace::{MergedTraces, Package, Trace, TraceTable};
 pub use usage::{Usage, UsageIter};
+
+#[doc = include_str!("../doc/cookbook.md")]
+pub mod cookbook {}
+
+#[doc = include_str!("../doc/coming_from_heapprof.md")]
+pub mod coming_from_heapprof {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -7,31 +7,31 @@ use std::borrow::Cow;
 use std::iter::FusedIterator;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::bytes::{Bytes, Pieces};
+use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
-use crate::raw::hpd::{Decoder, Strange};
+use crate::raw::decode::{Before, Decoder, WINDOW};
+use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
-
-/// How much of a file is read at once.
-const BUFFER: usize = 256 * 1024;
 
 /// A log: a file, as long as it was when it was opened, or memory.
 #[derive(Debug)]
 pub(crate) enum Log {
-    File(Pieces),
+    /// With who says whether it is still of the same recording.
+    File(Pieces, Option<Arc<Witness>>),
     Memory(Bytes),
 }
 
 impl Log {
-    pub(crate) fn open(path: &Path) -> Result<Self> {
-        Pieces::open(path).map(Self::File)
+    pub(crate) fn open(path: &Path, witness: Option<Arc<Witness>>) -> Result<Self> {
+        Ok(Self::File(Pieces::open(path)?, witness))
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
         match self {
-            Self::File(file) => Some(file.path()),
+            Self::File(file, _) => Some(file.path()),
             Self::Memory(_) => None,
         }
     }
@@ -39,30 +39,28 @@ impl Log {
     /// Its length in bytes.
     pub(crate) fn len(&self) -> u64 {
         match self {
-            Self::File(file) => file.len(),
+            Self::File(file, _) => file.len(),
             Self::Memory(bytes) => bytes.len() as u64,
         }
     }
 
     /// The events from `position` on, with the times of its clock. An event whose estimate with `rates` leaves 63 bits ends the
     /// log.
+    #[inline]
     pub(crate) fn events<'a>(
         &'a self,
         rates: &'a SamplingRates,
         position: LogPosition,
     ) -> LogEvents<'a> {
         let bytes = match self {
-            Self::File(_) => Cow::Owned(Vec::new()),
-            Self::Memory(bytes) => {
-                let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
-                Cow::Borrowed(bytes.get(skipped..).unwrap_or_default())
-            }
+            Self::File(..) => Cow::Owned(Vec::new()),
+            Self::Memory(bytes) => Cow::Borrowed(window(bytes, position.offset())),
         };
         LogEvents {
             log: self,
             rates,
+            decoder: Decoder::at(position, &bytes),
             bytes,
-            decoder: Decoder::at(position, Strange::default()),
             ended: false,
             cut: None,
         }
@@ -83,17 +81,17 @@ pub(crate) struct Ended {
 }
 
 impl Log {
-    /// Takes the [events](Self::events) one by one, each with the place before it and whether it is
-    /// strange, until `take` breaks off: that event is not taken any more.
+    /// Takes the [events](Self::events) one by one, until `take` breaks off: that event is not taken
+    /// any more.
     ///
-    /// The same as a loop over the iterator, but what `take` does cannot make the decoder live in
-    /// memory, which takes twice as long.
+    /// The same as a loop over the iterator, but with the place before each, and whether it is
+    /// strange.
     #[inline]
     pub(crate) fn each(
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut take: impl FnMut(Event, LogPosition, bool) -> ControlFlow<()>,
+        mut take: impl FnMut(Event, Before, bool) -> ControlFlow<()>,
     ) -> Result<Ended> {
         let LogEvents {
             mut bytes,
@@ -102,27 +100,29 @@ impl Log {
         } = self.events(rates, from);
         loop {
             let slice = &*bytes;
-            let end = loop {
-                let before = decoder.position();
+            loop {
                 let strange = decoder.strange.count;
-                match decoder.next(slice, Some(rates)) {
-                    Some(Ok(event)) => {
-                        let strange = decoder.strange.count != strange;
-                        if take(event, before, strange).is_break() {
-                            return Ok(Ended {
-                                place: before,
-                                strange: decoder.strange.first,
-                                error: None,
-                                stopped: true,
-                            });
-                        }
-                    }
-                    Some(Err(error)) => break Some(error),
-                    None => break None,
+                let Some((event, moved)) = decoder.next(slice, Some(rates)) else {
+                    break;
+                };
+                let before = decoder.before(moved);
+                let strange = decoder.strange.count != strange;
+                if take(event, before, strange).is_break() {
+                    return Ok(Ended {
+                        place: before.position(),
+                        strange: decoder.strange.first,
+                        error: None,
+                        stopped: true,
+                    });
                 }
-            };
-            match go_on(self, bytes, decoder, end)? {
-                Next::Bytes(more, at) => (bytes, decoder) = (more, at),
+            }
+            let end = decoder.error;
+            let (offset, left) = (decoder.offset(), decoder.left(slice));
+            match go_on(self, bytes, offset, left, end)? {
+                Next::Bytes(more) => {
+                    decoder.enter(&more);
+                    bytes = more;
+                }
                 Next::End(error) => {
                     return Ok(Ended {
                         place: decoder.position(),
@@ -144,11 +144,24 @@ impl Log {
 ///
 /// Made by [`Reader::events`](crate::Reader::events). Not so lenient is
 /// [`raw::Events`](crate::raw::Events).
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut events = reader.events()?;
+/// let largest = events.by_ref().map(|event| event.map(|event| event.size)).max_by_key(|size| {
+///     *size.as_ref().unwrap_or(&u64::MAX) // an error first of all
+/// });
+/// assert_eq!(largest.unwrap()?, 4_718_636);
+/// assert_eq!((events.position().events(), events.cut()), (49_779, None));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct LogEvents<'a> {
     log: &'a Log,
     rates: &'a SamplingRates,
-    /// What was read of a file, or the whole of a log in memory.
+    /// A window of the log: what was read of a file, or a part of a log in memory.
     bytes: Cow<'a, [u8]>,
     decoder: Decoder,
     ended: bool,
@@ -193,18 +206,20 @@ impl Iterator for LogEvents<'_> {
     #[inline(always)]
     fn next(&mut self) -> Option<Result<Event>> {
         loop {
-            let end = match self.decoder.next(&self.bytes, Some(self.rates)) {
-                Some(Ok(event)) => return Some(Ok(event)),
-                Some(Err(error)) => Some(error),
-                None => None,
-            };
+            if let Some((event, _)) = self.decoder.next(&self.bytes, Some(self.rates)) {
+                return Some(Ok(event));
+            }
+            let end = self.decoder.error;
             if self.ended {
                 return None;
             }
-            // By value, so that this iterator need not live in memory.
+            let (offset, left) = (self.decoder.offset(), self.decoder.left(&self.bytes));
             let bytes = std::mem::take(&mut self.bytes);
-            match go_on(self.log, bytes, self.decoder, end) {
-                Ok(Next::Bytes(more, decoder)) => (self.bytes, self.decoder) = (more, decoder),
+            match go_on(self.log, bytes, offset, left, end) {
+                Ok(Next::Bytes(more)) => {
+                    self.decoder.enter(&more);
+                    self.bytes = more;
+                }
                 Ok(Next::End(error)) => {
                     self.ended = true;
                     self.cut = error.filter(DecodeError::is_cut);
@@ -225,37 +240,47 @@ impl FusedIterator for LogEvents<'_> {}
 
 /// What follows once the bytes in hand are used up or end inside an event.
 enum Next<'a> {
-    /// More bytes, and a decoder that stands at their beginning.
-    Bytes(Cow<'a, [u8]>, Decoder),
+    /// More bytes, from where the next event begins.
+    Bytes(Cow<'a, [u8]>),
     /// Nothing; and what is wrong with the record that ends the log early, if one does.
     End(Option<DecodeError>),
 }
 
+/// What follows on `bytes`, of which so many are `left` from `offset` on.
+#[cold]
 #[inline(never)]
 fn go_on<'a>(
-    log: &Log,
+    log: &'a Log,
     bytes: Cow<'a, [u8]>,
-    decoder: Decoder,
+    offset: u64,
+    left: usize,
     end: Option<DecodeError>,
 ) -> Result<Next<'a>> {
-    let position = decoder.position();
-    if let Log::File(file) = log
-        && end.is_none_or(|error| error.is_cut())
-    {
-        let in_hand = decoder.left(bytes.len());
-        let mut buffer = bytes.into_owned();
-        buffer.resize(BUFFER, 0);
-        let read = file.read(&mut buffer, position.offset())?;
-        if read > in_hand {
-            buffer.truncate(read);
-            let decoder = Decoder::at(position, decoder.strange);
-            return Ok(Next::Bytes(Cow::Owned(buffer), decoder));
+    match log {
+        Log::File(file, witness) if end.is_none_or(|error| error.is_cut()) => {
+            let mut buffer = bytes.into_owned();
+            buffer.resize(WINDOW, 0);
+            let read = file.read(&mut buffer, offset)?;
+            // A recorder that begins anew empties `.hpm` before the log: if that is as it was, so
+            // are the bytes that were read before.
+            if let Some(witness) = witness {
+                witness.check()?;
+            }
+            if read > left {
+                buffer.truncate(read);
+                return Ok(Next::Bytes(Cow::Owned(buffer)));
+            }
+        }
+        Log::File(..) => {}
+        Log::Memory(log) => {
+            if let Some(window) = next_window(log, offset, left, end) {
+                return Ok(Next::Bytes(Cow::Borrowed(window)));
+            }
         }
     }
     // A file that was longer when it was opened is a cut one too.
     let shorter = || {
-        (position.offset() < log.len())
-            .then(|| DecodeError::new(FileKind::Hpd, position.offset(), DecodeErrorKind::Cut))
+        (offset < log.len()).then(|| DecodeError::new(FileKind::Hpd, offset, DecodeErrorKind::Cut))
     };
     Ok(Next::End(end.or_else(shorter)))
 }
@@ -296,14 +321,14 @@ mod tests {
     #[test]
     fn a_file_gives_what_its_bytes_give_over_every_refill() {
         let bytes = bytes();
-        assert!(bytes.len() > 3 * BUFFER);
+        assert!(bytes.len() > 3 * WINDOW);
         let plain: Vec<_> = EventLog::new(&bytes).events().map(Result::unwrap).collect();
         let rates = SamplingRates::unsampled();
         for skipped in [0, 1, 2, 5, 11, 77] {
             let mut early = EventLog::new(&bytes).events();
             let _ = early.by_ref().take(skipped).count();
             let file = file(&bytes);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, early.position());
             let read: Vec<_> = events.by_ref().map(Result::unwrap).collect();
             assert_eq!(read, plain[skipped..]);
@@ -316,11 +341,11 @@ mod tests {
     fn a_cut_is_told_wherever_the_buffer_ends() {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
-        for cut in (BUFFER - 20..BUFFER + 20).chain(2 * BUFFER - 20..2 * BUFFER + 20) {
+        for cut in (WINDOW - 20..WINDOW + 20).chain(2 * WINDOW - 20..2 * WINDOW + 20) {
             let mut plain = EventLog::new(&bytes[..cut]).events();
             let whole = plain.by_ref().flatten().count();
             let file = file(&bytes[..cut]);
-            let log = Log::open(file.path()).unwrap();
+            let log = Log::open(file.path(), None).unwrap();
             let mut events = log.events(&rates, LogPosition::START);
             assert_eq!(events.by_ref().map(Result::unwrap).count(), whole);
             assert_eq!(events.position(), plain.position());
@@ -336,7 +361,7 @@ mod tests {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
         let mut file = file(&bytes);
-        let log = Log::open(file.path()).unwrap();
+        let log = Log::open(file.path(), None).unwrap();
         file.write_all(&bytes).unwrap();
         assert_eq!(log.events(&rates, LogPosition::START).count(), 120_000);
 

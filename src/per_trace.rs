@@ -1,5 +1,7 @@
 //! [`PerTrace`]: something for each trace that was met, whatever indices a file holds.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 
 use crate::id::TraceId;
@@ -18,6 +20,11 @@ pub(crate) struct PerTrace<T> {
     strangers: HashMap<u32, T>,
 }
 
+/// So many traces have a place, whether they are met or not.
+const FREE: usize = 1 << 16;
+/// Beyond that, one in so many must be met.
+const SPARSE: usize = 16;
+
 impl<T: Clone + Default> PerTrace<T> {
     /// Nothing yet, for a table of so many traces.
     pub(crate) fn new(traces: usize) -> Self {
@@ -31,16 +38,21 @@ impl<T: Clone + Default> PerTrace<T> {
     /// Changes the value of a trace; one that was not met has the default.
     #[inline]
     pub(crate) fn update<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
-        let Some(item) = self.items.get_mut(index as usize) else {
-            return self.update_new(index, change);
-        };
-        change(item)
+        match self.items.get_mut(index as usize) {
+            Some(item) => change(item),
+            None => change(self.new_item(index)),
+        }
     }
 
+    /// The value of a trace beyond those so far.
     #[cold]
-    fn update_new<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
+    #[inline(never)]
+    fn new_item(&mut self, index: u32) -> &mut T {
         let place = index as usize;
-        if place < self.limit && grow(&mut self.items, place, self.limit) {
+        // A trace can be a byte of its file, and less than that is no reason for as much memory as
+        // this takes: where few of many traces are met, they stay strangers.
+        let is_dense = place < FREE || place / SPARSE < self.strangers.len();
+        if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
             // Where there was no memory before, some of this range are among the strangers.
             let len = self.items.len();
             for (index, item) in self
@@ -52,10 +64,10 @@ impl<T: Clone + Default> PerTrace<T> {
                 }
             }
             if let Some(item) = self.items.get_mut(place) {
-                return change(item);
+                return item;
             }
         }
-        change(self.strangers.entry(index).or_default())
+        self.strangers.entry(index).or_default()
     }
 
     #[inline]
@@ -64,6 +76,18 @@ impl<T: Clone + Default> PerTrace<T> {
             Some(item) => Some(item),
             None => self.strangers.get(&index),
         }
+    }
+
+    /// The values of traces whose indices follow on each other, as far as they were met.
+    pub(crate) fn run(&self, indices: Range<usize>) -> &[T] {
+        let end = indices.end.min(self.items.len());
+        self.items.get(indices.start..end).unwrap_or_default()
+    }
+
+    /// The same, to be changed.
+    pub(crate) fn run_mut(&mut self, indices: Range<usize>) -> &mut [T] {
+        let end = indices.end.min(self.items.len());
+        self.items.get_mut(indices.start..end).unwrap_or_default()
     }
 
     /// All values, in any order.
@@ -124,6 +148,31 @@ mod tests {
             (items.get(3), items.get(2), items.get(4)),
             (Some(&2), Some(&0), None)
         );
+    }
+
+    #[test]
+    fn few_of_many_traces_cost_an_entry_each_and_many_a_place() {
+        let mut items = PerTrace::new(1 << 29);
+        for index in (1..=100).map(|n| n << 22) {
+            add(&mut items, index, 1);
+        }
+        assert_eq!((items.items.len(), items.strangers.len()), (0, 100));
+        // All of them, in their order: those after the ones that have a place wait to be enough.
+        for index in 0..1 << 20 {
+            add(&mut items, index, 2);
+            assert!(items.items.len() <= 4 * (index as usize).max(1 << 10));
+            assert!(items.strangers.len() <= 101 + index as usize / 8);
+        }
+        assert!(items.items.len() > 1 << 19);
+        assert_eq!(items.values().sum::<i64>(), 100 + (2 << 20));
+        assert_eq!(items.get(77), Some(&2));
+        assert_eq!(
+            (items.get(1_000_000), items.get(9 << 22)),
+            (Some(&2), Some(&1))
+        );
+        let traces: Vec<_> = items.iter().filter(|&(_, &item)| item > 0).collect();
+        assert_eq!(traces.len(), 100 + (1 << 20));
+        assert!(traces.is_sorted_by_key(|&(trace, _)| trace));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
 use crate::heap::Flaws;
 use crate::id::TraceId;
 use crate::log::Log;
+use crate::raw::decode::Before;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
@@ -43,7 +44,7 @@ pub(crate) struct Step {
     /// The estimate of its bytes, negative for a free.
     pub(crate) bytes: i64,
     /// The place in the log before it.
-    pub(crate) before: LogPosition,
+    pub(crate) before: Before,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
 }
@@ -61,15 +62,17 @@ impl Pass<'_> {
         mut take: impl FnMut(Step) -> ControlFlow<(), Flaws>,
     ) -> Result<Passed> {
         let estimates = self.rates.estimates();
+        let traces = self.traces;
         let mut first = First::default();
+        let noted = &mut first;
         let ended = self
             .log
-            .each(self.rates, from.on(self.clock), |event, before, strange| {
+            .each(self.rates, from.on(self.clock), move |event, before, strange| {
                 let index = TraceId::to_disk(event.trace);
                 let step = Step {
                     event,
                     index,
-                    bytes: event.signed(estimates.of(event.size)),
+                    bytes: event.signed_in_range(estimates.of(event.size)),
                     before,
                     strange,
                 };
@@ -77,10 +80,8 @@ impl Pass<'_> {
                     ControlFlow::Continue(flaws) => flaws,
                     ControlFlow::Break(()) => return ControlFlow::Break(()),
                 };
-                let negative = flaws.negative() && event.is_free();
-                if index > self.traces || negative || flaws.saturated() {
-                    // By value, so that it need not live in memory.
-                    first = first.with(step, flaws, self.traces);
+                if index > traces || flaws != Flaws::NONE {
+                    noted.note(index, before.offset(), flaws, traces);
                 }
                 ControlFlow::Continue(())
             })?;
@@ -102,22 +103,20 @@ struct First {
 
 impl First {
     #[cold]
-    fn with(mut self, step: Step, flaws: Flaws, traces: u32) -> Self {
-        let error = |kind| DecodeError::new(FileKind::Hpd, step.before.offset(), kind);
-        let trace = step.index;
+    fn note(&mut self, trace: u32, offset: u64, flaws: Flaws, traces: u32) {
+        let error = |kind| DecodeError::new(FileKind::Hpd, offset, kind);
         if trace > traces {
             let found = trace;
             self.unknown_trace
                 .get_or_insert_with(|| error(Kind::UnknownTrace { found, traces }));
         }
-        if flaws.negative() && step.event.is_free() {
+        if flaws.negative() {
             self.negative_balance
                 .get_or_insert_with(|| error(Kind::NegativeBalance { trace }));
         }
         if flaws.saturated() {
             self.saturated.get_or_insert_with(|| error(Kind::Saturated));
         }
-        self
     }
 
     fn and(self, strange: Option<DecodeError>, end: Option<DecodeError>) -> Vec<DecodeError> {

@@ -56,6 +56,17 @@ struct SourceFile {
 }
 
 /// The text of one line of code.
+///
+/// ```
+/// use heapprof::{Frame, SourceLines};
+///
+/// let sources = SourceLines::new();
+/// let line = sources.line(Frame::new("examples/events.rs", 1)).unwrap();
+/// assert_eq!(line.to_string(), line.text());
+/// assert_eq!(line.text(), "//! The low-level loop: every event of a log, with nothing in between.");
+/// assert!(!line.is_changed()); // not known: nobody said when the recording began
+/// ```
+#[doc(alias("TraceLine", "fileline"))]
 #[derive(Clone)]
 pub struct SourceLine {
     file: Arc<SourceFile>,
@@ -118,6 +129,7 @@ impl SourceLines {
     }
 
     /// The frames of a trace, outermost first, each with the text of its line.
+    #[doc(alias("HeapTrace", "trace"))]
     pub fn dress<'t>(
         &self,
         trace: Trace<'t>,

@@ -74,6 +74,7 @@ impl Usage {
     }
 
     /// The sum of all weights, that of unknown included. It saturates at 63 bits.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self) -> i64 {
         self.0.total
     }
@@ -375,6 +376,15 @@ impl IntoIterator for Usage {
 }
 
 /// The rows of a [`Usage`], heaviest first.
+///
+/// ```
+/// use heapprof::{TraceId, Usage};
+///
+/// let usage = Usage::from_iter([(TraceId::new(1), 20), (TraceId::new(2), 500), (None, 3)]);
+/// assert_eq!(usage.iter().len(), 3);
+/// assert_eq!(usage.iter().next(), Some((TraceId::new(2), 500)));
+/// assert_eq!(usage.iter().rev().next(), Some((None, 3))); // the lightest
+/// ```
 #[derive(Clone)]
 pub struct UsageIter<'a> {
     rows: &'a [Row],

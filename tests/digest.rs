@@ -250,6 +250,40 @@ fn a_century_at_a_millisecond_is_refused_with_an_interval_that_works() {
 }
 
 #[test]
+fn the_caller_can_allow_fewer_snapshots_and_the_interval_named_works() {
+    for (end, most) in [
+        (1_000_000, 2),
+        (1_000_001, 7),
+        (i64::MAX - 5, 2),
+        (i64::MAX - 5, 9),
+    ] {
+        let reader = Profile::default()
+            .traces(1)
+            .with_events(&[(end, 1, 9)])
+            .reader();
+        let error = reader
+            .digest_with(millis(1).max_snapshots(most))
+            .unwrap_err();
+        let Error::TooManySnapshots {
+            works_ms, limit, ..
+        } = error
+        else {
+            panic!("{error}")
+        };
+        assert_eq!(limit, most);
+        let digest = reader
+            .digest_with(millis(works_ms).max_snapshots(most))
+            .unwrap();
+        assert!((1..=most).contains(&(digest.len() as u64)));
+        let chosen = reader
+            .digest_with(DigestOptions::default().max_snapshots(most))
+            .unwrap();
+        assert!((1..=most).contains(&(chosen.len() as u64)));
+        assert_eq!(chosen.snapshot_at(Elapsed::MAX).unwrap().usage().total(), 9);
+    }
+}
+
+#[test]
 fn the_last_snapshot_can_be_later_than_63_bits() {
     let end = i64::MAX - 5;
     let reader = Profile::default()

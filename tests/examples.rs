@@ -43,7 +43,7 @@ fn the_report_shows_the_shipped_profile_on_one_screen() {
         "  sampling  none: every allocation was recorded\n",
         "  digest    436 snapshots, one every 50ms\n",
         "  rise      9.51 MB from 11.250 s to 11.350 s\n",
-        "Largest snapshot: 14.52 MB at 12.700 s, 11:04:17 UTC\n",
+        "Peak: 19.24 MB at 12.679 s, 11:04:17 UTC, after 29174 events\n",
         "   4.89 MB    4.89 MB  /srv/app/workloads/shop/customers.py:11\n",
         "Grown from 0.050 s to the end: 8.22 MB\n",
         "   7.41 MB  370.79 kB/s in 21 of 21 windows, 6 % freed  customers.py:11 < customers.py:7\n",
@@ -99,13 +99,13 @@ fn the_report_gives_error_bars_and_warns_of_rates_that_cannot_be() {
         "  sampling  below 128 bytes: 0.0100 %\n",
         "  warning   it looks as if everything was recorded: see --unsampled\n",
         "            1024 blocks in 4.998ms, which stand for 2.0e9 blocks a second\n",
-        "Largest snapshot: 2.16 GB ± 73.24 MB at 21.650 s, 11:04:26 UTC\n",
+        "Peak: 2.17 GB ± 73.33 MB at 21.628 s, 11:04:26 UTC, after 49493 events\n",
         "/srv/app/workloads/shop/customers.py:6 ± 45.41 MB\n",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
     let text = report(&["--unsampled"]);
-    assert!(text.contains("Largest snapshot: 14.52 MB at 12.700 s, 11:04:17 UTC\n"));
+    assert!(text.contains("Peak: 19.24 MB at 12.679 s, 11:04:17 UTC, after 29174 events\n"));
     assert!(!text.contains("warning") && !text.contains('±'));
 }
 

@@ -1,34 +1,87 @@
-//! The log decoded byte at a time, as the format is told: what a faster way is measured against.
+//! The log decoded byte at a time, as the format is told, with all that a decoder must look after:
+//! what a faster way is measured against.
 
-/// Calls `take` with the elapsed time, the trace index, whether it is a free, and the size of each
-/// event of a whole log.
-pub(crate) fn events(log: &[u8], mut take: impl FnMut(u64, u32, bool, u64)) {
-    let mut at = 0;
-    let mut elapsed = 0_u64;
-    while let Some(head) = log.get(at..at + 4) {
-        let head = u32::from_be_bytes(head.try_into().unwrap());
-        at += 4;
-        let seconds = varint(log, &mut at);
-        let micros = varint(log, &mut at);
-        let size = varint(log, &mut at);
-        // With the highest bit, the clock was stepped back, and the time that only grows stands.
-        if head >> 31 == 0 {
-            elapsed += seconds * 1_000_000 + micros;
-        }
-        take(elapsed, head & ((1 << 30) - 1), head >> 30 & 1 == 1, size);
+/// One event.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Event {
+    pub(crate) elapsed: u64,
+    pub(crate) wall: i64,
+    pub(crate) trace: u32,
+    pub(crate) is_free: bool,
+    pub(crate) size: u64,
+}
+
+/// The events of a log; `None` in place of one that is cut or cannot be, and nothing after it.
+pub(crate) struct Events<'a> {
+    bytes: &'a [u8],
+    elapsed: u64,
+    wall: i64,
+}
+
+pub(crate) fn events(bytes: &[u8]) -> Events<'_> {
+    Events {
+        bytes,
+        elapsed: 0,
+        wall: 0,
     }
 }
 
-fn varint(bytes: &[u8], at: &mut usize) -> u64 {
-    let mut value = 0;
-    let mut shift = 0;
-    loop {
-        let byte = bytes[*at];
-        *at += 1;
-        value |= u64::from(byte & 0x7f) << shift;
-        if byte < 0x80 {
-            return value;
+impl Iterator for Events<'_> {
+    type Item = Option<Event>;
+
+    fn next(&mut self) -> Option<Option<Event>> {
+        if self.bytes.is_empty() {
+            return None;
         }
-        shift += 7;
+        let event = self.event();
+        if event.is_none() {
+            self.bytes = &[];
+        }
+        Some(event)
+    }
+}
+
+impl Events<'_> {
+    fn event(&mut self) -> Option<Event> {
+        let mut head = 0;
+        for _ in 0..4 {
+            head = head << 8 | u32::from(self.byte()?);
+        }
+        let seconds = i64::try_from(self.varint()?).ok()?.checked_mul(1_000_000)?;
+        let micros = i64::try_from(self.varint()?).ok()?;
+        let size = self.varint().filter(|&size| i64::try_from(size).is_ok())?;
+        let seconds = if head >> 31 == 0 { seconds } else { -seconds };
+        let step = seconds.checked_add(micros)?;
+        self.wall = self.wall.checked_add(step)?;
+        self.elapsed = self.elapsed.checked_add(step.max(0).unsigned_abs())?;
+        Some(Event {
+            elapsed: self.elapsed,
+            wall: self.wall,
+            trace: head & ((1 << 30) - 1),
+            is_free: head >> 30 & 1 == 1,
+            size,
+        })
+    }
+
+    fn varint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let group = u64::from(byte & 0x7f);
+            if group > u64::MAX >> shift {
+                return None;
+            }
+            value |= group << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.bytes.split_first()?;
+        self.bytes = rest;
+        Some(byte)
     }
 }

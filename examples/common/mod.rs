@@ -87,19 +87,21 @@ impl Question {
             let asked = format!("grown from {} to {}", seconds(from), seconds(to));
             return Ok((reader.growth(from, to)?, asked));
         }
-        let at = match self.at {
-            Some(at) => at,
-            None if self.end => reader.elapsed()?,
-            None => peak(reader)?,
-        };
+        if self.at.is_none() && !self.end {
+            let peak = reader.peak()?;
+            let asked = format!("live at the peak, at {}", seconds(peak.time()));
+            return Ok((peak.into_usage(), asked));
+        }
+        let at = self.at.map_or_else(|| reader.elapsed(), Ok)?;
         Ok((reader.live_at(at)?, format!("live at {}", seconds(at))))
     }
 }
 
-/// When the largest snapshot is.
-pub(crate) fn peak(reader: &Reader) -> Result<Elapsed> {
+/// What is live at the largest snapshot: what came and went between two has no curve in a plot.
+pub(crate) fn largest_snapshot(reader: &Reader) -> Result<Usage> {
     let largest = reader.time_series([])?.total().largest();
-    Ok(largest.map_or(Elapsed::ZERO, |(at, _)| at))
+    let snapshot = reader.snapshot_at(largest.unwrap_or_default().0)?;
+    Ok(snapshot.into_usage())
 }
 
 /// The times asked for, in order; if none, after a quarter of the time, at the peak, and at the end.
@@ -108,7 +110,7 @@ pub(crate) fn times(reader: &Reader, asked: &[Elapsed]) -> Result<Vec<Elapsed>> 
     if times.is_empty() {
         let end = reader.elapsed()?;
         let quarter = Elapsed::from_micros(end.as_micros() / 4);
-        times.extend([quarter, peak(reader)?.min(end), end]);
+        times.extend([quarter, reader.peak()?.time(), end]);
     }
     times.sort_unstable();
     times.dedup();

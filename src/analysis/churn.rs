@@ -45,6 +45,17 @@ pub struct Churn {
 }
 
 /// What one trace allocated and freed. Counts are of what was recorded, bytes are estimates.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (heaviest, _) = reader.peak()?.usage().iter().nth(3).unwrap();
+/// let churn = reader.churn()?.get(heaviest);
+/// assert_eq!((churn.allocations, churn.allocated, churn.largest), (48, 9_439_512, 393_249));
+/// assert_eq!(churn.frees, churn.allocations); // all is gone
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TraceChurn {
@@ -110,6 +121,7 @@ impl Churn {
     }
 
     /// Bytes allocated, by trace. O(rows), as all columns.
+    #[doc(alias = "alloc_space")]
     pub fn allocated(&self) -> Usage {
         self.column(|row| row.allocated)
     }
@@ -120,6 +132,7 @@ impl Churn {
     }
 
     /// How many blocks were allocated, by trace.
+    #[doc(alias = "alloc_objects")]
     pub fn allocations(&self) -> Usage {
         self.column(|row| row.allocations)
     }

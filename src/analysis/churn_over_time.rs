@@ -45,6 +45,19 @@ struct Counts {
 
 /// One step of a [`ChurnOverTime`]: what came after `from` and up to `to`. An event at time 0 is in
 /// the first step of a whole log.
+///
+/// ```
+/// use heapprof::{ChurnOverTime, Reader};
+/// use std::time::Duration;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let churn = reader.ask(ChurnOverTime::every(Duration::from_secs(2)))?;
+/// let last = churn.steps().last().unwrap();
+/// assert_eq!((last.from.as_secs(), last.to.as_micros()), (20, 21_789_059)); // the end of the log
+/// assert_eq!((last.allocations, last.frees, last.allocated), (2_784, 2_522, 1_016_618));
+/// assert_eq!(last.allocations_per_second().round(), 1_556.0);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChurnStep {
@@ -139,6 +152,18 @@ impl ChurnOverTime {
 /// Asks for [`ChurnOverTime`].
 ///
 /// One pass over the log, or over the window. Memory: 32 to 64 bytes a step.
+///
+/// ```
+/// use heapprof::{ChurnOverTime, Elapsed, Reader};
+/// use std::time::Duration;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let question = ChurnOverTime::every(Duration::from_millis(500))
+///     .within(Elapsed::from_secs(11), Elapsed::from_secs(13));
+/// let bytes: Vec<_> = reader.ask(question)?.steps().map(|step| step.allocated).collect();
+/// assert_eq!(bytes, [14_403_320, 0, 0, 14_309_150]);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ChurnOverTimeQuestion {

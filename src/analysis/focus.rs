@@ -39,6 +39,7 @@ impl Usage {
     /// assert_eq!(rest + of_customers, end);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "suppressions")]
     #[must_use]
     pub fn ignore<'t>(&self, traces: &'t TraceTable, test: impl FnMut(Frame<'t>) -> bool) -> Self {
         let passing = Passing::new(traces, test);

@@ -72,6 +72,18 @@ pub struct Leaks {
 }
 
 /// A trace that may leak.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let leaks = reader.leaks()?;
+/// let worst = leaks.traces()[0];
+/// let stack = reader.traces()?.trace(worst.trace).unwrap();
+/// assert_eq!(stack.innermost().unwrap().to_string(), "/srv/app/workloads/shop/customers.py:11");
+/// assert_eq!(worst.growth.bytes, 7_405_968);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct TraceLeak {
@@ -82,6 +94,17 @@ pub struct TraceLeak {
 }
 
 /// A line that may leak, through one trace or many.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let leaks = reader.leaks()?;
+/// let worst = leaks.lines()[0];
+/// assert_eq!(reader.traces()?.frame(worst.line).unwrap().line, 11);
+/// assert_eq!(worst.trace, leaks.traces()[0].trace.unwrap()); // who calls it, mostly
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct LineLeak {
@@ -94,6 +117,17 @@ pub struct LineLeak {
 }
 
 /// How memory grew: the evidence for a leak.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let growth = Reader::open("examples/data/demo")?.leaks()?.lines()[0].growth;
+/// assert_eq!((growth.bytes, growth.grew, growth.windows), (7_405_968, 21, 21));
+/// assert_eq!((growth.allocated, growth.freed), (8_673_008, 523_200));
+/// assert_eq!(format!("{:.2}", growth.freed_share()), "0.06");
+/// assert_eq!(growth.bytes_per_second.round(), 370_793.0);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct Growth {
@@ -159,6 +193,17 @@ impl Reader {
 /// The [`Question`] that [`Leaks`] answers, for a pass that is shared with others.
 ///
 /// Memory: about 130 bytes a trace and a line, and 16 bytes for each window in which one grew.
+///
+/// ```
+/// use heapprof::{FindLeaks, Live, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let find = FindLeaks::new(reader.elapsed()?, reader.traces()?).windows(100);
+/// let (leaks, end) = reader.ask((find, Live::at_end()))?;
+/// assert_eq!((leaks.lines().len(), leaks.lines()[0].growth.windows), (2, 89));
+/// assert_eq!(end.total(), 8_334_103);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct FindLeaks {
     table: TraceTable,

@@ -85,6 +85,19 @@ pub struct Lifetimes {
 }
 
 /// The lifetimes of the blocks of one trace.
+///
+/// ```
+/// use heapprof::Reader;
+/// use std::time::Duration;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let all = reader.lifetimes()?.total();
+/// assert_eq!((all.freed, all.live), (21_909, 5_961));
+/// let mean = all.mean().unwrap();
+/// assert_eq!((*mean.start(), *mean.end()), (Duration::from_nanos(262_388_403), Duration::from_nanos(269_087_744)));
+/// assert_eq!(all.exact_mean(), None); // some blocks live on, so it is not known which were freed
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TraceLifetimes {
@@ -202,6 +215,18 @@ impl Lifetimes {
 /// with a live block 40 to 80, and where it has several 32 to 64 more for each. So it grows with what
 /// is live at a time, 40 to 100 MB for a million blocks, and not with the log: nothing is kept of what
 /// was freed. Blocks beyond 2³¹ live ones are left out.
+///
+/// ```
+/// use heapprof::{Lifetimes, Reader, TraceSet, Track};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let line = reader.traces()?.search("report.py:21")[0];
+/// let of_line = TraceSet::of(reader.traces()?, [Track::Local(line)]);
+/// let total = reader.ask(Lifetimes::question().of(of_line))?.total();
+/// assert_eq!((total.freed, total.live), (48, 0));
+/// assert_eq!(total.exact_mean().unwrap().as_micros(), 3_277);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LifetimesQuestion {

@@ -37,6 +37,18 @@ pub struct Lines {
 }
 
 /// The usage of one line.
+///
+/// ```
+/// use heapprof::{Lines, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let lines = Lines::new(reader.traces()?, &reader.live_at_end()?);
+/// let line = lines.by_cumulative().find(|line| line.local > 0).unwrap();
+/// assert_eq!(line.frame.to_string(), "/srv/app/src/heapprof/__main__.py:49");
+/// assert_eq!((line.local, line.cumulative), (464, 8_333_687));
+/// assert_eq!(lines.get(line.id), Some(line));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LineUsage<'a> {
@@ -45,8 +57,10 @@ pub struct LineUsage<'a> {
     /// Its id in the table.
     pub id: FrameId,
     /// The weight of all traces that end at it.
+    #[doc(alias("flat", "self"))]
     pub local: i64,
     /// The weight of all traces that contain it.
+    #[doc(alias("cum", "total"))]
     pub cumulative: i64,
 }
 
@@ -158,7 +172,8 @@ impl Lines {
     }
 
     /// All lines that have a usage, the largest local usage first; equal ones in the order of their
-    /// ids.
+    /// ids. Those that only call what allocates are among them, with 0.
+    #[doc(alias = "iter")]
     pub fn by_local(&self) -> impl ExactSizeIterator<Item = LineUsage<'_>> + DoubleEndedIterator {
         self.rows(&self.by_local)
     }

@@ -98,16 +98,18 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias = "inuse_space")]
     pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
         let time = time.into();
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(time, &mut heap);
-        pass.run(from, |step| {
+        let balances = &mut heap;
+        pass.run(from, move |step| {
             if step.event.elapsed > time {
                 return ControlFlow::Break(());
             }
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
+            ControlFlow::Continue(balances.add(step.index, step.bytes).flaws)
         })?;
         Ok(heap.usage())
     }
@@ -139,6 +141,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias("inuse_space", "leaked"))]
     pub fn live_at_end(&self) -> Result<Usage> {
         self.live_at(Elapsed::MAX)
     }

@@ -31,6 +31,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!(blocks.recorded().total(), 4_048);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias = "inuse_objects")]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LiveBlocks {
     recorded: Usage,
@@ -72,6 +73,16 @@ impl LiveBlocks {
 ///
 /// One pass over the log from its beginning, as a digest does not know blocks. Memory: 32 to 64
 /// bytes a trace.
+///
+/// ```
+/// use heapprof::{Elapsed, LiveBlocks, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (early, end) =
+///     reader.ask((LiveBlocks::at(Elapsed::from_secs(5)), LiveBlocks::at_end()))?;
+/// assert_eq!((early.recorded().total(), end.recorded().total()), (1_957, 5_961));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LiveBlocksQuestion {

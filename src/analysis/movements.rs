@@ -44,6 +44,17 @@ pub struct Movements {
 }
 
 /// The steady part of a series.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let trend = reader.time_series([])?.total().movements().trend();
+/// assert_eq!(trend.bytes_per_second.round(), 381_732.0);
+/// assert_eq!(trend.change.round(), 8_302_675.0); // over the whole recording
+/// assert_eq!(format!("{:.2}", trend.explained), "0.89");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct Trend {
@@ -58,6 +69,17 @@ pub struct Trend {
 }
 
 /// A rise or a fall: from when to when, and by how much.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let movements = reader.time_series([])?.total().movements();
+/// let rise = movements.rises()[0];
+/// assert_eq!((rise.from, rise.to), (Elapsed::from_millis(12_650), Elapsed::from_millis(12_700)));
+/// assert_eq!((rise.by, rise.beyond_trend), (9_510_068, 9_490_981));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Movement {

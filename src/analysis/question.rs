@@ -68,6 +68,35 @@ pub trait Question {
 }
 
 /// One event of a pass over the log, and what it did.
+///
+/// ```
+/// use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// Which event brought the total over a limit?
+/// struct Over(i64, Option<LogStep>);
+///
+/// impl Question for Over {
+///     type Answer = Option<LogStep>;
+///
+///     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         if step.total <= self.0 {
+///             return ControlFlow::Continue(());
+///         }
+///         self.1 = Some(*step);
+///         ControlFlow::Break(()) // seen enough
+///     }
+///
+///     fn answer(self, _: &LogEnd<'_>) -> Option<LogStep> {
+///         self.1
+///     }
+/// }
+///
+/// let step = Reader::open("examples/data/demo")?.ask(Over(10_000_000, None))?.unwrap();
+/// assert_eq!((step.number, step.bytes, step.total), (28_213, 393_249, 10_127_520));
+/// assert_eq!((step.before, step.live), (64, 393_313)); // of its trace
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LogStep {
@@ -90,6 +119,39 @@ pub struct LogStep {
 }
 
 /// A place in the log at which a question begins.
+///
+/// ```
+/// use heapprof::{Elapsed, LiveHeap, LogEnd, LogPlace, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// With what does a window begin?
+/// struct Begins(Elapsed, (u64, i64));
+///
+/// impl Question for Begins {
+///     type Answer = (u64, i64);
+///
+///     fn from(&self) -> Elapsed {
+///         self.0
+///     }
+///
+///     fn begin(&mut self, heap: &LiveHeap, place: &LogPlace<'_>) {
+///         assert_eq!(heap.usage().total(), place.total);
+///         self.1 = (place.events, place.total);
+///     }
+///
+///     fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         ControlFlow::Break(())
+///     }
+///
+///     fn answer(self, _: &LogEnd<'_>) -> (u64, i64) {
+///         self.1
+///     }
+/// }
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// assert_eq!(reader.ask(Begins(Elapsed::from_secs(5), (0, 0)))?, (14_585, 2_248_163));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct LogPlace<'a> {
@@ -104,6 +166,29 @@ pub struct LogPlace<'a> {
 }
 
 /// Where a pass over the log ended.
+///
+/// ```
+/// use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader};
+/// use std::ops::ControlFlow;
+///
+/// /// How does a log end?
+/// struct End;
+///
+/// impl Question for End {
+///     type Answer = (u64, usize, i64);
+///
+///     fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+///         ControlFlow::Continue(())
+///     }
+///
+///     fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
+///         (end.position.events(), end.damage.len(), end.heap.usage().total())
+///     }
+/// }
+///
+/// assert_eq!(Reader::open("examples/data/demo")?.ask(End)?, (49_779, 0, 8_334_103));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct LogEnd<'a> {
@@ -120,6 +205,16 @@ pub struct LogEnd<'a> {
 }
 
 /// One [`Question`], or several in a tuple of up to six, for one pass.
+///
+/// ```
+/// use heapprof::{Churn, Live, Peak, Questions, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let (peak, end, churn) = reader.ask((Peak::question(), Live::at_end(), Churn::question()))?;
+/// assert_eq!((peak.total(), end.total()), (19_241_503, 8_334_103));
+/// assert_eq!(churn.total().allocated - churn.total().freed, 8_334_103);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 pub trait Questions {
     /// The answers, in the order of the questions.
     type Answers;
@@ -145,36 +240,37 @@ impl Reader {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let from = self.nearest(questions.from(), &mut heap);
-        let mut total = heap.total();
+        let mut total = Total::of(heap.total());
         let place = |events, total| LogPlace {
             events,
-            total: saturated(total),
+            total,
             rates: pass.rates,
             traces: pass.traces,
         };
-        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total));
+        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
         let passed = pass.run(from, |step| {
-            let (elapsed, events) = (step.event.elapsed, step.before.events());
+            let (elapsed, number) = (step.event.elapsed, step.before.number());
             if elapsed > due {
-                due = questions.begin(elapsed, &heap, &place(events, total));
+                due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
             }
             let change = heap.add(step.index, step.bytes);
-            total += i128::from(change.after) - i128::from(change.before);
+            // It lies between 0 and the bytes of the event.
+            total.add(change.after.wrapping_sub(change.before));
             let shown = LogStep {
                 event: step.event,
                 bytes: step.bytes,
                 before: change.before,
                 live: change.after,
-                total: saturated(total),
-                number: events + 1,
+                total: total.get(),
+                number,
                 offset: step.before.offset(),
                 strange: step.strange,
             };
             questions.take(&shown, &heap)?;
-            ControlFlow::Continue(change.flaws())
+            ControlFlow::Continue(change.flaws)
         })?;
         let events = passed.place.events();
-        questions.begin(Elapsed::MAX, &heap, &place(events, total));
+        questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));
         Ok(questions.answers(&LogEnd {
             heap: &heap,
             position: passed.place,
@@ -184,10 +280,44 @@ impl Reader {
     }
 }
 
+/// All live bytes, exactly, though they may leave 64 bits: 2⁶⁴ × `carry` + `sum`.
+#[derive(Debug, Clone, Copy)]
+struct Total {
+    sum: i64,
+    carry: i64,
+}
+
+impl Total {
+    #[expect(clippy::cast_possible_truncation, reason = "the rest is in the carry")]
+    fn of(total: i128) -> Self {
+        let sum = total as i64;
+        let carry = ((total - i128::from(sum)) >> 64) as i64;
+        Self { sum, carry }
+    }
+
+    #[inline]
+    fn add(&mut self, bytes: i64) {
+        let (sum, over) = self.sum.overflowing_add(bytes);
+        self.sum = sum;
+        if over {
+            self.carry += bytes.signum();
+        }
+    }
+
+    #[inline]
+    fn get(self) -> i64 {
+        match self.carry {
+            0 => self.sum,
+            carry => saturated((i128::from(carry) << 64) + i128::from(self.sum)),
+        }
+    }
+}
+
 /// How far questions are.
 mod open {
     use super::{ControlFlow, Elapsed, LiveHeap, LogEnd, LogPlace, LogStep, Question, Questions};
 
+    #[allow(unreachable_pub, reason = "named by a public trait, and sealed")]
     pub trait Open {
         type Answers;
         fn from(&self) -> Elapsed;
@@ -322,5 +452,26 @@ mod open {
         A B C D;
         A B C D E;
         A B C D E F;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_total_over_64_bits_comes_back(start: i64, bytes in vec(any::<i64>(), 0..60)) {
+            let mut total = Total::of(i128::from(start) * 5);
+            let mut plain = i128::from(start) * 5;
+            for bytes in bytes {
+                total.add(bytes);
+                plain += i128::from(bytes);
+                prop_assert_eq!(total.get(), saturated(plain));
+            }
+        }
     }
 }

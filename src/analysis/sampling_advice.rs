@@ -40,7 +40,7 @@ use crate::raw::rates::SamplingRates;
 /// assert_eq!(errors, ["0.00 %", "0.09 %", "2.72 %"]);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias("sampling rate", "standard error"))]
+#[doc(alias("sampling rate", "standard error", "gatherStats"))]
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SamplingAdvice {
@@ -57,6 +57,17 @@ pub struct SamplingAdvice {
 }
 
 /// What a recording with other rates would have been like.
+///
+/// ```
+/// use heapprof::{Reader, SamplingAdvice, SamplingRates};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let rates = SamplingRates::new([(512, 0.1)])?;
+/// let advice = reader.ask(SamplingAdvice::new([rates]))?.remove(0);
+/// assert_eq!((advice.allocations.round(), advice.frees.round()), (6_751.0, 5_282.0));
+/// assert_eq!(advice.live_at_end.standard_error.round(), 20_630.0);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct RatesAdvice {
@@ -76,6 +87,18 @@ pub struct RatesAdvice {
 }
 
 /// How far an estimate of a sum of bytes would have been off.
+///
+/// ```
+/// use heapprof::{Reader, SamplingAdvice, SamplingRates};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let rates = SamplingRates::new([(32, 0.0), (512, 0.1)])?; // the smallest are never recorded
+/// let advice = reader.ask(SamplingAdvice::new([rates]))?.remove(0);
+/// let end = advice.live_at_end;
+/// assert_eq!((end.bytes, end.unseen), (8_334_103.0, 45_212.0));
+/// assert_eq!(format!("{:.2} %", 100.0 * end.relative_error()), "0.24 %");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ExpectedEstimate {

@@ -31,6 +31,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!(sandwich.cumulative() - sandwich.local(), 8_149_808);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias("peek", "caller / callee"))]
 #[derive(Debug, Clone)]
 pub struct Sandwich {
     traces: TraceTable,
@@ -45,6 +46,18 @@ pub struct Sandwich {
 }
 
 /// A line next to another in stacks, and what flows between the two.
+///
+/// ```
+/// use heapprof::{Reader, Sandwich};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let line = reader.traces()?.search("report.py:17")[0];
+/// let sandwich = Sandwich::new(reader.traces()?, reader.peak()?.usage(), line);
+/// let caller = sandwich.callers().next().unwrap();
+/// assert_eq!((caller.frame.line, caller.weight), (7, 9_439_696));
+/// assert_eq!(reader.traces()?.frame(caller.id), Some(caller.frame));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Neighbour<'a> {

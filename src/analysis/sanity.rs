@@ -1,4 +1,4 @@
-//! Does a log make sense, and where does it stop to?
+//! Does a log make sense, and where does it stop doing so?
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -60,6 +60,16 @@ pub struct Sanity {
 }
 
 /// One kind of record that makes no sense.
+///
+/// ```
+/// use heapprof::{DecodeErrorKind, Reader};
+///
+/// let sanity = Reader::open("tests/data/huge_corrupt/huge_corrupt")?.sanity()?;
+/// let finding = sanity.findings()[0];
+/// assert!(matches!(finding.first.kind(), DecodeErrorKind::UnknownTrace { .. }));
+/// assert_eq!((finding.first.offset(), finding.last, finding.count), (1_523, 3_119, 220));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Finding {
@@ -71,7 +81,17 @@ pub struct Finding {
     pub count: u64,
 }
 
-/// Where a log stops to make sense.
+/// Where a log stops making sense.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let reader = Reader::open("tests/data/huge_corrupt/huge_corrupt")?;
+/// let noise = reader.sanity()?.noise().unwrap();
+/// assert_eq!((noise.offset, noise.events), (1_523, 213));
+/// assert_eq!(noise.elapsed.to_string(), "0.052304 s");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Noise {
@@ -95,7 +115,7 @@ impl Sanity {
         &self.findings
     }
 
-    /// Where the log stops to make sense; `None` if it makes sense to the end, but for a record
+    /// Where the log stops making sense; `None` if it makes sense to the end, but for a record
     /// here and there.
     pub fn noise(&self) -> Option<Noise> {
         self.noise
@@ -128,11 +148,22 @@ impl Reader {
     /// # Errors
     /// If the log cannot be read.
     pub fn sanity(&self) -> Result<Sanity> {
-        self.ask(SanityCheck::new(self.trace_count()))
+        self.ask(SanityCheck::new(self.trace_count()?))
     }
 }
 
 /// The [`Question`] that [`Sanity`] answers, for a pass that is shared with others.
+///
+/// ```
+/// use heapprof::{Peak, Reader, SanityCheck};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let traces = u32::try_from(reader.traces()?.len()).unwrap();
+/// let (sanity, peak) = reader.ask((SanityCheck::new(traces), Peak::question()))?;
+/// assert!(sanity.is_sound());
+/// assert_eq!((sanity.events(), peak.events()), (49_779, 29_174));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct SanityCheck {
     traces: u32,

@@ -13,6 +13,17 @@ use crate::tree::ROOT;
 use crate::usage::saturated;
 
 /// What a time series can follow.
+///
+/// ```
+/// use heapprof::{Reader, Track};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let line = reader.traces()?.search("customers.py:7")[0];
+/// let series = reader.time_series([Track::Local(line), Track::Cumulative(line), Track::Unknown])?;
+/// let last: Vec<_> = series.iter().map(|(_, series)| series.last().unwrap()).collect();
+/// assert_eq!(last, [37_328, 8_187_136, 0]);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Track {
@@ -42,7 +53,7 @@ pub enum Track {
 /// assert_eq!(format!("{:.3}", series.fractions(0).last().unwrap()), "0.978");
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias = "timePlot")]
+#[doc(alias("timePlot", "pyplot"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeSeries {
     times: Vec<Elapsed>,
@@ -51,6 +62,18 @@ pub struct TimeSeries {
 }
 
 /// Values over time.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let series = reader.time_series([])?;
+/// let total = series.total();
+/// assert_eq!((total.len(), total.first(), total.last()), (436, Some(111_915), Some(8_334_103)));
+/// assert_eq!(total.at(Elapsed::from_millis(12_020)), Some(14_452_555));
+/// assert_eq!(total.largest(), Some((Elapsed::from_millis(12_700), 14_521_331)));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Series<'a> {
     times: &'a [Elapsed],
@@ -59,7 +82,8 @@ pub struct Series<'a> {
 
 impl TimeSeries {
     /// Follows the tracks through a digest: one pass over its snapshots, without a map for each.
-    /// Memory: 4 bytes a trace of the table, and 8 bytes a track and snapshot.
+    /// Memory: 4 bytes a trace of the table, 8 bytes a track and snapshot, and, where stacks go
+    /// through lines that are followed, 4 bytes for each of these in each different set of them.
     ///
     /// # Errors
     /// If the bytes of the digest are damaged.
@@ -106,6 +130,7 @@ impl TimeSeries {
     }
 
     /// All live bytes.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self) -> Series<'_> {
         Series::new(&self.times, &self.total)
     }

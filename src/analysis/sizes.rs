@@ -31,7 +31,7 @@ const BUCKETS: usize = 64;
 /// assert_eq!(sizes.total().allocations, 27_870);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias = "histogram")]
+#[doc(alias("histogram", "gatherStats"))]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sizes([Counts; BUCKETS]);
 
@@ -45,6 +45,16 @@ struct Counts {
 }
 
 /// The allocations of some sizes.
+///
+/// ```
+/// use heapprof::Reader;
+///
+/// let bucket = Reader::open("examples/data/demo")?.sizes()?.bucket(100_000);
+/// assert_eq!(bucket.sizes, 65_536..=131_071);
+/// assert_eq!((bucket.allocations, bucket.bytes), (0, 0));
+/// assert_eq!(bucket.estimated_bytes, bucket.bytes); // nothing was sampled
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SizeBucket {

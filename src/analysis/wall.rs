@@ -149,7 +149,7 @@ impl Reader {
         };
         let mut broken = false;
         self.pass()?.run(from, |step| {
-            if step.before.events() >= last {
+            if step.before.number() > last {
                 return ControlFlow::Break(());
             }
             let (elapsed, wall) = (step.event.elapsed, step.event.wall);

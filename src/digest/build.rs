@@ -3,11 +3,12 @@
 use std::io::{Seek, Write};
 use std::ops::ControlFlow;
 
+use super::changes::Changes;
 use super::options::{DigestOptions, Progress, default_interval_ms};
 use super::order::{Edits, Ordered};
 use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
-use crate::heap::{Flaws, LiveHeap, Touched};
+use crate::heap::{Flaws, LiveHeap};
 use crate::raw::{DigestWriter, LogPosition};
 use crate::replay::{Pass, Passed};
 use crate::time::{Elapsed, StartTime};
@@ -31,8 +32,8 @@ impl Source<'_> {
         mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
     ) -> Result<Passed> {
         self.pass.run(LogPosition::START, |step| {
-            if step.before.events().is_multiple_of(TELL_EVERY) {
-                tell(step.before)?;
+            if step.before.number() % TELL_EVERY == 1 {
+                tell(step.before.position())?;
             }
             ControlFlow::Continue(Flaws::NONE)
         })
@@ -42,7 +43,7 @@ impl Source<'_> {
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
         let mut heap = LiveHeap::new(self.pass.traces as usize);
         let passed = self.pass.run(LogPosition::START, |step| {
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws())
+            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
         })?;
         Ok(passed.damage)
     }
@@ -54,12 +55,13 @@ impl Source<'_> {
         out: W,
     ) -> Result<W> {
         let precision = options.checked_precision()?;
+        let most = options.most();
         let log_len = self.pass.log.len();
         let mut passes = 1;
         let mut stopped = false;
         let interval_ms = match (options.checked_interval_ms()?, self.end) {
             (Some(interval_ms), _) => interval_ms,
-            (None, Some(end)) => default_interval_ms(end.elapsed()),
+            (None, Some(end)) => default_interval_ms(end.elapsed(), most),
             (None, None) => {
                 passes = 2;
                 let measured = self.measure(|place| {
@@ -70,7 +72,7 @@ impl Source<'_> {
                     })
                 })?;
                 stopped = measured.stopped;
-                default_interval_ms(measured.place.elapsed())
+                default_interval_ms(measured.place.elapsed(), most)
             }
         };
 
@@ -78,14 +80,15 @@ impl Source<'_> {
         let mut snapshots = Snapshots {
             writer: DigestWriter::new(out, self.start, interval_ms)?,
             trailer: TrailerBuilder::new(),
-            heap: LiveHeap::new(self.pass.traces as usize),
-            touched: Touched::new(self.pass.traces as usize),
+            changes: Changes::new(self.pass.traces as usize),
             edits: Edits::default(),
             ordered: Ordered::default(),
             precision,
+            most,
             body: Vec::new(),
             body_before: Vec::new(),
         };
+        let mut heap = LiveHeap::new(self.pass.traces as usize);
         // The time of the next snapshot. The event before lies at or before it.
         let mut next = interval;
         let mut failed = None;
@@ -93,33 +96,33 @@ impl Source<'_> {
             let elapsed = step.event.elapsed.as_micros();
             if elapsed > next {
                 let due = (elapsed - 1) / interval;
-                if let Err(error) = snapshots.catch_up(due, step.before) {
+                if let Err(error) = snapshots.catch_up(&heap, due, step.before.position()) {
                     failed = Some(error);
                     return ControlFlow::Break(());
                 }
                 next = (due + 1).saturating_mul(interval);
             }
-            if step.before.events().is_multiple_of(TELL_EVERY) {
+            if step.before.number() % TELL_EVERY == 1 {
                 if stopped {
                     return ControlFlow::Break(());
                 }
+                let before = step.before.position();
                 options.tell(Progress {
-                    bytes: step.before.offset().saturating_add(log_len * (passes - 1)),
+                    bytes: before.offset().saturating_add(log_len * (passes - 1)),
                     total_bytes: log_len.saturating_mul(passes),
-                    elapsed: step.before.elapsed(),
+                    elapsed: before.elapsed(),
                 })?;
             }
-            let change = snapshots.heap.add(step.index, step.bytes);
-            snapshots.touched.note(step.index, change.before);
-            ControlFlow::Continue(change.flaws())
+            snapshots.changes.mark(step.index);
+            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
         })?;
         match failed {
-            Some(Failed::TooMany) => return Err(self.too_many(interval_ms)?),
+            Some(Failed::TooMany) => return Err(self.too_many(interval_ms, most)?),
             Some(Failed::Encode(error)) => return Err(error.into()),
             None => {}
         }
         if passed.place.events() > 0 {
-            snapshots.take(passed.place)?;
+            snapshots.take(&heap, passed.place)?;
         }
         if !passed.stopped {
             // Nothing is left to stop.
@@ -146,8 +149,7 @@ impl Source<'_> {
     }
 
     /// Says which interval would do, for the whole log.
-    fn too_many(&self, interval_ms: u64) -> Result<Error> {
-        let limit = DigestOptions::MAX_SNAPSHOTS;
+    fn too_many(&self, interval_ms: u64, limit: u64) -> Result<Error> {
         let end = match self.end {
             Some(end) => end,
             None => self.measure(|_| ControlFlow::Continue(()))?.place,
@@ -162,15 +164,16 @@ impl Source<'_> {
     }
 }
 
-/// The live heap, and what was written of it.
+/// What was written of the live heap.
 struct Snapshots<W> {
     writer: DigestWriter<W>,
     trailer: TrailerBuilder,
-    heap: LiveHeap,
-    touched: Touched,
+    changes: Changes,
     edits: Edits,
     ordered: Ordered,
     precision: f64,
+    /// How many snapshots there may be.
+    most: u64,
     body: Vec<u8>,
     body_before: Vec<u8>,
 }
@@ -184,11 +187,11 @@ enum Failed {
 impl<W: Write + Seek> Snapshots<W> {
     /// Writes the heap as it is until there are `due` snapshots.
     #[inline(never)]
-    fn catch_up(&mut self, due: u64, place: LogPosition) -> Result<(), Failed> {
-        if due >= DigestOptions::MAX_SNAPSHOTS {
+    fn catch_up(&mut self, heap: &LiveHeap, due: u64, place: LogPosition) -> Result<(), Failed> {
+        if due >= self.most {
             return Err(Failed::TooMany);
         }
-        self.take(place).map_err(Failed::Encode)?;
+        self.take(heap, place).map_err(Failed::Encode)?;
         while self.writer.count() < due {
             self.writer.repeat().map_err(Failed::Encode)?;
         }
@@ -196,25 +199,25 @@ impl<W: Write + Seek> Snapshots<W> {
     }
 
     /// Writes the heap as it is, after the event that ends at `place`.
-    fn take(&mut self, place: LogPosition) -> Result<(), EncodeError> {
+    fn take(&mut self, heap: &LiveHeap, place: LogPosition) -> Result<(), EncodeError> {
         let number = self.writer.count();
         self.trailer.place(number, place);
         let mut unknown_changed = false;
-        for (index, before) in self.touched.drain() {
-            let after = self.heap.balance(index);
+        let edits = &mut self.edits;
+        self.changes.drain(heap, |index, before, after| {
             if index == 0 {
-                unknown_changed = before != after;
+                unknown_changed = true;
             } else {
-                self.edits.push(index, before, after);
+                edits.push(index, before, after);
             }
-        }
+        });
         if number > 0 && self.edits.is_empty() && !unknown_changed {
             return self.writer.repeat();
         }
         self.ordered.edit(&mut self.edits);
         std::mem::swap(&mut self.body, &mut self.body_before);
         self.body.clear();
-        let unknown = self.heap.balance(0);
+        let unknown = heap.balance(0);
         let folds = self.precision > 0.0;
         let len = if folds {
             self.ordered

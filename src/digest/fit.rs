@@ -8,6 +8,23 @@ use crate::raw::rates::SamplingRates;
 use crate::time::{Clock, StartTime};
 
 /// Why the `.hpc` file beside a log is not used.
+///
+/// ```
+/// use heapprof::{DigestOptions, Reader, SamplingRates, UnusedDigest};
+///
+/// let folder = tempfile::tempdir()?;
+/// for file in ["demo.hpm", "demo.hpd"] {
+///     std::fs::copy(format!("examples/data/{file}"), folder.path().join(file))?;
+/// }
+/// let reader = Reader::open(folder.path().join("demo"))?;
+/// reader.make_digest(DigestOptions::default())?;
+///
+/// let reader = Reader::open(folder.path().join("demo"))?;
+/// assert!(reader.unused_digest().is_none());
+/// let reader = reader.with_rates(SamplingRates::new([(512, 0.1)])?);
+/// assert!(matches!(reader.unused_digest(), Some(UnusedDigest::Rates)));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnusedDigest {

@@ -2,6 +2,7 @@
 //! `.hpc` file.
 
 mod build;
+mod changes;
 mod checksum;
 mod fit;
 mod options;
@@ -24,7 +25,7 @@ pub use options::{DigestOptions, Progress};
 pub(crate) use replace::Replacement;
 use trailer::{Found, Trailer};
 
-use crate::bytes::{self, Bytes};
+use crate::bytes::{self, Access, Bytes};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::id::TraceId;
@@ -72,6 +73,16 @@ struct Inner {
 }
 
 /// The live heap at one moment: its time, and the usage by trace.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
+/// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
+/// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Snapshot {
     time: Elapsed,
@@ -80,6 +91,7 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// The moment, on the clock that only grows.
+    #[doc(alias = "relativeTime")]
     pub fn time(&self) -> Elapsed {
         self.time
     }
@@ -99,6 +111,10 @@ impl Digest {
     /// Reads the digest of a profile from its `.hpc` file, ours or heapprof 1.0's, given the
     /// filebase or the name of the file. Header and index are read; the file is mapped.
     ///
+    /// The caller sees to it that no program shortens the file while the digest lives, since that can
+    /// end this process. This crate never does: it replaces a digest as a whole. heapprof 1.0 does
+    /// when it makes a digest anew. [`open_unmapped`](Self::open_unmapped) needs no such promise.
+    ///
     /// [`Reader::open`](crate::Reader::open) takes a digest that fits the log beside it by itself.
     /// This is for those that heapprof 1.0 wrote, which by default are unreliable: a precision
     /// above 0 made it read past the end of an array, and the end of the recording is missing.
@@ -109,8 +125,21 @@ impl Digest {
     /// # Errors
     /// If there is no such file, or it has no whole header, or no index.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = Filebase::new(path.as_ref()).file(FileKind::Hpc);
-        Self::map(path).map_err(|error| error.or_missing(FileKind::Hpc))
+        Self::open_as(path.as_ref(), Access::Map)
+    }
+
+    /// As [`open`](Self::open), but reads the whole file to memory instead of mapping it: whatever
+    /// happens to the file then, the digest stays as it is.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if there is not so much memory.
+    pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(path.as_ref(), Access::Read)
+    }
+
+    fn open_as(path: &Path, access: Access) -> Result<Self> {
+        let path = Filebase::new(path).file(FileKind::Hpc);
+        Self::at(path, access).map_err(|error| error.or_missing(FileKind::Hpc))
     }
 
     /// Reads a digest from bytes.
@@ -121,14 +150,15 @@ impl Digest {
         Self::new(Bytes::Owned(bytes.into()), None)
     }
 
-    pub(crate) fn map(path: PathBuf) -> Result<Self> {
+    /// The digest of a `.hpc` file.
+    pub(crate) fn at(path: PathBuf, access: Access) -> Result<Self> {
         let file = bytes::open(&path)?;
-        Self::map_open(&file, path)
+        Self::of(&file, path, access)
     }
 
     /// The digest that was written to `file`, which stands at `path` or is about to.
-    pub(crate) fn map_open(file: &File, path: PathBuf) -> Result<Self> {
-        let bytes = Bytes::map_replaceable(file, &path)?;
+    pub(crate) fn of(file: &File, path: PathBuf, access: Access) -> Result<Self> {
+        let bytes = Bytes::of(file, &path, access.replaceable())?;
         Self::new(bytes, Some(path))
     }
 
@@ -168,7 +198,7 @@ impl Digest {
     }
 
     /// The time between snapshots.
-    #[doc(alias = "snapshotInterval")]
+    #[doc(alias("snapshotInterval", "timeInterval"))]
     pub fn interval(&self) -> Duration {
         Duration::from_millis(self.0.layout.interval_ms)
     }
@@ -199,20 +229,44 @@ impl Digest {
     }
 
     fn snapshot(&self, number: usize) -> Result<Snapshot> {
+        self.usage(number)
+            .map(|usage| self.taken(number, usage))
+            .map_err(|source| self.error(source))
+    }
+
+    fn usage(&self, number: usize) -> Result<Usage, DecodeError> {
         let mut pairs = Vec::new();
-        self.visit(number, |trace, bytes| pairs.push((trace, bytes)))?;
-        Ok(Snapshot {
+        self.walk(number, |trace, bytes| pairs.push((trace, bytes)))?;
+        Ok(pairs.into_iter().collect())
+    }
+
+    fn taken(&self, number: usize, usage: Usage) -> Snapshot {
+        Snapshot {
             time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
-            usage: pairs.into_iter().collect(),
-        })
+            usage,
+        }
+    }
+
+    fn error(&self, source: DecodeError) -> Error {
+        let path = self.0.path.clone();
+        Error::Decode { path, source }
     }
 
     /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
     pub(crate) fn visit(
         &self,
         number: usize,
-        mut entry: impl FnMut(Option<TraceId>, i64),
+        entry: impl FnMut(Option<TraceId>, i64),
     ) -> Result<()> {
+        self.walk(number, entry)
+            .map_err(|source| self.error(source))
+    }
+
+    fn walk(
+        &self,
+        number: usize,
+        mut entry: impl FnMut(Option<TraceId>, i64),
+    ) -> Result<(), DecodeError> {
         let Inner {
             bytes,
             layout,
@@ -222,26 +276,20 @@ impl Digest {
         let Some(mut entries) = layout.entries(bytes, number) else {
             return Ok(());
         };
-        let mut walk = || {
-            for pair in &mut entries {
-                let (trace, bytes) = pair?;
-                entry(trace, bytes);
+        for pair in &mut entries {
+            let (trace, bytes) = pair?;
+            entry(trace, bytes);
+        }
+        let run = layout.run_of(number);
+        let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
+        if let Some(expected) = trailer.as_ref().and_then(checksum) {
+            let found = Checksum::of(entries.read_bytes());
+            if found != expected {
+                let kind = Kind::Checksum { expected, found };
+                return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
             }
-            let run = layout.run_of(number);
-            let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
-            if let Some(expected) = trailer.as_ref().and_then(checksum) {
-                let found = Checksum::of(entries.read_bytes());
-                if found != expected {
-                    let kind = Kind::Checksum { expected, found };
-                    return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
-                }
-            }
-            Ok(())
-        };
-        walk().map_err(|source| Error::Decode {
-            path: self.0.path.clone(),
-            source,
-        })
+        }
+        Ok(())
     }
 
     /// The snapshots, those together that are known to be equal without a look at them.
@@ -249,16 +297,25 @@ impl Digest {
         self.0.layout.runs()
     }
 
-    /// All snapshots, in the order of time.
+    /// All snapshots, in the order of time. Those that share the bytes of the one before share its
+    /// rows too, and cost no more than their time.
     pub fn snapshots(&self) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator {
-        (0..self.len()).map(|number| self.snapshot(number))
+        self.clone().into_snapshots()
     }
 
     /// All snapshots, in the order of time, from an iterator that owns the digest.
     pub(crate) fn into_snapshots(
         self,
     ) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator + use<> {
-        (0..self.len()).map(move |number| self.snapshot(number))
+        let mut before: Option<Result<Usage, DecodeError>> = None;
+        (0..self.len()).map(move |number| {
+            let shared = before.take().filter(|_| self.0.layout.shares(number));
+            let usage = shared.unwrap_or_else(|| self.usage(number));
+            before = Some(usage.clone());
+            usage
+                .map(|usage| self.taken(number, usage))
+                .map_err(|source| self.error(source))
+        })
     }
 
     /// The latest snapshot at or before `time`. Before the first it is empty, at time 0; at or after

@@ -31,6 +31,7 @@ use crate::time::{Elapsed, LARGEST};
 pub struct DigestOptions<'a> {
     interval: Option<Duration>,
     precision: f64,
+    max_snapshots: u64,
     progress: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
 }
 
@@ -40,14 +41,15 @@ impl Default for DigestOptions<'_> {
         Self {
             interval: None,
             precision: 0.0,
+            max_snapshots: Self::MAX_SNAPSHOTS,
             progress: None,
         }
     }
 }
 
 impl<'a> DigestOptions<'a> {
-    /// A digest has no more snapshots than this, a day at 1 ms: each takes a byte at least, also
-    /// where nothing happens, and a clock can be off by a hundred years.
+    /// By default a digest has no more snapshots than this, a day at 1 ms: each takes a byte at
+    /// least, also where nothing happens, and a clock can be off by a hundred years.
     pub const MAX_SNAPSHOTS: u64 = 100_000_000;
 
     /// The time between snapshots: whole milliseconds, at least one.
@@ -56,9 +58,38 @@ impl<'a> DigestOptions<'a> {
     /// thousand snapshots, at a round number: 1, 2, 5, 10, … ms, and whole seconds, minutes, hours.
     /// That takes a look through the log ahead, unless its length is known.
     /// heapprof 1.0 takes 60 s.
+    #[doc(alias = "timeInterval")]
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
         self.interval = Some(interval);
+        self
+    }
+
+    /// How many snapshots there may be: by default [`MAX_SNAPSHOTS`](Self::MAX_SNAPSHOTS). Who makes
+    /// digests of a stranger's logs at an interval of their own may want fewer.
+    ///
+    /// An interval that gives more is an error, which names one that works; without one, one is
+    /// chosen that does. Two are always allowed.
+    ///
+    /// ```
+    /// use heapprof::{DigestOptions, Error, Reader};
+    /// use std::time::Duration;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?; // 21.8 s
+    /// let every = |millis| DigestOptions::default().interval(Duration::from_millis(millis));
+    /// let Err(Error::TooManySnapshots { needed, works_ms, .. }) =
+    ///     reader.digest_with(every(100).max_snapshots(50))
+    /// else {
+    ///     panic!()
+    /// };
+    /// assert_eq!((needed, works_ms), (218, 436));
+    /// assert_eq!(reader.digest_with(every(works_ms).max_snapshots(50))?.len(), 50);
+    /// # Ok::<(), Error>(())
+    /// ```
+    #[must_use]
+    pub fn max_snapshots(mut self, snapshots: u64) -> Self {
+        // One could need an interval that is out of range.
+        self.max_snapshots = snapshots.max(2);
         self
     }
 
@@ -75,6 +106,7 @@ impl<'a> DigestOptions<'a> {
     /// Who is told, every 4096 events and at the end, how far the digest is, and can stop it with
     /// [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
     /// there, and [says so](crate::Digest::is_stopped).
+    #[doc(alias = "verbose")]
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
         self.progress = Some(Box::new(progress));
@@ -92,6 +124,10 @@ impl<'a> DigestOptions<'a> {
             .filter(|&millis| Duration::from_millis(millis) == interval)
             .map(Some)
             .ok_or(Error::Interval { found: interval })
+    }
+
+    pub(crate) fn most(&self) -> u64 {
+        self.max_snapshots
     }
 
     pub(crate) fn checked_precision(&self) -> Result<f64> {
@@ -117,11 +153,27 @@ impl fmt::Debug for DigestOptions<'_> {
         f.debug_struct("DigestOptions")
             .field("interval", &self.interval)
             .field("precision", &self.precision)
+            .field("max_snapshots", &self.max_snapshots)
             .finish_non_exhaustive()
     }
 }
 
 /// How far a digest is.
+///
+/// ```
+/// use heapprof::{DigestOptions, Reader};
+/// use std::ops::ControlFlow;
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut told = Vec::new();
+/// reader.digest_with(DigestOptions::default().progress(|progress| {
+///     told.push((progress.bytes, progress.fraction()));
+///     ControlFlow::Continue(())
+/// }))?;
+/// let length = std::fs::metadata("examples/data/demo.hpd").unwrap().len();
+/// assert_eq!(told.last(), Some(&(2 * length, 1.0))); // how long it runs had to be found first
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -146,8 +198,9 @@ impl Progress {
     }
 }
 
-/// The interval for a recording of this length: at most a thousand snapshots, at a round number.
-pub(crate) fn default_interval_ms(elapsed: Elapsed) -> u64 {
+/// The interval for a recording of this length: at most a thousand snapshots, or as few as there may
+/// be, at a round number.
+pub(crate) fn default_interval_ms(elapsed: Elapsed, most: u64) -> u64 {
     const SECOND: u64 = 1000;
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
@@ -159,8 +212,8 @@ pub(crate) fn default_interval_ms(elapsed: Elapsed) -> u64 {
         MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
         HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR,
     ];
-    // At least this many milliseconds give a thousand snapshots or fewer.
-    let least = elapsed.as_micros().div_ceil(1_000_000);
+    // At least this many milliseconds give so few.
+    let least = elapsed.as_micros().div_ceil(1000 * most.clamp(2, 1000));
     ROUND
         .into_iter()
         .find(|&round| round >= least)
@@ -186,11 +239,15 @@ mod tests {
             (3 * 365 * 86_400, 2 * 86_400_000),
         ] {
             let elapsed = Elapsed::from_secs(seconds);
-            assert_eq!(default_interval_ms(elapsed), millis, "{seconds} s");
+            let most = DigestOptions::MAX_SNAPSHOTS;
+            assert_eq!(default_interval_ms(elapsed, most), millis, "{seconds} s");
             assert!(elapsed.as_micros().div_ceil(millis * 1000) <= 1000);
         }
-        let longest = default_interval_ms(Elapsed::from_micros(LARGEST));
-        assert!(longest <= LARGEST / 1000);
+        for most in [2, 7, u64::MAX] {
+            let longest = default_interval_ms(Elapsed::from_micros(LARGEST), most);
+            assert!(longest <= LARGEST / 1000);
+            assert!(LARGEST.div_ceil(longest * 1000) <= most.min(1000));
+        }
     }
 
     #[test]

@@ -43,8 +43,13 @@ impl Replacement {
     pub(crate) fn begin(path: &Path, beside: &Path) -> Result<Self> {
         // A name that is a link goes on being one.
         let target = followed(path);
+        if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
+            // A device can be replaced by who may do all, and is missed then.
+            let path = path.to_owned();
+            return Err(Error::NotAFile { path });
+        }
         let replacement =
-            create(path, &target).map_err(Error::io(path, "create a file beside it"))?;
+            create(path, &target).map_err(Error::not_stored(path, "create a file beside it"))?;
         if let Ok(model) = fs::metadata(&target).or_else(|_| fs::metadata(beside)) {
             // Where that cannot be, it is no reason to have none.
             let _ = replacement.file.set_permissions(model.permissions());
@@ -63,7 +68,9 @@ impl Replacement {
                 Err(error) => Err(EncodeError::Io(error.into_error()).into()),
             })
             .map_err(|error| match error {
-                Error::Encode(EncodeError::Io(source)) => Error::io(&self.path, "write")(source),
+                Error::Encode(EncodeError::Io(source)) => {
+                    Error::not_stored(&self.path, "write")(source)
+                }
                 other => other,
             })
     }
@@ -77,8 +84,9 @@ impl Replacement {
     pub(crate) fn place(mut self) -> Result<()> {
         self.file
             .sync_all()
-            .map_err(Error::io(&self.path, "write"))?;
-        fs::rename(&self.temporary, &self.target).map_err(Error::io(&self.path, "replace"))?;
+            .map_err(Error::not_stored(&self.path, "write"))?;
+        fs::rename(&self.temporary, &self.target)
+            .map_err(Error::not_stored(&self.path, "replace"))?;
         self.placed = true;
         // The new name reaches the disk with the folder. Not every system can do that.
         if let Ok(folder) = File::open(folder_of(&self.target)) {
@@ -135,7 +143,7 @@ fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
         // Where nothing can be locked, nobody sweeps.
         let _ = file.lock();
         // Another process may have swept it away before it was locked.
-        if temporary.exists() {
+        if is_same(&file, &temporary) {
             return Ok(Replacement {
                 path: path.to_owned(),
                 target: target.to_owned(),
@@ -148,6 +156,21 @@ fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
+/// Whether a file is still what stands at its path, as far as the system can tell.
+fn is_same(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
+        return false;
+    };
+    #[cfg(unix)]
+    let same = {
+        use std::os::unix::fs::MetadataExt;
+        (file.dev(), file.ino()) == (there.dev(), there.ino())
+    };
+    #[cfg(not(unix))]
+    let same = file.is_file() && there.is_file();
+    same
+}
+
 /// Takes away what killed processes have left.
 fn sweep(folder: &Path, prefix: &str) {
     let is_ours = |name: &OsStr| {
@@ -158,14 +181,18 @@ fn sweep(folder: &Path, prefix: &str) {
         if !is_ours(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        let Ok(file) = OpenOptions::new().write(true).open(entry.path()) else {
+        // That of a recording which nobody may write is such a file too.
+        let path = entry.path();
+        let opened = File::open(&path).or_else(|_| OpenOptions::new().write(true).open(&path));
+        let Ok(file) = opened else {
             continue;
         };
         match file.try_lock() {
-            Ok(()) => {
-                let _ = fs::remove_file(entry.path());
+            // It may have been placed meanwhile, and the name be another's by now.
+            Ok(()) if is_same(&file, &path) => {
+                let _ = fs::remove_file(&path);
             }
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+            Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
         }
     }
 }
@@ -220,7 +247,10 @@ mod tests {
         });
         assert_eq!(
             full.unwrap_err().to_string(),
-            format!("{}: cannot write: disk full", path.display())
+            format!(
+                "{}: cannot write: disk full: the digest is not stored; Reader::digest needs no file",
+                path.display()
+            )
         );
         drop(replacement);
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
@@ -232,7 +262,7 @@ mod tests {
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
         let nowhere = folder.path().join("none").join("run.hpc");
-        assert!(matches!(put(&nowhere, "x"), Err(Error::Io { .. })));
+        assert!(matches!(put(&nowhere, "x"), Err(Error::NotStored { .. })));
     }
 
     #[test]
@@ -268,6 +298,40 @@ mod tests {
         assert_eq!(fs::read_link(&path).unwrap(), target);
         assert_eq!(fs::read_to_string(&target).unwrap(), "two");
         assert_eq!(names(other.path()), ["target.hpc"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_was_left_of_a_recording_that_nobody_may_write_is_taken_away_too() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        let left = folder.path().join(format!("{}1-0.tmp", prefix(&path)));
+        fs::write(&left, "half").unwrap();
+        fs::set_permissions(&left, fs::Permissions::from_mode(0o444)).unwrap();
+        put(&path, "new").unwrap();
+        assert_eq!(names(folder.path()), ["run.hpc"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_and_a_folder_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("run.hpc");
+        fs::create_dir(folder.path().join("target")).unwrap();
+        // As little a file as a device is, and no harm is done if it is replaced.
+        let socket = folder.path().join("socket");
+        let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for target in ["socket", "target"] {
+            std::os::unix::fs::symlink(target, &path).unwrap();
+            let error = put(&path, "new").unwrap_err();
+            assert!(matches!(&error, Error::NotAFile { path: told } if *told == path));
+            fs::remove_file(&path).unwrap();
+        }
+        assert_eq!(names(folder.path()), ["socket", "target"]);
+        // A link in a circle leads to no file.
+        std::os::unix::fs::symlink("run.hpc", &path).unwrap();
+        assert!(put(&path, "new").is_ok());
     }
 
     #[cfg(unix)]

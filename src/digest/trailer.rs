@@ -155,8 +155,19 @@ impl Trailer {
         let (mut first, mut place) = (0_u64, LogPosition::START);
         for _ in 0..cursor.varint()? {
             first = first.saturating_add(cursor.varint()?);
+            let before = place;
             place = read_place(&mut cursor, place)?;
+            if !places.is_empty() || place != before {
+                check_order(before, place)?;
+            }
             places.push((first, place.on(clock)));
+        }
+        if place != end {
+            check_order(place, end)?;
+        }
+        if end.offset() > log_len {
+            let found = end.offset();
+            return Err(Kind::Place { found });
         }
         let mut checksums = Vec::new();
         for _ in 0..layout.run_count() {
@@ -310,6 +321,21 @@ fn read_place(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPositio
     ))
 }
 
+/// Whether a place can follow on another: a checksum is no proof that somebody meant well, and what
+/// lies between two places is read on the word of the digest.
+fn check_order(before: LogPosition, place: LogPosition) -> Result<(), Kind> {
+    let bytes = place.offset().saturating_sub(before.offset());
+    let events = place.events().saturating_sub(before.events());
+    // No event is shorter than 7 bytes, and none longer than a head and three numbers.
+    let shortest = events.saturating_mul(7);
+    let longest = events.saturating_mul(4 + 3 * 10);
+    if events == 0 || !(shortest..=longest).contains(&bytes) {
+        let found = place.offset();
+        return Err(Kind::Place { found });
+    }
+    Ok(())
+}
+
 /// The number of a kind of damage of a log, and its values.
 fn encode_kind(kind: Kind) -> Option<(u64, u64, u64)> {
     Some(match kind {
@@ -387,6 +413,33 @@ mod tests {
         for place in places {
             before = read_place(&mut cursor, before).unwrap();
             assert_eq!(before, place);
+        }
+    }
+
+    #[test]
+    fn places_ascend_by_as_many_bytes_as_events_have() {
+        let at = |offset, events| LogPosition::new(offset, events, Elapsed::ZERO, WallOffset::ZERO);
+        let before = at(100, 10);
+        for (offset, events, fits) in [
+            (107, 11, true),
+            (134, 11, true),
+            (106, 11, false),
+            (135, 11, false),
+            (100, 10, false),
+            (90, 9, false),
+            (100 + 7000, 1010, true),
+            (u64::MAX, u64::MAX, false),
+            (100, u64::MAX, false),
+        ] {
+            let order = check_order(before, at(offset, events));
+            assert_eq!(
+                order,
+                if fits {
+                    Ok(())
+                } else {
+                    Err(Kind::Place { found: offset })
+                }
+            );
         }
     }
 

@@ -5,21 +5,49 @@ use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
 /// One recorded allocation or free.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let event = EventLog::new(&bytes).events().next().unwrap()?;
+/// assert_eq!((event.kind, event.size, event.trace.unwrap().get()), (EventKind::Allocation, 464, 1));
+/// assert_eq!((event.elapsed.as_micros(), event.wall.as_micros()), (30, 30));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[doc(alias = "HPDEvent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
     /// When, on the clock that only grows.
+    #[doc(alias = "timestamp")]
     pub elapsed: Elapsed,
     /// When, on the wall clock, which can step back.
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
     /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    #[doc(alias = "traceindex")]
     pub trace: Option<TraceId>,
     /// Allocation or free.
     pub kind: EventKind,
 }
 
 /// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let (mut allocations, mut frees) = (0, 0);
+/// for event in EventLog::new(&bytes).events() {
+///     match event?.kind {
+///         EventKind::Allocation => allocations += 1,
+///         EventKind::Free => frees += 1,
+///     }
+/// }
+/// assert_eq!((allocations, frees), (27_870, 21_909));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
     /// A block was allocated.
@@ -63,6 +91,7 @@ impl Event {
     /// assert_eq!(event.signed_estimate(&SamplingRates::new([(128, 0.1)])?), -500);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
         self.signed(rates.estimate(self.size))
@@ -71,8 +100,13 @@ impl Event {
     /// `bytes` with the sign of the event.
     #[inline]
     pub(crate) const fn signed(self, bytes: u64) -> i64 {
-        #[expect(clippy::cast_possible_wrap, reason = "at most i64::MAX")]
-        let bytes = if bytes > LARGEST { LARGEST } else { bytes } as i64;
+        self.signed_in_range(if bytes > LARGEST { LARGEST } else { bytes })
+    }
+
+    /// The same where the bytes are at most 2⁶³ − 1 for sure.
+    #[inline]
+    pub(crate) const fn signed_in_range(self, bytes: u64) -> i64 {
+        let bytes = bytes.cast_signed();
         match self.kind {
             EventKind::Allocation => bytes,
             EventKind::Free => -bytes,
@@ -84,6 +118,21 @@ impl Event {
 ///
 /// An iterator says where it [stands](super::Events::position) and can be [resumed
 /// there](super::EventLog::events_from); the end of a log is such a place too.
+///
+/// ```
+/// use heapprof::{LogPosition, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let mut events = reader.events()?;
+/// events.by_ref().take(1000).for_each(drop);
+/// let here = events.position();
+/// assert_eq!((here.events(), here.offset(), here.elapsed().as_micros()), (1000, 7131, 2443));
+///
+/// // Noted down, and gone on from later.
+/// let noted = LogPosition::new(here.offset(), here.events(), here.elapsed(), here.wall());
+/// assert_eq!(reader.events_from(noted)?.count(), 48_779);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct LogPosition {
     offset: u64,
@@ -142,6 +191,7 @@ impl LogPosition {
     /// assert_eq!(corrected.on(Clock::Recorded), place);
     /// ```
     #[must_use]
+    #[inline]
     pub const fn on(self, clock: Clock) -> Self {
         let (less, more) = (self.clock.ahead(self.events), clock.ahead(self.events));
         let elapsed = self.elapsed.as_micros().saturating_sub(less);
@@ -155,26 +205,31 @@ impl LogPosition {
     }
 
     /// Whose times it has.
+    #[inline]
     pub const fn clock(self) -> Clock {
         self.clock
     }
 
     /// In bytes from the start of the log.
+    #[inline]
     pub const fn offset(self) -> u64 {
         self.offset
     }
 
     /// How many events stand before.
+    #[inline]
     pub const fn events(self) -> u64 {
         self.events
     }
 
     /// The elapsed time of the event before.
+    #[inline]
     pub const fn elapsed(self) -> Elapsed {
         self.elapsed
     }
 
     /// The wall clock at the event before.
+    #[inline]
     pub const fn wall(self) -> WallOffset {
         self.wall
     }

@@ -270,6 +270,18 @@ impl<'a> DigestFile<'a> {
 /// The entries of one snapshot, heaviest first: a trace, or `None` for unknown, and its bytes.
 ///
 /// If a trace stands twice, its entries add up. After an error there is nothing.
+///
+/// ```
+/// use heapprof::raw::DigestFile;
+///
+/// let bytes = std::fs::read("tests/data/tiny/heapprof-1.0/digest_i1_p0.hpc")?;
+/// let digest = DigestFile::new(&bytes)?;
+/// let mut entries = digest.entries(0).unwrap();
+/// let (trace, heaviest) = entries.next().unwrap()?;
+/// assert_eq!((trace.unwrap().get(), heaviest), (13, 2_000_228));
+/// assert_eq!((entries.offset(), entries.count()), (30, 12));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Entries<'a> {
     /// Up to where the next snapshot begins.
@@ -334,6 +346,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Where the snapshot begins, in bytes from the start of the file.
+    #[doc(alias = "offsets")]
     pub const fn offset(&self) -> u64 {
         self.offset
     }

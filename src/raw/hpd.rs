@@ -4,12 +4,10 @@
 
 use std::iter::FusedIterator;
 
-use super::block::varint;
-use super::event::{Event, EventKind, LogPosition};
-use super::rates::SamplingRates;
-use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
-use crate::id::TraceId;
-use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
+use super::decode::{Decoder, SHORTEST, WINDOW};
+use super::event::{Event, LogPosition};
+use crate::error::DecodeError;
+use crate::time::Clock;
 
 /// The time went backwards.
 pub(crate) const BACKWARDS: u32 = 1 << 31;
@@ -45,6 +43,7 @@ impl<'a> EventLog<'a> {
     }
 
     /// The events, from the first.
+    #[inline]
     pub fn events(&self) -> Events<'a> {
         self.events_from(LogPosition::START)
     }
@@ -68,11 +67,13 @@ impl<'a> EventLog<'a> {
     /// assert_eq!(last.elapsed.as_micros(), 21_789_059);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
-        let skipped = usize::try_from(position.offset()).unwrap_or(usize::MAX);
+        let window = window(self.bytes, position.offset());
         Events {
-            bytes: self.bytes.get(skipped..).unwrap_or_default(),
-            decoder: Decoder::at(position.on(Clock::Recorded), Strange::default()),
+            log: self.bytes,
+            window,
+            decoder: Decoder::at(position.on(Clock::Recorded), window),
         }
     }
 }
@@ -82,9 +83,21 @@ impl<'a> EventLog<'a> {
 /// Each item is an event, or the error with which reading ends: a cut event, which is the ordinary
 /// end of a program that was killed ([`DecodeError::is_cut`]), or bytes that are no event. After an
 /// error there is nothing, since nothing marks where the next event begins.
+///
+/// ```
+/// use heapprof::raw::EventLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpd")?;
+/// let mut events = EventLog::new(&bytes[..1000]).events();
+/// let whole = events.by_ref().take_while(Result::is_ok).count();
+/// assert_eq!((whole, events.position().offset()), (140, 995)); // the rest is cut
+/// assert!(events.next().is_none());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
-    bytes: &'a [u8],
+    log: &'a [u8],
+    window: &'a [u8],
     decoder: Decoder,
 }
 
@@ -105,261 +118,68 @@ impl Events<'_> {
 impl Iterator for Events<'_> {
     type Item = Result<Event, DecodeError>;
 
-    #[inline]
+    // A loop in which this is a call keeps the decoder in memory, and takes three times as long.
+    #[expect(clippy::inline_always, reason = "measured")]
+    #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        self.decoder.next(self.bytes, None)
+        loop {
+            if let Some((event, _)) = self.decoder.next(self.window, None) {
+                return Some(Ok(event));
+            }
+            let end = self.decoder.error;
+            let (offset, left) = (self.decoder.offset(), self.decoder.left(self.window));
+            match next_window(self.log, offset, left, end) {
+                Some(window) => {
+                    self.window = window;
+                    self.decoder.enter(window);
+                }
+                None => {
+                    (self.log, self.window) = (&[], &[]);
+                    self.decoder.error = None;
+                    return end.map(Err);
+                }
+            }
+        }
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // The shortest event has 7 bytes.
-        let left = self.bytes.len().saturating_sub(self.decoder.at);
-        (0, Some(left.div_ceil(7)))
+        let at = usize::try_from(self.position().offset()).unwrap_or(usize::MAX);
+        let left = self.log.len().saturating_sub(at);
+        (0, Some(left.div_ceil(SHORTEST)))
     }
 }
 
 impl FusedIterator for Events<'_> {}
 
-/// Where the decoding of a log stands, apart from the bytes: so that whoever owns a buffer can
-/// decode from it, and fill it again.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Decoder {
-    /// The place of the next event in the bytes; [`ENDED`] after an error.
-    at: usize,
-    /// The elapsed time in half microseconds, so that the clock can add one for each event and no
-    /// branch need ask for it: 63 bits of microseconds are 64 bits of these.
-    halves: u64,
-    /// What the clock adds for each event: one half microsecond, or none.
-    half: u64,
-    /// How far the wall clock lies behind: the sum of its steps back. So the wall clock need not be
-    /// moved with every event.
-    behind: u64,
-    events: u64,
-    /// The offset in the log of the first of the bytes.
-    base: u64,
-    /// The place of the event that was in error.
-    bad: usize,
-    pub(crate) strange: Strange,
+/// The window of a log that begins at `offset`.
+pub(crate) fn window(log: &[u8], offset: u64) -> &[u8] {
+    let at = usize::try_from(offset).unwrap_or(usize::MAX);
+    let rest = log.get(at..).unwrap_or_default();
+    rest.get(..WINDOW).unwrap_or(rest)
 }
 
-/// The events that are whole but make no sense.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Strange {
-    pub(crate) first: Option<DecodeError>,
-    pub(crate) count: u64,
-}
-
-/// No bytes are so many that this is a place in them.
-const ENDED: usize = usize::MAX;
-
-/// The fields of one event, and where the next begins.
-struct Fields {
-    head: u32,
-    forward: u64,
-    backward: u64,
-    size: u64,
-    next: usize,
-    strange: Option<u64>,
-}
-
-impl Decoder {
-    /// Decodes bytes that follow on `position`, with the times of its clock.
-    #[inline]
-    pub(crate) fn at(position: LogPosition, strange: Strange) -> Self {
-        let elapsed = position.elapsed().as_micros().min(LARGEST);
-        let half = match position.clock() {
-            Clock::Recorded => 0,
-            Clock::Corrected => 1,
-        };
-        let behind = i128::from(elapsed) - i128::from(position.wall().as_micros());
-        Self {
-            at: 0,
-            halves: 2 * elapsed + (position.events() & half),
-            half,
-            behind: u64::try_from(behind).unwrap_or(0),
-            events: position.events(),
-            base: position.offset(),
-            bad: 0,
-            strange,
-        }
-    }
-
-    #[inline]
-    pub(crate) const fn position(&self) -> LogPosition {
-        let at = if self.at == ENDED { self.bad } else { self.at };
-        LogPosition::shown(
-            self.base.saturating_add(at as u64),
-            self.events,
-            Elapsed::from_micros(self.elapsed()),
-            self.wall(),
-            self.clock(),
-        )
-    }
-
-    const fn clock(&self) -> Clock {
-        match self.half {
-            0 => Clock::Recorded,
-            _ => Clock::Corrected,
-        }
-    }
-
-    #[inline]
-    const fn elapsed(&self) -> u64 {
-        self.halves / 2
-    }
-
-    /// What the wall clock shows.
-    #[inline]
-    const fn wall(&self) -> WallOffset {
-        WallOffset::from_micros(self.elapsed().wrapping_sub(self.behind).cast_signed())
-    }
-
-    /// How many of `len` bytes are left.
-    pub(crate) const fn left(&self, len: usize) -> usize {
-        let at = if self.at == ENDED { self.bad } else { self.at };
-        len.saturating_sub(at)
-    }
-
-    /// The next event in `bytes`, or the error with which they end.
-    ///
-    /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
-    #[inline]
-    pub(crate) fn next(
-        &mut self,
-        bytes: &[u8],
-        rates: Option<&SamplingRates>,
-    ) -> Option<Result<Event, DecodeError>> {
-        // Nearly all events have one shape, which fits one word and needs one branch:
-        //
-        //   head, time not backwards   no seconds   microseconds    size
-        //   0xxxxxxx 3 × xxxxxxxx      00000000     0xxxxxxx        0xxxxxxx
-        //                                                        or 1xxxxxxx 0xxxxxxx
-        //
-        // The estimate of such a small size is in range at any rates.
-        const USUAL_MASK: u64 = 0x8000_0000_ff80_0000;
-        const BOTH_LONG: u64 = 0x8080;
-        if let Some(&word) = bytes.get(self.at..).and_then(|rest| rest.first_chunk()) {
-            let word = u64::from_be_bytes(word);
-            let longer = (word >> 15) & 1;
-            let halves = (word >> 15) & 0xfe;
-            let usual = word & USUAL_MASK == 0
-                && word & BOTH_LONG != BOTH_LONG
-                && self.halves <= 2 * LARGEST - 0xff;
-            if usual {
-                let head = (word >> 32) as u32;
-                let size = ((word >> 8) & 0x7f) | (((word & 0x7f) << 7) * longer);
-                self.at += 7 + longer as usize;
-                self.events = self.events.wrapping_add(1);
-                self.halves += halves + self.half;
-                return Some(Ok(self.event(head, size)));
-            }
-        }
-        self.next_general(bytes, rates)
-    }
-
-    /// The event that is not of the usual shape, or the end.
-    #[inline]
-    fn next_general(
-        &mut self,
-        bytes: &[u8],
-        rates: Option<&SamplingRates>,
-    ) -> Option<Result<Event, DecodeError>> {
-        if self.at >= bytes.len() {
-            return None;
-        }
-        let moved = fields(bytes, self.at, rates).and_then(|fields| {
-            let forward = 2 * fields.forward + self.half;
-            let halves = self.halves.checked_add(forward).ok_or(Kind::Time)?;
-            let behind = self.behind.saturating_add(fields.backward);
-            // The wall clock is never ahead, so it stays in range if it is not too far behind.
-            if behind.saturating_sub(halves / 2) > LARGEST {
-                return Err(Kind::Time);
-            }
-            Ok((fields, halves, behind))
-        });
-        let offset = self.base.saturating_add(self.at as u64);
-        match moved {
-            Ok((fields, halves, behind)) => {
-                if let Some(found) = fields.strange {
-                    let kind = Kind::Microseconds { found };
-                    let error = DecodeError::new(FileKind::Hpd, offset, kind);
-                    self.strange.first.get_or_insert(error);
-                    self.strange.count = self.strange.count.saturating_add(1);
-                }
-                self.at = fields.next;
-                self.events = self.events.wrapping_add(1);
-                self.halves = halves;
-                self.behind = behind;
-                Some(Ok(self.event(fields.head, fields.size)))
-            }
-            Err(kind) => {
-                self.bad = self.at;
-                self.at = ENDED;
-                Some(Err(DecodeError::new(FileKind::Hpd, offset, kind)))
-            }
-        }
-    }
-
-    #[inline]
-    const fn event(&self, head: u32, size: u64) -> Event {
-        Event {
-            elapsed: Elapsed::from_micros(self.elapsed()),
-            wall: self.wall(),
-            size,
-            trace: TraceId::from_head(head),
-            kind: if head & FREE == 0 {
-                EventKind::Allocation
-            } else {
-                EventKind::Free
-            },
-        }
-    }
-}
-
-/// The fields of any event, of any lengths, at `at`.
-///
-/// By value, so that the decoder need not live in memory.
+/// The next window, once one has come to its end; perhaps inside an event, of which it has `left`
+/// bytes.
+#[cold]
 #[inline(never)]
-fn fields(bytes: &[u8], at: usize, rates: Option<&SamplingRates>) -> Result<Fields, Kind> {
-    let head = bytes
-        .get(at..)
-        .and_then(|rest| rest.first_chunk())
-        .map(|head| u32::from_be_bytes(*head))
-        .ok_or(Kind::Cut)?;
-    let (seconds, next) = varint(bytes, at + 4)?;
-    let (micros, next) = varint(bytes, next)?;
-    let (size, next) = varint(bytes, next)?;
-    let seconds = seconds.checked_mul(SECOND).ok_or(Kind::Time)?;
-    if seconds.checked_add(micros).is_none_or(|sum| sum > LARGEST) {
-        return Err(Kind::Time);
-    }
-    if size > LARGEST {
-        return Err(Kind::Size { found: size });
-    }
-    if rates.is_some_and(|rates| rates.estimate(size) > LARGEST) {
-        return Err(Kind::Estimate { size });
-    }
-    let (forward, backward) = if head & BACKWARDS == 0 {
-        (seconds + micros, 0)
-    } else if micros >= seconds {
-        (micros - seconds, 0)
-    } else {
-        (0, seconds - micros)
-    };
-    Ok(Fields {
-        head,
-        forward,
-        backward,
-        size,
-        next,
-        strange: (micros >= SECOND).then_some(micros),
-    })
+pub(crate) fn next_window(
+    log: &[u8],
+    offset: u64,
+    left: usize,
+    end: Option<DecodeError>,
+) -> Option<&[u8]> {
+    let next = window(log, offset);
+    (next.len() > left && end.is_none_or(|error| error.is_cut())).then_some(next)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::EventWriter;
-    use super::super::block::{push_fixed32, push_varint};
     use super::*;
+    use crate::error::{DecodeErrorKind as Kind, FileKind};
+    use crate::id::TraceId;
+    use crate::raw::block::{push_fixed32, push_varint};
+    use crate::raw::{EventKind, EventWriter};
+    use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
     /// Five events, byte by byte as heapprof 1.0 writes them.
     #[rustfmt::skip]

@@ -51,6 +51,9 @@ pub(crate) struct Header {
 }
 
 impl Header {
+    /// How many bytes say which recording this is: the version and the start time.
+    pub(crate) const START: usize = 20;
+
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
         let fields = || {
             let mut cursor = Cursor::new(bytes, 0);
@@ -159,6 +162,19 @@ impl<'a> TraceLog<'a> {
 }
 
 /// Where an iterator over traces stands: the offset of the next trace and its index.
+///
+/// ```
+/// use heapprof::raw::{TraceLog, TracePosition};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let mut traces = TraceLog::new(&bytes)?.traces();
+/// traces.by_ref().take(10).for_each(drop);
+/// let here = traces.position();
+/// assert_eq!((here.traces(), here.offset()), (10, 2444));
+/// let noted = TracePosition::new(here.offset(), here.traces());
+/// assert_eq!(TraceLog::new(&bytes)?.traces_from(noted).count(), 47);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TracePosition {
     offset: u64,
@@ -190,6 +206,17 @@ impl TracePosition {
 ///
 /// A trace that is cut or damaged is an error; after it there is nothing, since nothing marks where
 /// the next one begins.
+///
+/// ```
+/// use heapprof::raw::TraceLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let mut traces = TraceLog::new(&bytes[..5000])?.traces();
+/// let cut = traces.by_ref().find_map(Result::err).unwrap();
+/// assert!(cut.is_cut());
+/// assert_eq!((traces.position().traces(), cut.offset()), (22, traces.position().offset()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RawTraces<'a> {
     /// Up to the damage, once that was met: so nothing follows it.
@@ -291,6 +318,16 @@ pub(crate) fn frame_at(bytes: &[u8], at: usize) -> Result<(Option<RawFrame<'_>>,
 }
 
 /// One trace as it stands in the file: a borrowed, whole record.
+///
+/// ```
+/// use heapprof::{TraceId, raw::TraceLog};
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let trace = TraceLog::new(&bytes)?.traces().nth(19).unwrap()?;
+/// assert_eq!((trace.id(), trace.offset()), (TraceId::new(20).unwrap(), 4313));
+/// assert_eq!(trace.innermost_first().next().unwrap().file_name(), "/srv/app/workloads/shop/orders.py");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawTrace<'a> {
     id: TraceId,
@@ -357,6 +394,16 @@ impl<'a> RawTrace<'a> {
 }
 
 /// The frames of one trace, the allocating line first.
+///
+/// ```
+/// use heapprof::raw::TraceLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let trace = TraceLog::new(&bytes)?.traces().nth(19).unwrap()?;
+/// let lines: Vec<_> = trace.innermost_first().map(|frame| frame.line()).collect();
+/// assert_eq!(lines, [9, 8, 49, 85, 193]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct RawFrames<'a> {
     rest: &'a [u8],
@@ -377,6 +424,16 @@ impl<'a> Iterator for RawFrames<'a> {
 impl FusedIterator for RawFrames<'_> {}
 
 /// The frames of one trace, the program's entry first.
+///
+/// ```
+/// use heapprof::raw::TraceLog;
+///
+/// let bytes = std::fs::read("examples/data/demo.hpm")?;
+/// let trace = TraceLog::new(&bytes)?.traces().nth(19).unwrap()?;
+/// let lines: Vec<_> = trace.outermost_first().map(|frame| frame.line()).collect();
+/// assert_eq!(lines, [193, 85, 49, 8, 9]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct OutermostFirst<'a> {
     reversed: std::iter::Rev<smallvec::IntoIter<[RawFrame<'a>; 32]>>,
@@ -398,6 +455,20 @@ impl ExactSizeIterator for OutermostFirst<'_> {}
 impl FusedIterator for OutermostFirst<'_> {}
 
 /// One frame as it stands in the file: a line of a file.
+///
+/// ```
+/// use heapprof::raw::{TraceLog, TraceWriter};
+/// use heapprof::{SamplingRates, StartTime};
+///
+/// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
+/// writer.write_innermost_first([(b"caf\xe9.py", 12)])?;
+/// let bytes = writer.into_inner();
+/// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
+/// let frame = trace.innermost_first().next().unwrap();
+/// assert_eq!((frame.file_bytes(), frame.line()), (b"caf\xe9.py".as_slice(), 12));
+/// assert_eq!(frame.file_name(), "caf\u{fffd}.py");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawFrame<'a> {
     line: u32,

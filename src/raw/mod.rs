@@ -2,14 +2,14 @@
 //!
 //! | file | read | write |
 //! | --- | --- | --- |
-//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTrace`] → [`RawFrame`] | [`TraceWriter`] |
-//! | `.hpd`, the log | [`EventLog`] → [`Event`] | [`EventWriter`] |
+//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access | [`TraceWriter`], given what is [`AsFrame`] |
+//! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`] | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
 //!
 //! The readers borrow, copy nothing, and give iterators that are `Clone` and fused. They take any
 //! bytes: the error of an iterator says at which record reading ended and why, and everything before
-//! it was whole. An iterator over the two logs can say where it stands and be resumed there later,
-//! so that a file can be followed while it is written.
+//! it was whole. An iterator over the two logs can say where it stands, as a [`TracePosition`] or a
+//! [`LogPosition`], and be resumed there later, so that a file can be followed while it is written.
 //!
 //! The writers stream to any [`io::Write`](std::io::Write). What they write is what heapprof 1.0
 //! writes, and what it reads; any program that can name its stacks can record with them.
@@ -76,12 +76,14 @@
 //! wrong with the log. A [`DigestWriter`] can write one of its own, or none.
 
 pub(crate) mod block;
+pub(crate) mod decode;
 mod event;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
+mod steady;
 pub(crate) mod write;
 
 pub use event::{Event, EventKind, LogPosition};

@@ -35,6 +35,7 @@ const TABLE_LEN: u16 = 1024;
 /// assert_eq!(SamplingRates::unsampled().estimate(100), 100);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
+#[doc(alias("samplingRate", "DEFAULT_SAMPLING_RATE", "MemProfileRate"))]
 #[derive(Debug, Clone)]
 pub struct SamplingRates(Arc<Rates>);
 
@@ -49,6 +50,16 @@ struct Rates {
 }
 
 /// One range of sizes and its probability.
+///
+/// ```
+/// use heapprof::SamplingRates;
+///
+/// let rates = SamplingRates::new([(128, 0.5), (8192, 1.0)])?;
+/// let range = rates.ranges()[0];
+/// assert_eq!((range.upper_size(), range.stored_probability()), (128, 0x7fff_ffff));
+/// assert_eq!(format!("{:.6}", range.probability()), "0.500000");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SamplingRange {
     upper_size: u64,
@@ -197,6 +208,7 @@ impl SamplingRates {
     ///
     /// What does not fit is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is a bad
     /// record. O(1) for small sizes, else O(log ranges).
+    #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn estimate(&self, size: u64) -> u64 {
         self.estimates().of(size)

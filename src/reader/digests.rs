@@ -12,7 +12,8 @@ use crate::time::Elapsed;
 impl Reader {
     /// Uses the digest of the `.hpc` file, if there is one that fits.
     pub(super) fn find_digest(self) -> Self {
-        match self.path(FileKind::Hpc).map(Digest::map) {
+        let digest_at = |path| Digest::at(path, self.access);
+        match self.path(FileKind::Hpc).map(digest_at) {
             None => self,
             Some(Err(Error::Io { source, .. })) if source.kind() == io::ErrorKind::NotFound => self,
             Some(found) => self.found(found),
@@ -111,6 +112,7 @@ impl Reader {
     ///
     /// # Errors
     /// If the log cannot be read.
+    #[doc(alias("hpc", "HPC"))]
     pub fn digest(&self) -> Result<Digest> {
         if let Some(digest) = self.digest_at_hand() {
             return Ok(digest);
@@ -130,8 +132,8 @@ impl Reader {
     /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
     ///
     /// # Errors
-    /// If an option makes no sense, if there would be more than
-    /// [`DigestOptions::MAX_SNAPSHOTS`], or if the log cannot be read.
+    /// If an option makes no sense, if there would be more snapshots than [the
+    /// limit](DigestOptions::max_snapshots), or if the log cannot be read.
     pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
         Digest::from_bytes(bytes.into_inner())
@@ -164,8 +166,9 @@ impl Reader {
     /// ```
     ///
     /// # Errors
-    /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if the profile
-    /// was [made from bytes](Self::from_bytes) and has no place for one.
+    /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if another
+    /// recording has taken the name, or if the profile was [made from bytes](Self::from_bytes) and has
+    /// no place for one.
     #[doc(alias = "makeDigest")]
     pub fn make_digest(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let path = self.path(FileKind::Hpc).ok_or(Error::NoPlace)?;
@@ -174,9 +177,11 @@ impl Reader {
         let replacement = Replacement::begin(&path, &beside)?;
         replacement.write(|out| source.digest(options, out))?;
         // Not what stands at the path by then: another process may have written that.
-        let digest = Digest::map_open(replacement.file(), path.clone())?;
+        let digest = Digest::of(replacement.file(), path.clone(), self.access)?;
+        // It would stand beside a log that it is not of.
+        self.witness.iter().try_for_each(|of| of.check_name())?;
         if digest.is_stopped() {
-            let kept = Digest::map(path).ok();
+            let kept = Digest::at(path, self.access).ok();
             if let Some(kept) = kept.filter(|kept| self.fits(kept).is_ok()) {
                 return Ok(kept);
             }

@@ -1,15 +1,15 @@
 //! [`Reader`]: opens a profile and hands out everything else.
 
 mod digests;
+mod open;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use crate::bytes::Bytes;
+use crate::bytes::{Access, Bytes, Witness};
 use crate::digest::{Digest, Source, UnusedDigest};
 use crate::error::{DecodeError, Error, FileKind, Result};
 use crate::filebase::Filebase;
@@ -26,8 +26,9 @@ use crate::trace::TraceTable;
 /// Opening one reads headers only. What takes a pass over a file (the table of traces, the end of
 /// the log, a digest) is made when it is first asked for, once, also if several threads ask; the
 /// rest of the library takes it from there. A reader sees the log as long as it was when it was
-/// opened; for what was written since, open another and [go on](Self::events_from) from where the
-/// first stood.
+/// opened; for what was written since, [reopen](Self::reopen) it and [go on](Self::events_from) from
+/// where the first stood. If another recording is written over this one, what is asked of the files
+/// then fails with [`Error::Replaced`].
 ///
 /// ```
 /// use heapprof::Reader;
@@ -43,7 +44,11 @@ use crate::trace::TraceTable;
 /// ```
 pub struct Reader {
     files: Option<Filebase>,
+    /// How `.hpm` and `.hpc` come to memory.
+    access: Access,
     hpm: Bytes,
+    /// Who says whether the `.hpm` file is still of this recording.
+    witness: Option<Arc<Witness>>,
     header: Header,
     log: Option<Log>,
     /// The rates in use.
@@ -70,69 +75,12 @@ struct InUse {
 }
 
 impl Reader {
-    /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The
-    /// name of one of the files will do as well.
-    ///
-    /// Reads headers only: the time does not depend on the size of the files. A `.hpc` file is used
-    /// if it is a digest of ours that fits the log beside it, else [`unused_digest`] says why not.
-    /// The log may be missing, as where only the digest was kept; then what needs it fails.
-    ///
-    /// `.hpm` and `.hpc` are mapped: a program that shortens them while the reader lives can end
-    /// this process. Their recorders and ours do not. The log, which may be being written, is read.
-    ///
-    /// [`unused_digest`]: Self::unused_digest
-    ///
-    /// # Errors
-    /// If `.hpm` is missing or has no whole header, or the system refuses.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let files = Filebase::new(path.as_ref());
-        let hpm_path = files.file(FileKind::Hpm);
-        let hpm = Bytes::map(&hpm_path).map_err(|error| error.or_missing(FileKind::Hpm))?;
-        let header = Header::read(&hpm).map_err(|source| Error::Decode {
-            path: Some(hpm_path),
-            source,
-        })?;
-        // What needs the log says why it is not there.
-        let log = Log::open(&files.file(FileKind::Hpd)).ok();
-        Ok(Self::new(Some(files), hpm, header, log).find_digest())
-    }
-
-    /// A profile from the bytes of its files; a `.hpc` file is used under the same conditions as by
-    /// [`open`](Self::open).
-    ///
-    /// ```
-    /// use heapprof::Reader;
-    ///
-    /// let reader = Reader::from_bytes(
-    ///     std::fs::read("examples/data/demo.hpm")?,
-    ///     std::fs::read("examples/data/demo.hpd")?,
-    ///     None,
-    /// )?;
-    /// assert_eq!(reader.end()?.events(), 49_779);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    /// If `hpm` has no whole header.
-    pub fn from_bytes(
-        hpm: impl Into<Cow<'static, [u8]>>,
-        hpd: impl Into<Cow<'static, [u8]>>,
-        hpc: Option<Cow<'static, [u8]>>,
-    ) -> Result<Self> {
-        let hpm = Bytes::Owned(hpm.into());
-        let header = Header::read(&hpm).map_err(|source| Error::Decode { path: None, source })?;
-        let log = Log::Memory(Bytes::Owned(hpd.into()));
-        let reader = Self::new(None, hpm, header, Some(log));
-        Ok(match hpc {
-            Some(bytes) => reader.found(Digest::from_bytes(bytes)),
-            None => reader,
-        })
-    }
-
     fn new(files: Option<Filebase>, hpm: Bytes, header: Header, log: Option<Log>) -> Self {
         Self {
             files,
+            access: Access::Read,
             hpm,
+            witness: None,
             rates: header.rates.clone(),
             clock: Clock::default(),
             header,
@@ -237,6 +185,7 @@ impl Reader {
 
     /// Where one of the profile's files is, or would be; `None` if the profile was [made from
     /// bytes](Self::from_bytes).
+    #[doc(alias = "filebase")]
     pub fn path(&self, file: FileKind) -> Option<PathBuf> {
         self.files.as_ref().map(|files| files.file(file))
     }
@@ -244,7 +193,7 @@ impl Reader {
     pub(crate) fn log(&self) -> Result<&Log> {
         self.log.as_ref().ok_or_else(|| {
             let path = self.path(FileKind::Hpd).unwrap_or_default();
-            match Log::open(&path) {
+            match Log::open(&path, None) {
                 Err(error) => error.or_missing(FileKind::Hpd),
                 // It has come since.
                 Ok(_) => Error::Missing {
@@ -278,16 +227,18 @@ impl Reader {
     /// # Errors
     /// If the profile has no log.
     #[doc(alias("hpd", "HPD"))]
+    #[inline]
     pub fn events(&self) -> Result<LogEvents<'_>> {
         self.events_from(LogPosition::START)
     }
 
     /// The events of the log from where another iterator over it [stood](LogEvents::position), on
-    /// whatever clock: so a log can be followed that is still being written. Open another reader for that; this one sees
-    /// the log as long as it was when it was opened.
+    /// whatever clock: so a log can be followed that is still being written. [Reopen](Self::reopen) the
+    /// profile for that; this reader sees the log as long as it was when it was opened.
     ///
     /// # Errors
     /// If the profile has no log.
+    #[inline]
     pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
         Ok(self.log()?.events(&self.rates, position.on(self.clock)))
     }
@@ -298,23 +249,36 @@ impl Reader {
     /// so](TraceTable::damage).
     ///
     /// # Errors
-    /// None so far: the file was mapped when the profile was opened.
+    /// [`Error::Replaced`] if another recording was written over the file.
     #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
     pub fn traces(&self) -> Result<&TraceTable> {
-        Ok(self
-            .traces
-            .get_or_init(|| TraceTable::from_log(&self.trace_log())))
+        self.once(&self.traces, || self.in_hpm(TraceTable::from_log))
     }
 
-    fn trace_log(&self) -> TraceLog<'_> {
-        TraceLog::with_header(&self.hpm, self.header.clone())
+    /// What `look` finds in the `.hpm` file.
+    fn in_hpm<'s, T>(&'s self, look: impl FnOnce(&TraceLog<'s>) -> T) -> Result<T> {
+        let mapped = self.witness.iter();
+        let mapped = mapped.filter(|_| self.access == Access::Map);
+        let check = || mapped.clone().try_for_each(|witness| witness.check());
+        // To look at what a mapped file has no more would end the process; the bytes of another
+        // recording are answers to nothing.
+        check()?;
+        let found = look(&TraceLog::with_header(&self.hpm, self.header.clone()));
+        check()?;
+        Ok(found)
     }
 
     /// How many whole traces there are.
-    pub(crate) fn trace_count(&self) -> u32 {
-        match self.traces.get() {
-            Some(table) => u32::try_from(table.len()).unwrap_or(u32::MAX),
-            None => *self.trace_count.get_or_init(|| self.trace_log().count()),
+    pub(crate) fn trace_count(&self) -> Result<u32> {
+        if let Some(table) = self.traces.get() {
+            return Ok(u32::try_from(table.len()).unwrap_or(u32::MAX));
+        }
+        match self.trace_count.get() {
+            Some(&count) => Ok(count),
+            None => {
+                let count = self.in_hpm(TraceLog::count)?;
+                Ok(*self.trace_count.get_or_init(|| count))
+            }
         }
     }
 
@@ -342,7 +306,7 @@ impl Reader {
             log: self.log()?,
             rates: &self.rates,
             clock: self.clock,
-            traces: self.trace_count(),
+            traces: self.trace_count()?,
         })
     }
 

@@ -261,6 +261,7 @@ fn kind_of_damage(kind: DecodeErrorKind) -> (&'static str, [Option<(&'static str
             "checksum",
             two(("expected", expected.into()), ("found", found.into())),
         ),
+        Kind::Place { found } => ("place", one("found", found)),
         Kind::NotUtf8 => ("not_utf8", [None; 2]),
         Kind::UnknownTrace { found, traces } => (
             "unknown_trace",

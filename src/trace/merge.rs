@@ -28,6 +28,7 @@ use crate::usage::Usage;
 /// assert_eq!(growth.get(TraceId::new(1)), -10);
 /// assert_eq!(merged.table().len(), 2);
 /// ```
+#[doc(alias = "diff_base")]
 #[derive(Debug, Clone)]
 pub struct MergedTraces {
     table: TraceTable,

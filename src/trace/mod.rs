@@ -122,7 +122,8 @@ impl TraceTable {
         })
     }
 
-    /// The id of a line, if any stack contains it.
+    /// The id of a line, if any stack contains it. For a line as people type it there is
+    /// [`search`](Self::search).
     ///
     /// O(log frames); the first call sorts them.
     ///
@@ -277,6 +278,18 @@ impl fmt::Debug for TraceTable {
 }
 
 /// One stack of a [`TraceTable`].
+///
+/// ```
+/// use heapprof::{Frame, TraceId, TraceTable};
+///
+/// let stack = [Frame::new("main.py", 1), Frame::new("work.py", 20)];
+/// let traces = TraceTable::from_iter([stack]);
+/// let trace = traces.trace(TraceId::new(1)).unwrap();
+/// assert!(trace.frames().eq(stack));
+/// assert_eq!((trace.len(), trace.innermost()), (2, Some(Frame::new("work.py", 20))));
+/// assert_eq!(format!("{trace:?}"), r#"["main.py:1", "work.py:20"]"#);
+/// ```
+#[doc(alias("RawTrace", "stack"))]
 #[derive(Clone, Copy)]
 pub struct Trace<'t> {
     table: &'t TraceTable,

@@ -33,6 +33,7 @@ impl TraceTable {
     /// assert_eq!((heaviest.frame.to_string(), heaviest.local), ("shop/customers".into(), 8_274_572));
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "hide")]
     #[must_use]
     pub fn map_frames<'t, N: Into<Cow<'t, str>>>(
         &'t self,
@@ -81,6 +82,7 @@ impl TraceTable {
     /// assert_eq!(heaviest.frame.to_string(), "/srv/app/workloads/shop/customers.py");
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "granularity")]
     #[must_use]
     pub fn by_file(&self) -> Self {
         self.map_frames(|frame| Some((frame.file, 0)))

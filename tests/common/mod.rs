@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use heapprof::raw::{EventKind, EventWriter, TraceWriter};
 use heapprof::{Reader, SamplingRates, StartTime, TraceId, WallOffset};
 
-fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 

@@ -29,6 +29,18 @@ pub struct LineErrorBars {
 }
 
 /// The estimates of one line.
+///
+/// ```
+/// use heapprof::{LineErrorBars, Reader, SamplingRates};
+///
+/// let rates = SamplingRates::new([(128, 0.1)])?;
+/// let reader = Reader::open("examples/data/demo")?.with_rates(rates);
+/// let line = reader.traces()?.search("customers.py:6")[0];
+/// let estimate = LineErrorBars::new(reader.traces()?, &reader.error_bars_at_end()?).get(line);
+/// assert_eq!((estimate.local.value(), estimate.cumulative.value()), (865_720, 865_720));
+/// assert_eq!(estimate.local.standard_error().round(), 21_978.0);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub struct LineEstimate {

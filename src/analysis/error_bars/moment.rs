@@ -19,6 +19,20 @@ use crate::usage::Usage;
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 60 bytes a trace
 /// that has sampled blocks.
+///
+/// ```
+/// use heapprof::{Elapsed, ErrorBarsAt, Reader, SamplingRates};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let reader = reader.with_rates(SamplingRates::new([(128, 0.1)])?);
+/// let (early, end) = reader.ask((
+///     ErrorBarsAt::time(Elapsed::from_secs(5), reader.rates()),
+///     ErrorBarsAt::end(reader.rates()),
+/// ))?;
+/// assert_eq!(early.total().to_string(), "2881520 ± 20675");
+/// assert_eq!(end.total().to_string(), "10197976 ± 34787");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ErrorBarsAt {
     moment: Moment,
@@ -95,6 +109,21 @@ impl Question for ErrorBarsAt {
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 130 bytes a trace
 /// that has sampled blocks.
+///
+/// ```
+/// use heapprof::{Elapsed, ErrorBarsAt, ErrorBarsOfGrowth, Reader, SamplingRates};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let reader = reader.with_rates(SamplingRates::new([(128, 0.1)])?);
+/// let (growth, end) = reader.ask((
+///     ErrorBarsOfGrowth::new(Elapsed::from_secs(20), Elapsed::MAX, reader.rates()),
+///     ErrorBarsAt::end(reader.rates()),
+/// ))?;
+/// // What was live at both moments has no part in the error of what grew.
+/// assert!(growth.total().standard_error() < end.total().standard_error());
+/// assert_eq!(growth.total().to_string(), "778032 ± 14822");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct ErrorBarsOfGrowth {
     from: Elapsed,

@@ -48,6 +48,7 @@ impl FlameGraph {
     /// assert_eq!(heaviest.total().net(), 8_149_808);
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "bottom-up")]
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
         let tree = traces.tree();
         let stacks = || {

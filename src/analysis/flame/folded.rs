@@ -5,6 +5,17 @@ use smallvec::SmallVec;
 use super::{FlameGraph, FlameLabel, FlameWeight};
 
 /// The stacks of a [`FlameGraph`] that have a weight of their own, heaviest first.
+///
+/// ```
+/// use heapprof::{FlameGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let graph = FlameGraph::new(reader.traces()?, &reader.live_at_end()?);
+/// assert_eq!(graph.folded().len(), 39);
+/// assert_eq!(graph.folded().map(|stack| stack.weight()).sum::<i64>(), 8_334_103);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[doc(alias = "collapsed stacks")]
 #[derive(Debug, Clone)]
 pub struct Folded<'g> {
     graph: &'g FlameGraph,
@@ -12,6 +23,17 @@ pub struct Folded<'g> {
 }
 
 /// One stack of a [`FlameGraph`] and what ends at it.
+///
+/// ```
+/// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
+///
+/// let traces = TraceTable::from_iter([[Frame::new("main.py", 1), Frame::new("read.py", 7)]]);
+/// let usage = Usage::from_iter([(TraceId::new(1), 50)]);
+/// let graph = FlameGraph::new(&traces, &usage);
+/// let stack = graph.folded().next().unwrap();
+/// let labels: Vec<_> = stack.labels().map(|label| label.to_string()).collect();
+/// assert_eq!((labels.join(";"), stack.weight()), ("main.py:1;read.py:7".into(), 50));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct FoldedStack<'g> {
     graph: &'g FlameGraph,

@@ -50,7 +50,7 @@ pub use folded::{Folded, FoldedStack};
 ///     "1 75 +4 = unknown",
 /// ]);
 /// ```
-#[doc(alias = "flameGraph")]
+#[doc(alias("flameGraph", "flameGraphAt", "writeFlameGraph"))]
 #[derive(Clone)]
 pub struct FlameGraph {
     traces: TraceTable,
@@ -82,6 +82,16 @@ enum Label {
 /// What a node of a flame graph stands for.
 ///
 /// It prints as the line, or as `all`, `unknown` or `other`.
+///
+/// ```
+/// use heapprof::{FlameGraph, FlameLabel, Frame, TraceId, TraceTable, Usage};
+///
+/// let traces = TraceTable::from_iter([[Frame::new("main.py", 1)]]);
+/// let usage = Usage::from_iter([(TraceId::new(1), 50), (None, 4)]);
+/// let graph = FlameGraph::new(&traces, &usage);
+/// let labels: Vec<_> = graph.root().children().map(|child| child.label()).collect();
+/// assert_eq!(labels, [FlameLabel::Line(Frame::new("main.py", 1)), FlameLabel::Unknown]);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FlameLabel<'a> {
@@ -117,6 +127,17 @@ impl fmt::Display for FlameLabel<'_> {
 }
 
 /// A weight in which what grew and what shrank are kept apart, so that they do not cancel.
+///
+/// ```
+/// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
+///
+/// let main = Frame::new("main.py", 1);
+/// let traces = TraceTable::from_iter([[main, Frame::new("a.py", 2)], [main, Frame::new("b.py", 3)]]);
+/// let growth = Usage::from_iter([(TraceId::new(1), 500), (TraceId::new(2), -300)]);
+/// let total = FlameGraph::new(&traces, &growth).total();
+/// assert_eq!((total.gain, total.loss), (500, 300));
+/// assert_eq!((total.net(), total.size()), (200, 800));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub struct FlameWeight {
@@ -157,6 +178,21 @@ impl FlameWeight {
 }
 
 /// A node of a [`FlameGraph`].
+///
+/// ```
+/// use heapprof::{FlameGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let graph = FlameGraph::new(reader.traces()?, &reader.live_at_end()?);
+/// // Down the widest way.
+/// let mut node = graph.root();
+/// while let Some(child) = node.children().max_by_key(|child| child.total().size()) {
+///     node = child;
+/// }
+/// assert_eq!(node.label().to_string(), "/srv/app/workloads/shop/customers.py:11");
+/// assert_eq!((node.own().net(), format!("{:.3}", node.fraction())), (8_149_808, "0.978".into()));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct FlameNode<'g> {
     graph: &'g FlameGraph,
@@ -165,6 +201,19 @@ pub struct FlameNode<'g> {
 }
 
 /// A node and where to draw it.
+///
+/// ```
+/// use heapprof::{FlameGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let graph = FlameGraph::new(reader.traces()?, &reader.live_at_end()?);
+/// // In a picture 1000 wide, with rows 16 high:
+/// let root = graph.walk().next().unwrap();
+/// let place = |bytes: i64| 1000.0 * bytes as f64 / root.width as f64;
+/// let widest = graph.walk().filter(|bar| bar.depth == 6).max_by_key(|bar| bar.width).unwrap();
+/// assert_eq!(format!("{:.1} +{:.1}", place(widest.offset), place(widest.width)), "0.0 +982.4");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 #[non_exhaustive]
 pub struct FlameBar<'g> {

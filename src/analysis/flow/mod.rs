@@ -3,6 +3,7 @@
 
 mod collapse;
 mod edges;
+mod node;
 mod options;
 mod prune;
 
@@ -12,11 +13,11 @@ use smallvec::SmallVec;
 
 use crate::analysis::groups::Groups;
 use crate::analysis::subtree::Subtree;
-use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::usage::{Usage, saturated};
 
+pub use node::{FlowEdge, FlowNode};
 pub use options::{EdgeBase, FlowOptions};
 
 /// A flow graph: a node for each line of code with its local and cumulative usage, and an edge from
@@ -57,7 +58,13 @@ pub use options::{EdgeBase, FlowOptions};
 /// let edge = graph.outgoing(a.id()).find(|edge| edge.to() == c.id()).unwrap();
 /// assert_eq!(edge.weight(0), 57);
 /// ```
-#[doc(alias("flowGraph", "compareFlowGraphs"))]
+#[doc(alias(
+    "flowGraph",
+    "compareFlowGraphs",
+    "flowGraphAt",
+    "asDotFile",
+    "writeDotFile"
+))]
 #[derive(Clone)]
 pub struct FlowGraph {
     traces: TraceTable,
@@ -105,7 +112,8 @@ struct Edge {
 }
 
 impl FlowGraph {
-    /// The whole flow graph of some usages, which become its columns in their order.
+    /// The whole flow graph of some usages, which become its columns in their order. One alone goes
+    /// in as `[&usage]`.
     ///
     /// O(nodes of the call tree that the stacks use × columns), and O(n log n) for the n nodes and edges
     /// of the graph.
@@ -132,6 +140,7 @@ impl FlowGraph {
     /// assert_eq!((entry.cumulative(0), entry.cumulative(1)), (4_389_175, 14_521_331));
     /// # Ok::<(), heapprof::Error>(())
     /// ```
+    #[doc(alias = "compare")]
     pub fn with<'u>(
         traces: &TraceTable,
         usages: impl IntoIterator<Item = &'u Usage>,
@@ -161,6 +170,7 @@ impl FlowGraph {
     }
 
     /// The total of a column, what has no stack included; 0 for a column that there is not.
+    #[doc(alias = "totalUsage")]
     pub fn total(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.total)
     }
@@ -195,10 +205,11 @@ impl FlowGraph {
 
     /// The node that a line is in, if it is in one. O(nodes).
     pub fn find(&self, line: FrameId) -> Option<FlowNode<'_>> {
-        self.nodes().find(|node| node.node.lines.contains(&line))
+        self.nodes().find(|node| node.line_ids().contains(&line))
     }
 
     /// All edges, in the order of their sources, the heaviest of each first.
+    #[doc(alias = "edgeUsage")]
     pub fn edges(&self) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
         (0..self.edges.len()).map(|place| FlowEdge { graph: self, place })
     }
@@ -337,144 +348,6 @@ impl<'t> Draft<'t> {
             unknown: saturated(unknown),
             gross: saturated(all),
         });
-    }
-}
-
-/// A node of a [`FlowGraph`]: one line of code, or several that always follow each other.
-#[derive(Clone, Copy)]
-pub struct FlowNode<'g> {
-    graph: &'g FlowGraph,
-    id: usize,
-    node: &'g Node,
-}
-
-impl<'g> FlowNode<'g> {
-    /// Its id: its place among the [nodes](FlowGraph::nodes). The same for the same input.
-    pub fn id(self) -> usize {
-        self.id
-    }
-
-    /// Whether it is the [synthetic root](FlowOptions::root), which has no line.
-    pub fn is_root(self) -> bool {
-        self.node.lines.is_empty()
-    }
-
-    /// Its lines, the outermost first.
-    pub fn lines(
-        self,
-    ) -> impl ExactSizeIterator<Item = Frame<'g>> + DoubleEndedIterator + Clone + use<'g> {
-        let unknown = Frame::new("", 0);
-        let Self { graph, node, .. } = self;
-        let lines = node.lines.iter();
-        lines.map(move |&id| graph.traces.frame(id).unwrap_or(unknown))
-    }
-
-    /// The ids of its lines in the table, the outermost first.
-    pub fn line_ids(self) -> &'g [FrameId] {
-        &self.node.lines
-    }
-
-    fn weights(self, column: usize) -> Weights {
-        self.node.weights.get(column).copied().unwrap_or_default()
-    }
-
-    /// The weight of the stacks that end at its last line, in a column.
-    pub fn local(self, column: usize) -> i64 {
-        self.weights(column).local
-    }
-
-    /// The weight of the stacks that contain it, in a column.
-    pub fn cumulative(self, column: usize) -> i64 {
-        self.weights(column).cumulative
-    }
-
-    /// The weight of the stacks that begin at its first line, in a column; lines that were pruned
-    /// may stand before it there.
-    pub fn begins(self, column: usize) -> i64 {
-        self.weights(column).begins
-    }
-
-    /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
-    /// of the sum of all without their sign, so that it is between −1 and 1.
-    pub fn local_fraction(self, column: usize) -> f64 {
-        self.graph.fraction(self.local(column), column)
-    }
-
-    /// The cumulative usage as a fraction of the column: to colour a node with. Where weights are
-    /// negative, of the sum of all without their sign, so that it is between −1 and 1.
-    pub fn cumulative_fraction(self, column: usize) -> f64 {
-        self.graph.fraction(self.cumulative(column), column)
-    }
-}
-
-/// An edge of a [`FlowGraph`]: one line calls another.
-#[derive(Clone, Copy)]
-pub struct FlowEdge<'g> {
-    graph: &'g FlowGraph,
-    place: usize,
-}
-
-impl<'g> FlowEdge<'g> {
-    fn edge(self) -> Option<&'g Edge> {
-        self.graph.edges.get(self.place)
-    }
-
-    /// The id of the node that calls.
-    pub fn from(self) -> usize {
-        self.edge().map_or(0, |edge| edge.from)
-    }
-
-    /// The id of the node that is called.
-    pub fn to(self) -> usize {
-        self.edge().map_or(0, |edge| edge.to)
-    }
-
-    /// The weight of the stacks in which one follows the other, in a column.
-    pub fn weight(self, column: usize) -> i64 {
-        let weights = self.edge().map_or(&[][..], |edge| &edge.weights);
-        weights.get(column).copied().unwrap_or(0)
-    }
-
-    /// The weight as a fraction of the column: to draw an edge with.
-    pub fn fraction(self, column: usize) -> f64 {
-        self.graph.fraction(self.weight(column), column)
-    }
-
-    /// Whether in some of these stacks lines that were pruned stand between the two.
-    pub fn is_residual(self) -> bool {
-        self.edge().is_some_and(|edge| edge.residual)
-    }
-}
-
-impl FlowGraph {
-    #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
-    fn fraction(&self, weight: i64, column: usize) -> f64 {
-        match self.columns.get(column).map_or(0, |column| column.gross) {
-            0 => 0.0,
-            gross => weight as f64 / gross as f64,
-        }
-    }
-}
-
-impl fmt::Debug for FlowNode<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FlowNode")
-            .field("id", &self.id)
-            .field(
-                "lines",
-                &self
-                    .lines()
-                    .map(|line| line.to_string())
-                    .collect::<Vec<_>>(),
-            )
-            .field("weights", &self.node.weights)
-            .finish()
-    }
-}
-
-impl fmt::Debug for FlowEdge<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.edge().fmt(f)
     }
 }
 

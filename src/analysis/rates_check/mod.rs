@@ -91,6 +91,17 @@ pub struct RatesCheck {
 }
 
 /// What a log says of the rates it is read with.
+///
+/// ```
+/// use heapprof::{RatesVerdict, Reader, SamplingRates};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// // Everything was recorded, and the file says so.
+/// assert_eq!(reader.check_rates()?.verdict(), RatesVerdict::CannotTell);
+/// let wrong = SamplingRates::new([(128, 0.0001), (8192, 0.1)])?;
+/// assert_eq!(reader.with_rates(wrong).check_rates()?.verdict(), RatesVerdict::LookWrong);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RatesVerdict {
@@ -103,6 +114,20 @@ pub enum RatesVerdict {
 }
 
 /// What tells for or against the rates.
+///
+/// ```
+/// use heapprof::{RatesEvidence, Reader, SamplingRates};
+///
+/// let wrong = SamplingRates::new([(128, 0.0001), (8192, 0.1)])?;
+/// let check = Reader::open("examples/data/demo")?.with_rates(wrong).check_rates()?;
+/// let RatesEvidence::TooFast { blocks, .. } = &check.evidence()[0] else { panic!() };
+/// assert_eq!(*blocks, 1_024);
+/// assert_eq!(
+///     check.evidence()[0].to_string(),
+///     "1024 blocks in 4.998ms, which stand for 2.0e9 blocks a second",
+/// );
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum RatesEvidence {
@@ -246,6 +271,17 @@ impl Reader {
 /// The [`Question`] that [`RatesCheck`] answers, for a pass that is shared with others.
 ///
 /// Memory: up to 3 MB, and 16 KB a range.
+///
+/// ```
+/// use heapprof::{CheckRates, Live, RatesVerdict, Reader, SamplingRates};
+///
+/// let wrong = SamplingRates::new([(128, 0.0001), (8192, 0.1)])?;
+/// let reader = Reader::open("examples/data/demo")?.with_rates(wrong);
+/// let (check, end) = reader.ask((CheckRates::new(reader.rates()), Live::at_end()))?;
+/// assert_eq!(check.verdict(), RatesVerdict::LookWrong);
+/// assert_eq!(end.total(), 2_080_846_154); // and so is this
+/// # Ok::<(), heapprof::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct CheckRates {
     /// The ranges that decide, and after them that of all larger sizes.

@@ -28,6 +28,22 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
 /// [`Digest::open`](crate::Digest::open) reads it, as heapprof 1.0 does; but a
 /// [`Reader`](crate::Reader) takes a digest by itself only if that says which log it is of, as those
 /// do that it [makes](crate::Reader::make_digest).
+///
+/// ```
+/// use heapprof::raw::DigestWriter;
+/// use heapprof::{Digest, Elapsed, StartTime, TraceId};
+/// use std::io::Cursor;
+///
+/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), 60_000)?;
+/// writer.snapshot([(TraceId::new(2), 5000), (None, 300)])?;
+/// writer.repeat()?;
+/// assert_eq!(writer.count(), 2);
+///
+/// let digest = Digest::from_bytes(writer.finish(&[])?.into_inner())?;
+/// let last = digest.snapshot_at(Elapsed::MAX)?;
+/// assert_eq!((last.time(), last.usage().total()), (Elapsed::from_secs(120), 5300));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct DigestWriter<W> {
     out: W,

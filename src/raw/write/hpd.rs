@@ -56,8 +56,10 @@ impl<W: Write> EventWriter<W> {
     /// Writes one event.
     ///
     /// `wall` is what the clock says, relative to the start that is written in the `.hpm` file; it
-    /// may be before that of the event before. `trace` is where the block was *allocated*, also for
-    /// a free.
+    /// may be before that of the event before. Of a system time
+    /// [`StartTime::offset_of`](crate::StartTime::offset_of) makes it; who prefers a clock that cannot
+    /// step back takes an [`Instant`](std::time::Instant) at the start, and `began.elapsed().into()`.
+    /// `trace` is where the block was *allocated*, also for a free.
     ///
     /// # Errors
     /// If the size is over 2⁶³ − 1, or if a time would be: `wall`, its difference to the event

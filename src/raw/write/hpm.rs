@@ -13,6 +13,32 @@ use crate::time::StartTime;
 /// [`Frame`](crate::Frame), or a borrow of either.
 ///
 /// The bytes of a name should be UTF-8; others are written as they are.
+///
+/// ```
+/// use heapprof::raw::{AsFrame, TraceWriter};
+/// use heapprof::{SamplingRates, StartTime};
+///
+/// /// Where a compiler says that a function is.
+/// struct Symbol {
+///     path: String,
+///     line: u32,
+/// }
+///
+/// impl AsFrame for Symbol {
+///     fn file_bytes(&self) -> &[u8] {
+///         self.path.as_bytes()
+///     }
+///
+///     fn line(&self) -> u32 {
+///         self.line
+///     }
+/// }
+///
+/// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
+/// let stack = [Symbol { path: "src/main.rs".into(), line: 12 }];
+/// assert_eq!(writer.write_outermost_first(&stack)?.get(), 1);
+/// # Ok::<(), heapprof::EncodeError>(())
+/// ```
 pub trait AsFrame {
     /// The bytes of the file name.
     fn file_bytes(&self) -> &[u8];

@@ -1,0 +1,137 @@
+//! Does it stay as fast when there is more? A table of times an event, in CPU time, over logs of
+//! growing length and growing numbers of traces; a plot of it; and what a second core is worth.
+//!
+//! ```text
+//! cargo bench --bench scale [-- MILLIONS]    # the longest log, in millions of events; else 16
+//! ```
+//!
+//! The recordings are made up, each in a temporary folder, 7 to 8 bytes an event.
+
+mod common;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use heapprof::{DigestOptions, Reader};
+use rustix::time::{ClockId, clock_gettime};
+use textplots::{Chart, Plot, Shape};
+
+fn main() {
+    let longest = std::env::args()
+        .find_map(|arg| arg.parse().ok())
+        .unwrap_or(16);
+    println!(
+        "{:>12} {:>10} {:>9} {:>9} {:>9}",
+        "events", "traces", "decode", "replay", "digest"
+    );
+    println!("{:>12} {:>10} {:>9} {:>9} {:>9}", "", "", "ns", "ns", "ns");
+    let mut by_length = Vec::new();
+    let mut millions = 1;
+    while millions <= longest {
+        by_length.push((millions, row(millions, 100_000)));
+        millions *= 4;
+    }
+    for traces in [1_000, 10_000, 1_000_000] {
+        row(4, traces);
+    }
+    plot(&by_length);
+    second_core();
+}
+
+/// Measures one log, prints it, and gives the time of its replay.
+fn row(millions: u64, traces: u32) -> f64 {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = folder.path().join("made_up");
+    common::write(&filebase, millions * 1_000_000, traces);
+    let reader = Reader::open(&filebase).unwrap();
+    let events = reader.end().unwrap().events();
+    let decode = an_event(events, &mut || {
+        let sizes = reader.events().unwrap().map(|event| event.unwrap().size);
+        sizes.fold(0, |sum, size| sum ^ size)
+    });
+    let replay = an_event(events, &mut || {
+        reader.live_at_end().unwrap().total().cast_unsigned()
+    });
+    let digest = an_event(events, &mut || digest(&filebase));
+    println!("{events:>12} {traces:>10} {decode:>9.2} {replay:>9.2} {digest:>9.2}");
+    replay
+}
+
+/// A digest of a snapshot each second, to a file.
+fn digest(filebase: &Path) -> u64 {
+    let options = DigestOptions::default().interval(Duration::from_secs(1));
+    let digest = Reader::open(filebase)
+        .unwrap()
+        .make_digest(options)
+        .unwrap();
+    std::fs::remove_file(filebase.with_extension("hpc")).unwrap();
+    digest.len() as u64
+}
+
+/// The least CPU time of three runs, in nanoseconds an event.
+#[expect(clippy::cast_precision_loss, reason = "a time")]
+fn an_event(events: u64, work: &mut dyn FnMut() -> u64) -> f64 {
+    let now = || {
+        let time = clock_gettime(ClockId::ProcessCPUTime);
+        Duration::try_from(time).unwrap().as_secs_f64()
+    };
+    let runs = (0..3).map(|_| {
+        let start = now();
+        black_box(work());
+        now() - start
+    });
+    runs.fold(f64::INFINITY, f64::min) * 1e9 / events as f64
+}
+
+/// The time of the replay of an event over the length of the log.
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "a plot"
+)]
+fn plot(by_length: &[(u64, f64)]) {
+    let points: Vec<(f32, f32)> = by_length
+        .iter()
+        .map(|&(millions, replay)| ((millions as f32).log2(), replay as f32))
+        .collect();
+    let last = points.last().map_or(1.0, |point| point.0).max(1.0);
+    println!("\nns an event to replay, over the logarithm of the length");
+    let shape = Shape::Lines(&points);
+    let mut chart = Chart::new_with_y_range(100, 30, 0.0, last, 0.0, 20.0);
+    let chart = chart.lineplot(&shape);
+    chart.axis();
+    chart.figures();
+    println!("{chart}");
+}
+
+/// Two profiles digested one after the other, and each on a core of its own; in time by the clock.
+fn second_core() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebases = ["one", "other"].map(|name| folder.path().join(name));
+    for filebase in &filebases {
+        common::write(filebase, 4_000_000, 100_000);
+    }
+    let mut ratios: Vec<f64> = (0..5)
+        .map(|_| {
+            let start = Instant::now();
+            for filebase in &filebases {
+                black_box(digest(filebase));
+            }
+            let in_turn = start.elapsed();
+            let start = Instant::now();
+            thread::scope(|scope| {
+                for filebase in &filebases {
+                    scope.spawn(|| black_box(digest(filebase)));
+                }
+            });
+            in_turn.as_secs_f64() / start.elapsed().as_secs_f64()
+        })
+        .collect();
+    ratios.sort_by(f64::total_cmp);
+    println!(
+        "two profiles on two cores against one: {:.2} times",
+        ratios[2]
+    );
+}

@@ -1,0 +1,405 @@
+//! A recording of heaptrack as a profile: so any native program on Linux becomes a source.
+//!
+//! ```text
+//! heaptrack ./program
+//! cargo run --release --example from_heaptrack -- heaptrack.program.4711.zst
+//! cargo run --release --example report -- heaptrack.program.4711
+//! ```
+//!
+//! What `heaptrack` writes by default is read, *interpreted* text: plain, `.gz` or `.zst`, as the
+//! content says and not the name. It goes through line by line, so memory depends on how many
+//! distinct stacks and sizes there are and not on the length of the recording.
+//!
+//! heaptrack records every allocation, so nothing is sampled. Its clock has steps of 10 ms, and the
+//! file does not say when it began: that is taken to be as long before the last change of the file
+//! as the recording is, unless `--start` says it.
+//!
+//! A frame has a file and a line. Where no line is known, the function and its module stand there
+//! instead: `g_malloc (libglib-2.0.so.0)`. Functions inlined at one place are frames of their own.
+//! The lines of `operator new` and of the standard libraries of C++ and Rust at the inner end of a
+//! stack are left out, so that a block belongs to the line that asked for it; `--full` keeps them.
+
+mod names;
+mod text;
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use clap::Parser;
+use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
+use jiff::Timestamp;
+
+use names::{is_allocator, is_library, is_standard, readable};
+use text::{Fields, open, read_line, sized, version};
+
+/// Makes a profile of what heaptrack recorded.
+#[derive(Parser)]
+struct Cli {
+    /// What heaptrack wrote: interpreted text, plain or compressed.
+    recording: PathBuf,
+
+    /// What the names of the profile's files begin with. Without it, the name of the recording
+    /// without .zst or .gz.
+    filebase: Option<PathBuf>,
+
+    /// When the recording began, like 2026-11-22T11:04:05Z.
+    #[arg(long)]
+    start: Option<Timestamp>,
+
+    /// Keep the frames of allocation functions and standard libraries at the inner end of stacks.
+    #[arg(long)]
+    full: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: &Cli) -> Result<()> {
+    let recording = &cli.recording;
+    let name = || recording.display().to_string();
+    let mut text = open(recording).with_context(name)?;
+    let version = version(&mut text).with_context(name)?;
+    let filebase = cli.filebase.clone().unwrap_or_else(|| {
+        match recording
+            .extension()
+            .and_then(|extension| extension.to_str())
+        {
+            Some("zst" | "gz") => recording.with_extension(""),
+            _ => recording.clone(),
+        }
+    });
+
+    let create = |extension: &str| {
+        let mut path = filebase.clone().into_os_string();
+        path.push(extension);
+        File::create(&path)
+            .map(BufWriter::new)
+            .with_context(|| Path::new(&path).display().to_string())
+    };
+    let mut converter = Converter::new(create(".hpm")?, create(".hpd")?, version, cli.full)?;
+    let end = converter.lines(text).with_context(name);
+    let counts = converter.counts;
+    let start = match cli.start {
+        Some(start) => SystemTime::from(start),
+        None => fs::metadata(recording)?
+            .modified()?
+            .checked_sub(Duration::from_micros(counts.micros.unsigned_abs()))
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+    };
+    converter.finish(StartTime::from(start))?;
+
+    if end? == End::Cut {
+        eprintln!("{}: ends early; what is whole was taken", name());
+    }
+    println!("allocations  {}", counts.allocations);
+    println!("temporary    {}", counts.temporary);
+    println!("frees        {}", counts.frees);
+    println!("peak bytes   {}", counts.peak);
+    println!("leaked bytes {}", counts.live);
+    let name = filebase.display();
+    println!("\nSee it: cargo run --release --example report -- {name}");
+    Ok(())
+}
+
+/// How the text ended.
+#[derive(PartialEq, Eq)]
+enum End {
+    Whole,
+    /// Inside a line, or inside what is compressed: heaptrack was killed.
+    Cut,
+}
+
+/// What `heaptrack_print` says of a recording.
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    allocations: u64,
+    frees: u64,
+    /// Allocations that the very next event frees, as `heaptrack_print` counts them: an event is
+    /// known by its stack and size, and after a free the first of these is taken for the last one.
+    temporary: u64,
+    live: i128,
+    peak: i128,
+    /// The time of the last event.
+    micros: i64,
+}
+
+/// A line of code, or what is known instead.
+struct Frame {
+    file: String,
+    line: u32,
+    /// Whether it hands memory on for others, so that a block is not said to be allocated here.
+    hands_on: bool,
+}
+
+/// A frame below others: a tree, so that stacks share what they have in common.
+struct Node {
+    parent: usize,
+    frame: usize,
+    /// The trace that ends here, once one does.
+    trace: Option<TraceId>,
+}
+
+/// The root of the tree of nodes: an empty stack.
+const ROOT: usize = 0;
+
+/// Takes the lines of a recording and writes a profile.
+///
+/// heaptrack numbers strings, instruction pointers and stacks from 1, with 0 for none, and what is
+/// allocated from 0. All its numbers are hexadecimal.
+struct Converter {
+    traces: TraceWriter<BufWriter<File>>,
+    events: EventWriter<BufWriter<File>>,
+    full: bool,
+    /// Of the format; from 3 on, strings say how long they are.
+    version: u64,
+    /// Whether the last lines were the command, as far as one can tell.
+    in_command: bool,
+    strings: Vec<Box<str>>,
+    frames: Vec<Frame>,
+    frame_numbers: HashMap<(String, u32), usize>,
+    /// The frames at each instruction pointer, outermost first.
+    pointers: Vec<Box<[usize]>>,
+    nodes: Vec<Node>,
+    /// The nodes by parent and frame.
+    node_numbers: HashMap<(usize, usize), usize>,
+    /// The node at which each stack of heaptrack ends.
+    stacks: Vec<usize>,
+    /// The size and trace of what is allocated.
+    blocks: Vec<(u64, Option<TraceId>)>,
+    /// Which of them the last event allocated; 0 if it freed.
+    last: usize,
+    counts: Counts,
+}
+
+impl Converter {
+    fn new(hpm: BufWriter<File>, hpd: BufWriter<File>, version: u64, full: bool) -> Result<Self> {
+        // When it began is known at the end.
+        let start = StartTime::new(0, 0);
+        Ok(Self {
+            traces: TraceWriter::new(hpm, start, &SamplingRates::unsampled())?,
+            events: EventWriter::new(hpd),
+            full,
+            version,
+            in_command: false,
+            strings: Vec::new(),
+            frames: Vec::new(),
+            frame_numbers: HashMap::new(),
+            pointers: Vec::new(),
+            nodes: vec![Node {
+                parent: ROOT,
+                frame: usize::MAX,
+                trace: None,
+            }],
+            node_numbers: HashMap::new(),
+            stacks: Vec::new(),
+            blocks: Vec::new(),
+            last: 0,
+            counts: Counts::default(),
+        })
+    }
+
+    /// Takes all lines after the first. The last one counts only if it is whole.
+    fn lines(&mut self, mut text: impl BufRead) -> Result<End> {
+        let mut line = Vec::new();
+        for number in 2_u64.. {
+            let read = read_line(&mut text, self.version, &mut line)?;
+            let Some(line) = line.strip_suffix(b"\n").filter(|_| read) else {
+                return Ok(if read || !line.is_empty() {
+                    End::Cut
+                } else {
+                    End::Whole
+                });
+            };
+            match self.line(line).with_context(|| format!("line {number}")) {
+                // A command can have ends of lines in it, and is not marked.
+                Err(_) if self.in_command => {}
+                taken => taken?,
+            }
+        }
+        Ok(End::Whole)
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<()> {
+        let mut fields = Fields(line.get(1..).unwrap_or_default());
+        match line.first() {
+            Some(b'X') => self.in_command = true,
+            Some(b'I') => self.in_command = false,
+            Some(b's') => self.string(line)?,
+            Some(b'i') => self.pointer(&mut fields)?,
+            Some(b't') => self.stack(&mut fields)?,
+            Some(b'a') => {
+                let size = fields.number()?;
+                let stack = fields.index()?;
+                let trace = self.trace(at(&self.stacks, stack)?.copied().unwrap_or(ROOT))?;
+                self.blocks.push((size, trace));
+            }
+            Some(b'+') => self.event(fields.index()?, EventKind::Allocation)?,
+            Some(b'-') => self.event(fields.index()?, EventKind::Free)?,
+            Some(b'c') => {
+                let millis = i64::try_from(fields.number()?)?;
+                self.counts.micros = millis.checked_mul(1000).context("no such time")?;
+            }
+            Some(b'x' | b'm') => {
+                bail!("raw data: leave out --raw when recording, or run heaptrack_interpret on it")
+            }
+            // What memory the system says is in use, what is no leak, remarks; and what later
+            // versions add.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn string(&mut self, line: &[u8]) -> Result<()> {
+        let text = if self.version < 3 {
+            line.get(2..).unwrap_or_default()
+        } else {
+            let (start, end) = sized(line).context("a string without its length")?;
+            line.get(start..end).unwrap_or_default()
+        };
+        self.strings.push(String::from_utf8_lossy(text).into());
+        self.in_command = false;
+        Ok(())
+    }
+
+    /// An instruction pointer: its module, and the function, file and line of each frame there,
+    /// innermost first.
+    fn pointer(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        let _address = fields.number()?;
+        let module = fields.optional()?.unwrap_or(0);
+        let mut frames = Vec::new();
+        while let Some(function) = fields.optional()? {
+            let file = fields.optional()?.unwrap_or(0);
+            let line = fields.optional()?.unwrap_or(0);
+            frames.push(self.frame(module, function, file, line)?);
+        }
+        if frames.is_empty() {
+            frames.push(self.frame(module, 0, 0, 0)?);
+        }
+        frames.reverse();
+        self.pointers.push(frames.into());
+        Ok(())
+    }
+
+    /// The number of a frame, from the indices of its strings.
+    fn frame(&mut self, module: u64, function: u64, file: u64, line: u64) -> Result<usize> {
+        let text = |index: u64| {
+            let string = at(&self.strings, usize::try_from(index)?)?;
+            anyhow::Ok(string.map(|string| &**string))
+        };
+        let module = text(module)?.map(|path| path.rsplit('/').next().unwrap_or(path));
+        let (function, file) = (text(function)?.map(readable), text(file)?);
+        let line = u32::try_from(line).unwrap_or(0);
+        let hands_on = match (file, &function) {
+            (Some(file), _) if is_standard(file) => true,
+            (None, Some(_)) if module.is_some_and(is_library) => true,
+            (file, Some(function)) => is_allocator(function, file.is_some()),
+            (_, None) => false,
+        };
+        let key = match (file, function, module) {
+            (Some(file), _, _) if line > 0 => (file.to_owned(), line),
+            (_, Some(function), Some(module)) => (format!("{function} ({module})"), 0),
+            (_, Some(function), None) => (function, 0),
+            (Some(file), None, _) => (file.to_owned(), 0),
+            (None, None, Some(module)) => (format!("no symbol ({module})"), 0),
+            (None, None, None) => ("no symbol".to_owned(), 0),
+        };
+        if let Some(&number) = self.frame_numbers.get(&key) {
+            return Ok(number);
+        }
+        let number = self.frames.len();
+        self.frames.push(Frame {
+            file: key.0.clone(),
+            line: key.1,
+            hands_on,
+        });
+        self.frame_numbers.insert(key, number);
+        Ok(number)
+    }
+
+    /// A stack: an instruction pointer, and the stack of its caller.
+    fn stack(&mut self, fields: &mut Fields<'_>) -> Result<()> {
+        let pointer = fields.index()?;
+        let caller = fields.index()?;
+        let mut node = at(&self.stacks, caller)?.copied().unwrap_or(ROOT);
+        let frames = at(&self.pointers, pointer)?.map_or(&[][..], |frames| frames);
+        for &frame in frames {
+            node = *self.node_numbers.entry((node, frame)).or_insert_with(|| {
+                self.nodes.push(Node {
+                    parent: node,
+                    frame,
+                    trace: None,
+                });
+                self.nodes.len() - 1
+            });
+        }
+        self.stacks.push(node);
+        Ok(())
+    }
+
+    /// The trace that ends at `node`, written when it is first asked for.
+    fn trace(&mut self, node: usize) -> Result<Option<TraceId>> {
+        let frame = |node: usize| &self.frames[self.nodes[node].frame];
+        let up = |from: usize| {
+            let next = |&node: &usize| Some(self.nodes[node].parent);
+            std::iter::successors(Some(from), next).take_while(|&node| node != ROOT)
+        };
+        let asked = up(node).find(|&node| self.full || !frame(node).hands_on);
+        let node = asked.unwrap_or(node);
+        if node != ROOT && self.nodes[node].trace.is_none() {
+            let stack = up(node).map(|node| (&frame(node).file, frame(node).line));
+            let id = self.traces.write_innermost_first(stack)?;
+            self.nodes[node].trace = Some(id);
+        }
+        Ok(self.nodes[node].trace)
+    }
+
+    fn event(&mut self, block: usize, kind: EventKind) -> Result<()> {
+        let &(size, trace) = self.blocks.get(block).context("no such allocation")?;
+        let counts = &mut self.counts;
+        if kind == EventKind::Allocation {
+            counts.allocations += 1;
+            counts.live += i128::from(size);
+            counts.peak = counts.peak.max(counts.live);
+            self.last = block;
+        } else {
+            counts.frees += 1;
+            counts.temporary += u64::from(self.last == block);
+            counts.live -= i128::from(size);
+            self.last = 0;
+        }
+        let wall = WallOffset::from_micros(counts.micros);
+        Ok(self.events.write(wall, trace, size, kind)?)
+    }
+
+    /// Completes both files: a header of the same length, with the start in it, replaces the first.
+    fn finish(self, start: StartTime) -> Result<()> {
+        self.events.into_inner().flush()?;
+        let mut hpm = self.traces.into_inner();
+        hpm.seek(SeekFrom::Start(0))?;
+        TraceWriter::new(&mut hpm, start, &SamplingRates::unsampled())?;
+        Ok(hpm.flush()?)
+    }
+}
+
+/// What has the number `index` where 0 stands for none.
+fn at<T>(all: &[T], index: usize) -> Result<Option<&T>> {
+    match index.checked_sub(1) {
+        None => Ok(None),
+        Some(place) => Ok(Some(
+            all.get(place).context("a number that is not given out")?,
+        )),
+    }
+}

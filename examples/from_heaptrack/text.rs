@@ -1,0 +1,149 @@
+//! The lines of a recording, whatever it is compressed with, and the numbers in them.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+
+/// The text of a recording, whatever it is compressed with.
+pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
+    let mut file = BufReader::new(File::open(path)?);
+    let start = file.fill_buf()?;
+    Ok(if start.starts_with(&[0x1f, 0x8b]) {
+        Box::new(BufReader::new(MultiGzDecoder::new(file)))
+    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(BufReader::new(Zstd::new(file)))
+    } else {
+        Box::new(file)
+    })
+}
+
+/// Zstandard, one frame after another.
+struct Zstd<R> {
+    source: R,
+    frame: FrameDecoder,
+    /// What to say once all is read, if it ends early.
+    cut: Option<io::Error>,
+}
+
+impl<R: BufRead> Zstd<R> {
+    fn new(source: R) -> Self {
+        Self {
+            source,
+            frame: FrameDecoder::new(),
+            cut: None,
+        }
+    }
+}
+
+impl<R: BufRead> Read for Zstd<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let one = || BlockDecodingStrategy::UptoBlocks(1);
+        loop {
+            if self.frame.can_collect() > 0 {
+                return self.frame.read(out);
+            }
+            if let Some(cut) = self.cut.take() {
+                return Err(cut);
+            }
+            let decoded = if !self.frame.is_finished() {
+                self.frame.decode_blocks(&mut self.source, one()).map(drop)
+            } else if self.source.fill_buf()?.is_empty() {
+                return Ok(0);
+            } else {
+                self.frame.reset(&mut self.source)
+            };
+            if let Err(error) = decoded {
+                if !self.source.fill_buf()?.is_empty() {
+                    return Err(io::Error::new(ErrorKind::InvalidData, error));
+                }
+                self.cut = Some(io::Error::new(ErrorKind::UnexpectedEof, error));
+                if !self.frame.is_finished() {
+                    // The decoder holds back what later blocks can refer to, up to the last one: here
+                    // is an empty one, with a checksum.
+                    let _ = self.frame.decode_blocks(&[1, 0, 0, 0, 0, 0, 0][..], one());
+                }
+            }
+        }
+    }
+}
+
+/// Reads the next line, with its end unless the text is cut in it; `false` at the end of the text.
+pub(crate) fn read_line(
+    text: &mut impl BufRead,
+    version: u64,
+    line: &mut Vec<u8>,
+) -> io::Result<bool> {
+    line.clear();
+    loop {
+        let before = line.len();
+        match text.read_until(b'\n', line) {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error),
+            // What is compressed can be cut between two lines.
+            Err(_) => return Ok(true),
+            Ok(_) if line.len() == before => return Ok(false),
+            Ok(_) => {}
+        }
+        // A string says how long it is, and can have ends of lines in it.
+        let more = version >= 3 && sized(line).is_some_and(|(_, end)| end >= line.len());
+        if !more {
+            return Ok(true);
+        }
+    }
+}
+
+/// From where to where the string stands in a line like `s 5 hello`, if it is one.
+pub(crate) fn sized(line: &[u8]) -> Option<(usize, usize)> {
+    let mut fields = Fields(line.strip_prefix(b"s ")?);
+    let length = fields.index().ok()?;
+    let start = line.len() - fields.0.strip_prefix(b" ")?.len();
+    Some((start, start.checked_add(length)?))
+}
+
+/// Reads the first line, and gives the version of the format.
+pub(crate) fn version(text: &mut impl BufRead) -> Result<u64> {
+    let mut line = Vec::new();
+    read_line(&mut text.take(100), 0, &mut line)?;
+    let mut fields = Fields(
+        line.strip_prefix(b"v ")
+            .context("not a recording of heaptrack")?,
+    );
+    let heaptrack = fields.number()?;
+    match fields.optional()? {
+        Some(version @ 1..=3) => Ok(version),
+        // The first version of the format was known by that of the program.
+        None if heaptrack == 0x01_02_00 => Ok(1),
+        None => bail!("written by a heaptrack before 1.0"),
+        Some(version) => bail!("format {version} of heaptrack; 1 to 3 are known here"),
+    }
+}
+
+/// The numbers of a line.
+pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
+
+impl Fields<'_> {
+    pub(crate) fn optional(&mut self) -> Result<Option<u64>> {
+        let line = self.0.trim_ascii_start();
+        if line.is_empty() {
+            return Ok(None);
+        }
+        let end = line.iter().position(u8::is_ascii_whitespace);
+        let (field, rest) = line.split_at(end.unwrap_or(line.len()));
+        self.0 = rest;
+        let digits = str::from_utf8(field).context("not a number")?;
+        let number =
+            u64::from_str_radix(digits, 16).with_context(|| format!("no number: {digits}"))?;
+        Ok(Some(number))
+    }
+
+    pub(crate) fn number(&mut self) -> Result<u64> {
+        self.optional()?.context("a number is missing")
+    }
+
+    pub(crate) fn index(&mut self) -> Result<usize> {
+        Ok(usize::try_from(self.number()?)?)
+    }
+}

@@ -1,0 +1,176 @@
+//! The nodes and edges of a flow graph, as the graph shows them.
+
+use std::fmt;
+
+use super::{Edge, FlowGraph, Node, Weights};
+use crate::frame::Frame;
+use crate::id::FrameId;
+
+/// A node of a [`FlowGraph`]: one line of code, or several that always follow each other.
+///
+/// ```
+/// use heapprof::{Elapsed, FlowGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let traces = reader.traces()?;
+/// let (early, late) = (reader.live_at(Elapsed::from_secs(5))?, reader.live_at_end()?);
+/// let graph = FlowGraph::new(traces, [&early, &late]);
+/// let node = graph.find(traces.search("customers.py:7")[0]).unwrap();
+/// assert_eq!((node.local(0), node.cumulative(0)), (9_680, 2_111_760));
+/// assert_eq!((node.local(1), node.cumulative(1)), (37_328, 8_187_136));
+/// assert_eq!(format!("{:.3}", node.cumulative_fraction(1)), "0.982");
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct FlowNode<'g> {
+    pub(super) graph: &'g FlowGraph,
+    pub(super) id: usize,
+    pub(super) node: &'g Node,
+}
+
+impl<'g> FlowNode<'g> {
+    /// Its id: its place among the [nodes](FlowGraph::nodes). The same for the same input.
+    pub fn id(self) -> usize {
+        self.id
+    }
+
+    /// Whether it is the [synthetic root](crate::FlowOptions::root), which has no line.
+    pub fn is_root(self) -> bool {
+        self.node.lines.is_empty()
+    }
+
+    /// Its lines, the outermost first.
+    pub fn lines(
+        self,
+    ) -> impl ExactSizeIterator<Item = Frame<'g>> + DoubleEndedIterator + Clone + use<'g> {
+        let unknown = Frame::new("", 0);
+        let Self { graph, node, .. } = self;
+        let lines = node.lines.iter();
+        lines.map(move |&id| graph.traces.frame(id).unwrap_or(unknown))
+    }
+
+    /// The ids of its lines in the table, the outermost first.
+    pub fn line_ids(self) -> &'g [FrameId] {
+        &self.node.lines
+    }
+
+    fn weights(self, column: usize) -> Weights {
+        self.node.weights.get(column).copied().unwrap_or_default()
+    }
+
+    /// The weight of the stacks that end at its last line, in a column.
+    #[doc(alias("nodeLocalUsage", "flat"))]
+    pub fn local(self, column: usize) -> i64 {
+        self.weights(column).local
+    }
+
+    /// The weight of the stacks that contain it, in a column.
+    #[doc(alias("nodeCumulativeUsage", "cum"))]
+    pub fn cumulative(self, column: usize) -> i64 {
+        self.weights(column).cumulative
+    }
+
+    /// The weight of the stacks that begin at its first line, in a column; lines that were pruned
+    /// may stand before it there.
+    pub fn begins(self, column: usize) -> i64 {
+        self.weights(column).begins
+    }
+
+    /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
+    /// of the sum of all without their sign, so that it is between −1 and 1.
+    #[doc(alias = "sizeNodesBasedOnLocalUsage")]
+    pub fn local_fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.local(column), column)
+    }
+
+    /// The cumulative usage as a fraction of the column: to colour a node with. Where weights are
+    /// negative, of the sum of all without their sign, so that it is between −1 and 1.
+    pub fn cumulative_fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.cumulative(column), column)
+    }
+}
+
+/// An edge of a [`FlowGraph`]: one line calls another.
+///
+/// ```
+/// use heapprof::{FlowGraph, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let graph = FlowGraph::new(reader.traces()?, [&reader.live_at_end()?]);
+/// let leak = graph.find(reader.traces()?.search("customers.py:11")[0]).unwrap();
+/// let edge = graph.incoming(leak.id()).next().unwrap();
+/// assert_eq!(graph.node(edge.from()).lines().next().unwrap().line, 7);
+/// assert_eq!((edge.weight(0), format!("{:.3}", edge.fraction(0))), (8_149_808, "0.978".into()));
+/// assert!(!edge.is_residual());
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct FlowEdge<'g> {
+    pub(super) graph: &'g FlowGraph,
+    pub(super) place: usize,
+}
+
+impl<'g> FlowEdge<'g> {
+    fn edge(self) -> Option<&'g Edge> {
+        self.graph.edges.get(self.place)
+    }
+
+    /// The id of the node that calls.
+    pub fn from(self) -> usize {
+        self.edge().map_or(0, |edge| edge.from)
+    }
+
+    /// The id of the node that is called.
+    pub fn to(self) -> usize {
+        self.edge().map_or(0, |edge| edge.to)
+    }
+
+    /// The weight of the stacks in which one follows the other, in a column.
+    #[doc(alias = "edgeUsage")]
+    pub fn weight(self, column: usize) -> i64 {
+        let weights = self.edge().map_or(&[][..], |edge| &edge.weights);
+        weights.get(column).copied().unwrap_or(0)
+    }
+
+    /// The weight as a fraction of the column: to draw an edge with.
+    pub fn fraction(self, column: usize) -> f64 {
+        self.graph.fraction(self.weight(column), column)
+    }
+
+    /// Whether in some of these stacks lines that were pruned stand between the two.
+    pub fn is_residual(self) -> bool {
+        self.edge().is_some_and(|edge| edge.residual)
+    }
+}
+
+impl FlowGraph {
+    #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
+    fn fraction(&self, weight: i64, column: usize) -> f64 {
+        match self.columns.get(column).map_or(0, |column| column.gross) {
+            0 => 0.0,
+            gross => weight as f64 / gross as f64,
+        }
+    }
+}
+
+impl fmt::Debug for FlowNode<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FlowNode")
+            .field("id", &self.id)
+            .field(
+                "lines",
+                &self
+                    .lines()
+                    .map(|line| line.to_string())
+                    .collect::<Vec<_>>(),
+            )
+            .field("weights", &self.node.weights)
+            .finish()
+    }
+}
+
+impl fmt::Debug for FlowEdge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.edge().fmt(f)
+    }
+}

@@ -1,0 +1,165 @@
+//! A profile is opened: from its files, from memory, once more.
+
+use std::borrow::Cow;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::Reader;
+use crate::bytes::{self, Access, Bytes, Witness};
+use crate::digest::Digest;
+use crate::error::{Error, FileKind, Result};
+use crate::filebase::Filebase;
+use crate::log::Log;
+use crate::raw::hpm::Header;
+
+impl Reader {
+    /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The
+    /// name of one of the files will do as well.
+    ///
+    /// Reads headers only: the time does not depend on the size of the files. A `.hpc` file is used
+    /// if it is a digest of ours that fits the log beside it, else [`unused_digest`] says why not.
+    /// The log may be missing, as where only the digest was kept; then what needs it fails.
+    ///
+    /// `.hpm` and `.hpc` are mapped, and the caller sees to it that no program shortens them while the
+    /// reader lives: that can end this process. A recorder that is started again with the same name
+    /// does, and so does heapprof 1.0 when it makes a digest anew; this crate never does.
+    /// [`open_unmapped`](Self::open_unmapped) needs no such promise. The log is read and never mapped:
+    /// it may grow, and one that is shortened is a cut log.
+    ///
+    /// [`unused_digest`]: Self::unused_digest
+    ///
+    /// # Errors
+    /// If `.hpm` is missing or has no whole header, or the system refuses; [`Error::Replaced`] if
+    /// another recording takes the name meanwhile.
+    #[doc(alias = "read")]
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(&Filebase::new(path.as_ref()), Access::Map)
+    }
+
+    /// As [`open`](Self::open), but reads `.hpm` and `.hpc` to memory as a whole instead of mapping
+    /// them: whatever another program does to the files, no access of this one can fail for it. For a
+    /// program that must stay alive, and opens what others may be writing.
+    ///
+    /// The answers are the same. Time and memory: O(`.hpm` + `.hpc`), where a mapped file costs what is
+    /// looked at. The log is read through a buffer either way.
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::open_unmapped("examples/data/demo")?;
+    /// assert_eq!(reader.live_at_end()?, Reader::open("examples/data/demo")?.live_at_end()?);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), or if there is not so much memory.
+    pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_as(&Filebase::new(path.as_ref()), Access::Read)
+    }
+
+    /// Opens the profile again, in the same way, and with the same rates and clock: to see what was
+    /// written since. What one reader has made, another does not know.
+    ///
+    /// ```
+    /// use heapprof::raw::{EventKind, EventWriter};
+    /// use heapprof::{Error, Reader, WallOffset};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let (hpm, hpd) = (folder.path().join("run.hpm"), folder.path().join("run.hpd"));
+    /// std::fs::copy("examples/data/demo.hpm", &hpm)?;
+    /// std::fs::copy("examples/data/demo.hpd", &hpd)?;
+    /// let first = Reader::open(folder.path().join("run"))?;
+    /// let end = first.end()?;
+    ///
+    /// let log = std::fs::OpenOptions::new().append(true).open(&hpd)?;
+    /// let mut writer = EventWriter::resume(log, end);
+    /// writer.write(WallOffset::from_micros(30_000_000), None, 100, EventKind::Allocation)?;
+    /// let second = first.reopen()?;
+    /// assert_eq!(second.events_from(end)?.next().unwrap()?.size, 100);
+    ///
+    /// // A place in one recording is none in another.
+    /// std::fs::copy("tests/data/tiny/tiny.hpm", &hpm)?;
+    /// std::fs::copy("tests/data/tiny/tiny.hpd", &hpd)?;
+    /// assert!(matches!(first.reopen(), Err(Error::Replaced { path }) if path == hpm));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`Error::Replaced`] if another recording has taken the name, or if the
+    /// log is shorter than it was; [`Error::NoPlace`] if the profile was [made from
+    /// bytes](Self::from_bytes).
+    pub fn reopen(&self) -> Result<Self> {
+        let files = self.files.as_ref().ok_or(Error::NoPlace)?;
+        let again = Self::open_as(files, self.access)?;
+        let replaced = |file| {
+            let path = files.file(file);
+            Err(Error::Replaced { path })
+        };
+        if again.start() != self.start() {
+            return replaced(FileKind::Hpm);
+        }
+        let len = |reader: &Self| reader.log.as_ref().map_or(0, Log::len);
+        if len(&again) < len(self) {
+            return replaced(FileKind::Hpd);
+        }
+        Ok(again.with_rates(self.rates.clone()).with_clock(self.clock))
+    }
+
+    fn open_as(files: &Filebase, access: Access) -> Result<Self> {
+        let hpm_path = files.file(FileKind::Hpm);
+        let missing = |error: Error| error.or_missing(FileKind::Hpm);
+        let file = bytes::open(&hpm_path).map_err(missing)?;
+        let hpm = Bytes::of(&file, &hpm_path, access)?;
+        let header = match Header::read(&hpm) {
+            Ok(header) => header,
+            Err(source) => {
+                let path = Some(hpm_path);
+                return Err(Error::Decode { path, source });
+            }
+        };
+        let head = hpm.get(..Header::START).unwrap_or(&hpm);
+        let witness = Arc::new(Witness::of(file, &hpm_path, head)?);
+        // What needs the log says why it is not there.
+        let log = Log::open(&files.file(FileKind::Hpd), Some(witness.clone())).ok();
+        // The log can be that of a recording which took the name after `.hpm` was opened.
+        witness.check_name()?;
+        let reader = Self {
+            access,
+            witness: Some(witness),
+            ..Self::new(Some(files.clone()), hpm, header, log)
+        };
+        Ok(reader.find_digest())
+    }
+
+    /// A profile from the bytes of its files; a `.hpc` file is used under the same conditions as by
+    /// [`open`](Self::open).
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::from_bytes(
+    ///     std::fs::read("examples/data/demo.hpm")?,
+    ///     std::fs::read("examples/data/demo.hpd")?,
+    ///     None,
+    /// )?;
+    /// assert_eq!(reader.end()?.events(), 49_779);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If `hpm` has no whole header.
+    pub fn from_bytes(
+        hpm: impl Into<Cow<'static, [u8]>>,
+        hpd: impl Into<Cow<'static, [u8]>>,
+        hpc: Option<Cow<'static, [u8]>>,
+    ) -> Result<Self> {
+        let hpm = Bytes::Owned(hpm.into());
+        let header = Header::read(&hpm).map_err(|source| Error::Decode { path: None, source })?;
+        let log = Log::Memory(Bytes::Owned(hpd.into()));
+        let reader = Self::new(None, hpm, header, Some(log));
+        Ok(match hpc {
+            Some(bytes) => reader.found(Digest::from_bytes(bytes)),
+            None => reader,
+        })
+    }
+}
