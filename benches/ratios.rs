@@ -178,7 +178,11 @@ impl Measured {
             ("intern_of_sum", ratio("sum hpm", "intern"), "ratio"),
             ("open_ms", format!("{:.3}", self.median("open") * 1e3), "ms"),
             ("events_per_second", a_second("next"), "events/s"),
-            ("digest_events_per_second", a_second("digest to a file"), "events/s"),
+            (
+                "digest_events_per_second",
+                a_second("digest to a file"),
+                "events/s",
+            ),
             (
                 "rss_anon_kb_digest",
                 in_a_fresh_process(&profile.filebase).to_string(),

@@ -64,6 +64,9 @@ impl Bytes {
         // are reported like any damage, but no access out of bounds. A file that is *shortened*
         // raises SIGBUS. So the log, which somebody may be writing, is never mapped, and the
         // documentation of what maps says what its caller promises and what does the same without.
+        // `Mmap::map` asks for the length itself, so it does not matter what happened since it was
+        // asked for above; and what is read is borrowed from `self`, so that it does not outlive
+        // the mapping. Miri, which maps no files, runs all that reads these bytes from memory.
         #[expect(unsafe_code, reason = "see SAFETY")]
         let map = unsafe { Mmap::map(file) };
         map.map(Self::Mapped).map_err(Error::io(path, "map"))

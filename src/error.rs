@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::BitOr;
 use std::path::{Path, PathBuf};
 
 use thiserror::Error as ThisError;
@@ -62,10 +63,13 @@ impl fmt::Display for FileKind {
 /// assert_eq!(error.file(), FileKind::Hpd);
 /// assert_eq!(error.offset(), 0);
 /// assert!(error.is_cut());
-/// assert_eq!(error.to_string(), ".hpd, record at byte 0: the file ends inside the record");
+/// assert_eq!(
+///     error.to_string(),
+///     ".hpd, record at byte 0: the file ends inside the record; no event can be read"
+/// );
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
-#[error("{file}, record at byte {offset}: {kind}")]
+#[error("{file}, record at byte {offset}: {kind}; {}", self.left())]
 pub struct DecodeError {
     file: FileKind,
     offset: u64,
@@ -92,10 +96,28 @@ impl DecodeError {
         self.kind
     }
 
+    /// What is left of the file.
+    fn left(&self) -> &'static str {
+        match (self.file, self.offset) {
+            _ if self.is_kept() => "it is used as it stands",
+            (FileKind::Hpm, 0) => "nothing can be read",
+            (FileKind::Hpm, _) => "the traces before it can be read",
+            (FileKind::Hpd, 0) => "no event can be read",
+            (FileKind::Hpd, _) => "the events before it can be read",
+            (FileKind::Hpc, _) => "the digest can be made anew from the log",
+        }
+    }
+
     /// Whether the file just ends inside the record: the ordinary end of a program that was killed,
     /// or of a log that is still being written.
     pub const fn is_cut(&self) -> bool {
         matches!(self.kind, DecodeErrorKind::Cut)
+    }
+
+    /// Whether results say that they are [damaged](crate::Usage::is_damaged) for this: not if a
+    /// recording just ends, as one that is being written does.
+    pub(crate) fn is_damage(&self) -> bool {
+        !self.is_cut() || self.file == FileKind::Hpc
     }
 
     /// Whether the record was kept all the same: it is whole, but makes no sense.
@@ -112,6 +134,39 @@ impl DecodeError {
                 | Kind::NegativeBalance { .. }
                 | Kind::Saturated
         )
+    }
+}
+
+/// Whether what a result was made from is damaged. It travels with the result, and is no part of what
+/// is compared.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Damaged(pub(crate) bool);
+
+impl Damaged {
+    pub(crate) fn of<'a>(damage: impl IntoIterator<Item = &'a DecodeError>) -> Self {
+        Self(damage.into_iter().any(DecodeError::is_damage))
+    }
+}
+
+impl BitOr for Damaged {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl PartialEq for Damaged {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Damaged {}
+
+impl fmt::Debug for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -280,7 +335,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A directory or a device stands where a file should.
-    #[error("{}: not a regular file", path.display())]
+    #[error("{}: a regular file expected, found a directory or a device", path.display())]
     NotAFile {
         /// What stands there.
         path: PathBuf,
@@ -428,11 +483,12 @@ struct Located<'a>(Option<&'a Path>, &'a DecodeError);
 
 impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(path, DecodeError { offset, kind, .. }) = self;
-        match path {
-            Some(path) => write!(f, "{}: record at byte {offset}: {kind}", path.display()),
-            None => self.1.fmt(f),
-        }
+        let Self(Some(path), error) = self else {
+            return self.1.fmt(f);
+        };
+        let DecodeError { offset, kind, .. } = error;
+        let (path, left) = (path.display(), error.left());
+        write!(f, "{path}: record at byte {offset}: {kind}; {left}")
     }
 }
 
@@ -512,28 +568,4 @@ pub struct ParseFrameError {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-
-    use super::*;
-
-    #[test]
-    fn one_line_says_path_record_and_kind_and_the_source_chains() {
-        let source = DecodeError::new(FileKind::Hpm, 21, DecodeErrorKind::Version { found: 2 });
-        let error = Error::Decode {
-            path: Some(PathBuf::from("runs/a.hpm")),
-            source,
-        };
-        assert_eq!(
-            error.to_string(),
-            "runs/a.hpm: record at byte 21: version 1 expected, found 0x00000002: not such a file"
-        );
-        assert_eq!(
-            error.source().map(ToString::to_string),
-            Some(source.to_string())
-        );
-
-        let error = Error::io(Path::new("a.hpc"), "write")(io::Error::other("disk full"));
-        assert_eq!(error.to_string(), "a.hpc: cannot write: disk full");
-    }
-}
+mod texts;

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use hashbrown::HashSet;
 
+use crate::error::Damaged;
 use crate::id::TraceId;
 use crate::per_trace::{PerTrace, grow};
 use crate::raw::Event;
@@ -33,6 +34,7 @@ use crate::usage::Usage;
 #[derive(Debug, Clone)]
 pub struct LiveHeap {
     balances: PerTrace<i64>,
+    damaged: Damaged,
 }
 
 /// What an event did to the balance of its trace.
@@ -70,6 +72,7 @@ impl LiveHeap {
     pub fn new(traces: usize) -> Self {
         Self {
             balances: PerTrace::new(traces),
+            damaged: Damaged(false),
         }
     }
 
@@ -86,6 +89,18 @@ impl LiveHeap {
         for (trace, bytes) in usage.by_trace() {
             self.add(TraceId::to_disk(trace), bytes);
         }
+        self.mark(usage.damaged());
+    }
+
+    /// Whether a usage that was [added](Self::add_usage) is [damaged](Usage::is_damaged), or what a
+    /// [question](crate::Question) was asked about. Of the events that are
+    /// [applied](Self::apply), who reads them knows.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
+    }
+
+    pub(crate) fn mark(&mut self, damaged: Damaged) {
+        self.damaged = self.damaged | damaged;
     }
 
     /// Applies an event, with the estimate of the bytes that it stands for. A balance that leaves
@@ -125,6 +140,7 @@ impl LiveHeap {
     /// What is live by trace. O(traces).
     pub fn usage(&self) -> Usage {
         Usage::from_ascending(self.balances.iter().map(|(trace, &bytes)| (trace, bytes)))
+            .marked(self.damaged)
     }
 }
 

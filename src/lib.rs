@@ -158,46 +158,16 @@
 //! * **Local** usage of a line is that of all traces that *end* at it, **cumulative** usage that of
 //!   all that *contain* it, each counted once however often the line recurs in it.
 //! * **Unknown** is what has no stack. It is part of every total.
-//! * **Damage** is a record that makes no sense. A log that is cut is a normal log: what is whole is
-//!   used, and the [`DecodeError`] of the cut is told beside the result.
+//! * **Damage** is a record that makes no sense: a [`DecodeError`]. What is whole is used, and what is
+//!   derived from it [says so](Usage::is_damaged). A log that is cut is a normal log: all up to its
+//!   last whole event.
 //!
 //! # What you can rely on
-//! * **Exact.** What is live, the peak, growth and churn come from the log, event by event, and not
-//!   from a grid. Bytes are 64 bits and are never truncated; sums that would leave them stay at the
-//!   limit. An estimate is rounded once for each event, so that an allocation and its free cancel.
-//! * **The same every time.** Equal input gives equal output, in an order that is documented: by
-//!   weight, then by id.
-//! * **Any bytes are input.** Whatever the files hold, there is no panic, no endless loop, and no
-//!   allocation that the size of the file does not justify. What is wrong is the [`Error`] of a [`Result`], or
-//!   told beside the result, with [`FileKind`], offset and [`DecodeErrorKind`]. A writer says by an
-//!   [`EncodeError`] what it refused; a text that is no line of code is a [`ParseFrameError`].
-//! * **No bombs.** What is asked of files of *n* bytes takes O(*n* log *n*) time and O(*n*) memory for
-//!   each usage, track or column of the answer. Two answers have a size that the caller sets and a
-//!   clock in the file can stretch, so they have limits: a digest, by
-//!   [`DigestOptions::max_snapshots`], and [`ChurnOverTime`], by [`ChurnOverTime::MAX_STEPS`].
-//! * **Threads.** Readers, tables, usages and all results are `Send` and `Sync`. A [`Reader`] can be
-//!   shared; what it makes, it makes once.
-//! * **Files.** The log is never written to. A digest replaces the old one as a whole or not at all.
-//!   The log may grow, shrink, or be written over by another recording while it is read: that gives
-//!   the answers of then, a cut log, or [`Error::Replaced`]. The other two files are mapped, and must
-//!   not shrink meanwhile, unless the profile was [opened without](Reader::open_unmapped) that.
-//!
-//! ## Versions
-//! The crate keeps to [semantic versioning](https://semver.org). What these pages show is the public
-//! API; as long as the version is 0.*x*, a change that can break a program comes with a new *x*.
-//!
-//! * Enums and structs marked `#[non_exhaustive]` may get variants and fields with any version: match
-//!   with `_`, and make them by their constructors.
-//! * An exact answer (see above) changes only if it was wrong, and the changelog says so. What is
-//!   found by judgement ([`Leaks`], [`Movements`], [`RatesCheck`], [`Sanity::noise`],
-//!   [`FlowOptions::max_nodes`], the default interval of a digest) may be judged better with any
-//!   version; the changelog says so.
-//! * The texts of errors and what `Debug` prints are for people and may change at any time.
-//! * `.hpm` and `.hpd` files are version 1 of heapprof's format and stay so. A digest that another
-//!   version of this crate wrote is read, or made anew, never misread.
-//! * The oldest Rust that builds the crate is stated as its `rust-version`, and tested. It is raised
-//!   with a new *x* only, and to no version that is younger than half a year.
-
+//! Answers are exact, the same every time, and the same for all threads that share a reader. Any bytes
+//! are input: what is wrong is the [`Error`] of a [`Result`], or told beside the result, with
+//! [`FileKind`], offset and [`DecodeErrorKind`]; a writer says by an [`EncodeError`] what it refused, and
+//! a text that is no line of code is a [`ParseFrameError`]. The log is never written to. The page
+//! [`what_you_can_rely_on`] has each promise, how it is tested, and what may change with versions.
 //!
 //! # Features
 //! * `serde`: results can be serialised, in [a documented shape](https://docs.rs/heapprof/latest/heapprof/serde_shapes).
@@ -271,6 +241,9 @@ pub mod cookbook {}
 
 #[doc = include_str!("../doc/coming_from_heapprof.md")]
 pub mod coming_from_heapprof {}
+
+#[doc = include_str!("../doc/what_you_can_rely_on.md")]
+pub mod what_you_can_rely_on {}
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

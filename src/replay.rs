@@ -65,9 +65,10 @@ impl Pass<'_> {
         let traces = self.traces;
         let mut first = First::default();
         let noted = &mut first;
-        let ended = self
-            .log
-            .each(self.rates, from.on(self.clock), move |event, before, strange| {
+        let ended = self.log.each(
+            self.rates,
+            from.on(self.clock),
+            move |event, before, strange| {
                 let index = TraceId::to_disk(event.trace);
                 let step = Step {
                     event,
@@ -84,10 +85,13 @@ impl Pass<'_> {
                     noted.note(index, before.offset(), flaws, traces);
                 }
                 ControlFlow::Continue(())
-            })?;
+            },
+        )?;
+        // Not of the event at which it was stopped, which was not taken.
+        let taken = |error: &DecodeError| error.offset() < ended.place.offset();
         Ok(Passed {
             place: ended.place,
-            damage: first.and(ended.strange, ended.error),
+            damage: first.and(ended.strange.filter(taken), ended.error),
             stopped: ended.stopped,
         })
     }

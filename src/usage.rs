@@ -5,6 +5,7 @@ use std::iter::{FusedIterator, Sum};
 use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
 use std::sync::{Arc, OnceLock};
 
+use crate::error::Damaged;
 use crate::id::TraceId;
 
 /// A weight for each trace: how many bytes are live by trace, or were allocated, or have grown.
@@ -29,7 +30,7 @@ use crate::id::TraceId;
 /// assert_eq!(&before + &growth, after);
 /// ```
 #[derive(Clone)]
-pub struct Usage(Arc<Table>);
+pub struct Usage(Arc<Table>, Damaged);
 
 struct Table {
     /// Ascending by trace index, none 0.
@@ -56,11 +57,12 @@ impl Usage {
         rows.retain(|row| row.weight != 0);
         // Summed in 128 bits, so that the order does not matter where the sum leaves 64.
         let total: i128 = rows.iter().map(|row| i128::from(row.weight)).sum();
-        Self(Arc::new(Table {
+        let table = Table {
             rows: rows.into_boxed_slice(),
             total: saturated(total),
             heaviest: OnceLock::new(),
-        }))
+        };
+        Self(Arc::new(table), Damaged(false))
     }
 
     /// From pairs that ascend by trace, each trace at most once; unknown is first.
@@ -77,6 +79,49 @@ impl Usage {
     #[doc(alias = "totalUsage")]
     pub fn total(&self) -> i64 {
         self.0.total
+    }
+
+    /// Whether it is derived from damaged input: from a log with a record that makes no sense, from a
+    /// `.hpm` file whose traces end in one, from a damaged digest. What was whole was used.
+    ///
+    /// All results have a method of this name, and all that is made of a damaged one is damaged:
+    /// differences, sums, parts, views. What is wrong, and where, says
+    /// [`Reader::damage`](crate::Reader::damage). That a recording just ends, as one does whose program
+    /// was killed or still runs, is no damage. Of a log, what counts is what had to be read of it: a
+    /// question about an early moment does not meet what is wrong later.
+    ///
+    /// Two usages are equal if their weights are, whatever this says.
+    ///
+    /// ```
+    /// use heapprof::{Elapsed, Lines, Reader};
+    ///
+    /// // The recorder wrote a broken size for a block of 3 GiB.
+    /// let reader = Reader::open("tests/data/huge_corrupt/huge_corrupt")?;
+    /// let (early, late) = (Elapsed::from_micros(52_304), Elapsed::MAX);
+    /// assert!(!reader.live_at(early)?.is_damaged());
+    /// let growth = reader.live_at(late)? - reader.live_at(early)?;
+    /// assert!(growth.is_damaged());
+    /// assert!(Lines::new(reader.traces()?, &growth).is_damaged());
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    pub fn is_damaged(&self) -> bool {
+        self.1.0
+    }
+
+    /// The same usage, [damaged](Self::is_damaged) if it was or if `damaged`: for what a
+    /// [`Question`](crate::Question) of one's own answers.
+    #[must_use]
+    pub fn damaged_if(mut self, damaged: bool) -> Self {
+        self.1.0 |= damaged;
+        self
+    }
+
+    pub(crate) fn marked(self, damaged: Damaged) -> Self {
+        self.damaged_if(damaged.0)
+    }
+
+    pub(crate) fn damaged(&self) -> Damaged {
+        self.1
     }
 
     /// The weight of a trace, or with `None` of unknown; 0 if it has no row. O(log rows).
@@ -145,6 +190,7 @@ impl Usage {
             self.by_trace()
                 .filter(|&(trace, weight)| keep(trace, weight)),
         )
+        .marked(self.1)
     }
 
     /// Row by row with another usage: O(rows of both).
@@ -166,7 +212,7 @@ impl Usage {
                 weight: combine(weight(a), weight(b)),
             });
         }
-        Self::from_rows(rows)
+        Self::from_rows(rows).marked(self.1 | other.1)
     }
 }
 
@@ -347,7 +393,13 @@ owned_operators! {
 /// ```
 impl<'a> Sum<&'a Usage> for Usage {
     fn sum<I: Iterator<Item = &'a Usage>>(usages: I) -> Self {
-        usages.flat_map(Usage::by_trace).collect()
+        let mut damaged = false;
+        let rows = usages.flat_map(|usage| {
+            damaged |= usage.is_damaged();
+            usage.by_trace()
+        });
+        let sum: Self = rows.collect();
+        sum.damaged_if(damaged)
     }
 }
 

@@ -12,14 +12,13 @@ mod meter;
 #[path = "common/pieces.rs"]
 mod pieces;
 
-use std::borrow::Cow;
 use std::path::Path;
 use std::time::Duration;
 
 use common::Profile;
-use everything::{everything, everything_raw};
+use everything::{everything_of, everything_of_files};
 use heapprof::raw::EventKind;
-use heapprof::{Clock, Digest, DigestOptions, FileKind, Reader, SamplingRates};
+use heapprof::{Digest, DigestOptions, FileKind, Reader, SamplingRates};
 use meter::cost;
 use pieces::{Change, Piece};
 use proptest::collection::vec;
@@ -59,31 +58,35 @@ impl Files {
     }
 
     /// Asks everything of the profile, and watches the memory.
-    fn ask(&self) {
-        let hpc: Cow<'static, [u8]> = self.hpc.clone().into();
-        let open = || {
-            let (hpm, hpd) = (self.hpm.clone(), self.hpd.clone());
-            Reader::from_bytes(hpm, hpd, Some(hpc.clone()))
-        };
-        let ((), most, _) = cost(|| {
-            everything_raw(&self.hpm, &self.hpd, &self.hpc);
-            let Ok(reader) = open() else { return };
-            everything(&reader);
-            // A digest of whatever log, which the reader does not take by itself.
-            let digest = Digest::from_bytes(hpc.clone());
-            let digest = digest.ok().filter(|_| reader.unused_digest().is_some());
-            let reader = open().unwrap();
-            // Estimates and times that make more of it.
-            let rates = SamplingRates::from_stored([(8, 0), (1 << 20, 1), (u64::MAX, 77)]);
-            let reader = reader.with_rates(rates).with_clock(Clock::Corrected);
-            everything(&match digest {
-                Some(digest) => reader.with_digest(digest),
-                None => reader,
-            });
-        });
+    fn ask(&self) -> Option<u64> {
+        let (answered, most, _) = cost(|| everything_of(&self.hpm, &self.hpd, &self.hpc));
         let (fixed, each) = MEMORY;
         let limit = fixed + each * self.len() as u64;
         assert!(most <= limit, "{most} bytes of memory for {self:?}");
+        answered
+    }
+
+    /// As files they are what they are as bytes, and a digest can be written beside them.
+    fn ask_files(&self, answered_of_bytes: Option<u64>) {
+        let folder = folder();
+        let answered = everything_of_files(folder.path(), &self.hpm, &self.hpd, &self.hpc);
+        assert_eq!(answered, answered_of_bytes, "{self:?}");
+        let mut names: Vec<_> = std::fs::read_dir(folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(names, ["run.hpc", "run.hpd", "run.hpm"], "{self:?}");
+    }
+}
+
+/// A new folder, in memory where that can be: a disk takes its time to keep a digest.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() {
+        tempfile::tempdir_in(memory).unwrap()
+    } else {
+        tempfile::tempdir().unwrap()
     }
 }
 
@@ -112,14 +115,7 @@ fn small() -> Files {
 
 /// The bytes of the digest that would stand beside these files.
 fn digest_of(hpm: &[u8], hpd: &[u8]) -> Vec<u8> {
-    // In memory where that can be: a disk takes its time to keep a digest.
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() {
-        tempfile::tempdir_in(memory)
-    } else {
-        tempfile::tempdir()
-    };
-    let folder = folder.unwrap();
+    let folder = folder();
     let base = folder.path().join("run");
     std::fs::write(base.with_extension("hpm"), hpm).unwrap();
     std::fs::write(base.with_extension("hpd"), hpd).unwrap();
@@ -247,6 +243,7 @@ proptest! {
         of_hpd in vec(pieces::change(), 0..3),
         of_hpc in vec(pieces::change(), 0..4),
         trailer in any::<bool>(),
+        as_files in prop::bool::weighted(0.2),
     ) {
         let mut digest = pieces::of_hpc(&files.hpc);
         if !trailer {
@@ -259,7 +256,10 @@ proptest! {
             hpd: bend(pieces::of_hpd(&files.hpd), &of_hpd),
             hpc: bend(digest, &of_hpc),
         };
-        bent.ask();
+        let answered = bent.ask();
+        if as_files {
+            bent.ask_files(answered);
+        }
     }
 
     #[test]
@@ -301,64 +301,4 @@ fn pieces_are_what_the_files_are_made_of() {
             .all(|error| error.file() == FileKind::Hpd)
     );
     assert!(!digest.is_foreign());
-}
-
-/// The names of the public functions of a file, but for its tests.
-fn public(text: &str) -> impl Iterator<Item = &str> {
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
-    code.lines().filter_map(|line| {
-        let line = line.trim_start().strip_prefix("pub ")?;
-        let name = line
-            .strip_prefix("const ")
-            .unwrap_or(line)
-            .strip_prefix("fn ")?;
-        name.split(['(', '<']).next()
-    })
-}
-
-#[test]
-fn everything_asks_everything() {
-    /// What is not about the bytes of a profile, or is asked in other tests with them.
-    const OTHERS: &[&str] = &[
-        // They write, and open files.
-        "make_digest",
-        "open",
-        "open_unmapped",
-        "reopen",
-        "resume",
-        "get_mut",
-        // Numbers of the caller.
-        "ahead",
-        "from_micros",
-        "from_secs",
-        "extension",
-        "file",
-        "kind",
-    ];
-    let text = std::fs::read_to_string("tests/common/everything.rs").unwrap()
-        + &std::fs::read_to_string("tests/any_bytes.rs").unwrap();
-    let mut folders = vec![std::path::PathBuf::from("src")];
-    let mut met = 0;
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-                continue;
-            }
-            for name in public(&std::fs::read_to_string(&path).unwrap()) {
-                let is_called = [".", "::"].iter().any(|before| {
-                    text.contains(&format!("{before}{name}("))
-                        || text.contains(&format!("{before}{name})"))
-                });
-                assert!(
-                    is_called || OTHERS.contains(&name),
-                    "{}: {name}",
-                    path.display()
-                );
-                met += 1;
-            }
-        }
-    }
-    assert!(met > 300, "{met}");
 }

@@ -141,3 +141,23 @@ fn names_of_heapprof_are_found() {
         assert!(found.contains(&same(name)), "{name} leads nowhere");
     }
 }
+
+#[test]
+fn promises_name_tests_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("doc/what_you_can_rely_on.md")).unwrap();
+    let quoted = page.split('`').skip(1).step_by(2);
+    let files: BTreeSet<&str> = quoted
+        .filter(|it| Path::new(it).extension().is_some_and(|it| it == "rs"))
+        .collect();
+    assert!(files.len() > 20, "{files:?}");
+    for file in &files {
+        let text = fs::read_to_string(root.join(file));
+        let text = text.unwrap_or_else(|error| panic!("{file}: {error}"));
+        // The one that has no test is the one with `unsafe`.
+        assert!(
+            text.contains("#[test]") || *file == "src/bytes.rs",
+            "{file}"
+        );
+    }
+}

@@ -63,7 +63,7 @@ fn the_report_tells_damage_and_takes_an_empty_log() {
     assert_eq!(status(&output), 0);
     let text = stdout(&output);
     for part in [
-        ": trace 1536 is not among the 8 of the .hpm file, and 219 more such\n",
+        ": trace 1536 is not among the 8 of the .hpm file; it is used as it stands, and 219 more such\n",
         "  warning   from byte 1523 on, after 0.052 s, the log makes no sense\n",
         "\nNothing grows all the time, as a leak does\n",
     ] {
@@ -149,7 +149,10 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
             "text.hpm: record at byte 0: version 1 expected, found 0x6e6f7420: not such a file",
         ),
         ("logless", "logless.hpd: there is no such .hpd file"),
-        ("folder", "folder.hpm: not a regular file"),
+        (
+            "folder",
+            "folder.hpm: a regular file expected, found a directory or a device",
+        ),
         ("", ": a folder; name a profile in it"),
     ] {
         let output = example("report", &[&path(given)]);

@@ -9,27 +9,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use common::{Profile, recording};
 use heapprof::raw::LogPosition;
 use heapprof::{
-    DecodeErrorKind, Digest, Elapsed, Frame, Lines, Reader, SamplingRates, SourceLines, TimeSeries,
-    TraceTable, Track, Usage,
+    DecodeErrorKind, Elapsed, Frame, Lines, Reader, SamplingRates, TimeSeries, TraceTable, Track,
+    Usage,
 };
-
-#[test]
-fn everything_can_be_sent_and_shared() {
-    fn shared<T: Send + Sync>() {}
-    shared::<Reader>();
-    shared::<Digest>();
-    shared::<TraceTable>();
-    shared::<Usage>();
-    shared::<Lines>();
-    shared::<TimeSeries>();
-    shared::<SourceLines>();
-    shared::<heapprof::Error>();
-    shared::<(heapprof::Peak, heapprof::PeakQuestion)>();
-    shared::<(heapprof::Churn, heapprof::ChurnOverTime)>();
-    shared::<(heapprof::Lifetimes, heapprof::LifetimesQuestion)>();
-    shared::<(heapprof::Sizes, heapprof::TraceSet)>();
-    shared::<(heapprof::LiveBlocks, heapprof::SamplingAdvice)>();
-}
 
 #[test]
 fn what_is_made_once_is_made_once_for_all_threads() {

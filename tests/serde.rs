@@ -213,7 +213,7 @@ fn tables_name_their_frames_once() {
     let table = table();
     assert_eq!(
         text(&table),
-        r#"{"frames":[{"file":"a.py","line":1},{"file":"b.py","line":2},{"file":"c.py","line":3}],"traces":[[1,[0,1]],[2,[0,2]],[3,[0]],[4,[2,2]]],"damage":[]}"#,
+        r#"{"frames":[{"file":"a.py","line":1},{"file":"b.py","line":2},{"file":"c.py","line":3}],"traces":[[1,[0,1]],[2,[0,2]],[3,[0]],[4,[2,2]]],"damage":[],"damaged":false}"#,
     );
     let stack = table.trace(TraceId::new(2)).unwrap();
     assert_eq!(
@@ -270,7 +270,7 @@ fn damage_has_the_numbers_of_its_kind() {
         .reader();
     assert_eq!(
         text(&reader.sanity().unwrap()),
-        r#"{"events":4,"sound":false,"findings":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last":21,"count":1}],"noise":null}"#,
+        r#"{"events":4,"sound":false,"findings":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last":21,"count":1}],"noise":null,"damaged":true}"#,
     );
 }
 
@@ -281,11 +281,11 @@ fn snapshots_and_digests() {
     let digest = reader.digest_with(options).unwrap();
     assert_eq!(
         text(&digest.get(0).unwrap().unwrap()),
-        r#"{"time_us":2000000,"total":410,"usage":[[2,300],[1,110]]}"#,
+        r#"{"time_us":2000000,"total":410,"usage":[[2,300],[1,110]],"damaged":false}"#,
     );
     assert_eq!(
         text(&digest),
-        r#"{"start":{"seconds":1700000000,"nanoseconds":5},"interval_us":2000000,"precision":0.0,"rates":[],"clock":"recorded","foreign":false,"stopped":false,"damage":[],"snapshots":[{"time_us":2000000,"total":410,"usage":[[2,300],[1,110]]},{"time_us":4000000,"total":117,"usage":[[1,110],[null,7]]}]}"#,
+        r#"{"start":{"seconds":1700000000,"nanoseconds":5},"interval_us":2000000,"precision":0.0,"rates":[],"clock":"recorded","foreign":false,"stopped":false,"damage":[],"damaged":false,"snapshots":[{"time_us":2000000,"total":410,"usage":[[2,300],[1,110]],"damaged":false},{"time_us":4000000,"total":117,"usage":[[1,110],[null,7]],"damaged":false}]}"#,
     );
 }
 
@@ -304,7 +304,7 @@ fn a_snapshot_that_cannot_be_read_fails() {
     );
     assert_eq!(
         shape["snapshots"],
-        json!([{ "time_us": 1_000_000, "total": 300, "usage": [[1, 300]] }])
+        json!([{ "time_us": 1_000_000, "total": 300, "usage": [[1, 300]], "damaged": false }])
     );
 
     // The trace index of the entry.
@@ -325,7 +325,7 @@ fn lines_and_flow_graphs() {
     let now = usage(&[(1, 50), (2, 20), (4, 3), (0, 4)]);
     assert_eq!(
         text(&Lines::new(&table, &now)),
-        r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1},"id":0,"local":0,"cumulative":70}]}"#,
+        r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1},"id":0,"local":0,"cumulative":70}],"damaged":false}"#,
     );
     let later = usage(&[(1, 60), (0, 1)]);
     let graph = FlowGraph::new(&table, [&now, &later]);
@@ -336,7 +336,7 @@ fn lines_and_flow_graphs() {
             r#"{"id":0,"root":false,"lines":[{"file":"a.py","line":1}],"line_ids":[0],"local":[0,0],"cumulative":[70,60],"begins":[70,60]},"#,
             r#"{"id":1,"root":false,"lines":[{"file":"b.py","line":2}],"line_ids":[1],"local":[50,60],"cumulative":[50,60],"begins":[0,0]},"#,
             r#"{"id":2,"root":false,"lines":[{"file":"c.py","line":3}],"line_ids":[2],"local":[23,0],"cumulative":[23,0],"begins":[3,0]}],"#,
-            r#""edges":[{"from":0,"to":1,"weights":[50,60],"residual":false},{"from":0,"to":2,"weights":[20,0],"residual":false}]}"#,
+            r#""edges":[{"from":0,"to":1,"weights":[50,60],"residual":false},{"from":0,"to":2,"weights":[20,0],"residual":false}],"damaged":false}"#,
         ),
     );
     let options = FlowOptions::default().root(true).collapse(true);
@@ -413,6 +413,7 @@ fn sandwiches_and_series() {
                 bar(a, json!(0), json!(0), 1, 5, 55),
                 bar(b, json!(1), json!(1), 2, 50, 50),
             ],
+            "damaged": false,
         }),
     );
 
@@ -434,12 +435,12 @@ fn sandwiches_and_series() {
             r#"{"track":{"kind":"trace","id":2},"values":[300,0]},"#,
             r#"{"track":{"kind":"local","id":1},"values":[0,0]},"#,
             r#"{"track":{"kind":"cumulative","id":1},"values":[410,110]},"#,
-            r#"{"track":{"kind":"unknown","id":null},"values":[0,7]}]}"#,
+            r#"{"track":{"kind":"unknown","id":null},"values":[0,7]}],"damaged":false}"#,
         ),
     );
     assert_eq!(
         text(&series.total()),
-        r#"{"times_us":[2000000,4000000],"values":[410,117]}"#,
+        r#"{"times_us":[2000000,4000000],"values":[410,117],"damaged":false}"#,
     );
 
     // 100 bytes a second, and 3000 more from 4 s to 6 s.
@@ -450,7 +451,7 @@ fn sandwiches_and_series() {
         .collect();
     assert_eq!(
         text(&Series::new(&times, &values).movements()),
-        r#"{"trend":{"bytes_per_second":100.0,"change":3000.0,"explained":1.0},"rises":[{"from_us":3000000,"to_us":4000000,"by":3100,"beyond_trend":3000}],"falls":[{"from_us":5000000,"to_us":6000000,"by":-2900,"beyond_trend":-3000}]}"#,
+        r#"{"trend":{"bytes_per_second":100.0,"change":3000.0,"explained":1.0},"rises":[{"from_us":3000000,"to_us":4000000,"by":3100,"beyond_trend":3000}],"falls":[{"from_us":5000000,"to_us":6000000,"by":-2900,"beyond_trend":-3000}],"damaged":false}"#,
     );
 }
 
@@ -459,7 +460,7 @@ fn answers() {
     let reader = reader();
     assert_eq!(
         text(&reader.peak().unwrap()),
-        r#"{"time_us":1000000,"events":3,"total":410,"usage":[[2,300],[1,110]]}"#,
+        r#"{"time_us":1000000,"events":3,"total":410,"usage":[[2,300],[1,110]],"damaged":false}"#,
     );
     assert_eq!(
         text(&reader.churn().unwrap()),
@@ -467,7 +468,7 @@ fn answers() {
             r#"{"total":{"allocations":4,"frees":1,"allocated":417,"freed":300,"largest":300,"temporary":1},"rows":["#,
             r#"[null,{"allocations":1,"frees":0,"allocated":7,"freed":0,"largest":7,"temporary":0}],"#,
             r#"[1,{"allocations":2,"frees":0,"allocated":110,"freed":0,"largest":100,"temporary":0}],"#,
-            r#"[2,{"allocations":1,"frees":1,"allocated":300,"freed":300,"largest":300,"temporary":1}]]}"#,
+            r#"[2,{"allocations":1,"frees":1,"allocated":300,"freed":300,"largest":300,"temporary":1}]],"damaged":false}"#,
         ),
     );
     let steps = reader
@@ -478,12 +479,12 @@ fn answers() {
         concat!(
             r#"{"step_us":3000000,"steps":["#,
             r#"{"from_us":0,"to_us":3000000,"allocations":3,"frees":1,"allocated":410,"freed":300},"#,
-            r#"{"from_us":3000000,"to_us":4000000,"allocations":1,"frees":0,"allocated":7,"freed":0}]}"#,
+            r#"{"from_us":3000000,"to_us":4000000,"allocations":1,"frees":0,"allocated":7,"freed":0}],"damaged":false}"#,
         ),
     );
     assert_eq!(
         text(&reader.ask(LiveBlocks::at_end()).unwrap()),
-        r#"{"recorded":[[1,2],[null,1]],"estimated":[[1,2],[null,1]]}"#,
+        r#"{"recorded":[[1,2],[null,1]],"estimated":[[1,2],[null,1]],"damaged":false}"#,
     );
     let sizes = serde_json::to_value(reader.sizes().unwrap()).unwrap();
     let bucket = |from: u64, to: u64, blocks: u64, bytes: u64| {
@@ -502,7 +503,7 @@ fn answers() {
             r#"{"total":{"freed":1,"live":3,"unmatched":0,"mean_ns":[2000000000,2000000000]},"rows":["#,
             r#"[null,{"freed":0,"live":1,"unmatched":0,"mean_ns":null}],"#,
             r#"[1,{"freed":0,"live":2,"unmatched":0,"mean_ns":null}],"#,
-            r#"[2,{"freed":1,"live":0,"unmatched":0,"mean_ns":[2000000000,2000000000]}]]}"#,
+            r#"[2,{"freed":1,"live":0,"unmatched":0,"mean_ns":[2000000000,2000000000]}]],"damaged":false}"#,
         ),
     );
 }
@@ -519,7 +520,7 @@ fn answers_about_samples() {
     assert_eq!(
         text(&bars),
         format!(
-            r#"{{"total":{estimate},"rows":[[1,{estimate}]],"unseen":[{{"from":0,"below":8}}]}}"#
+            r#"{{"total":{estimate},"rows":[[1,{estimate}]],"unseen":[{{"from":0,"below":8}}],"damaged":false}}"#
         ),
     );
     let table = reader.traces().unwrap();
@@ -538,7 +539,7 @@ fn answers_about_samples() {
             r#""allocations":1.2,"frees":0.0,"#,
             r#""allocated":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"#,
             r#""live_at_end":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"#,
-            r#""live_at_peak":{"bytes":216.0,"unseen":0.0,"standard_error":32.0}}]"#,
+            r#""live_at_peak":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"damaged":false}]"#,
         ),
     );
 }
@@ -548,7 +549,7 @@ fn evidence_about_rates_has_the_fields_of_its_kind() {
     let check = Profile::default().reader().check_rates().unwrap();
     assert_eq!(
         text(&check),
-        r#"{"verdict":"cannot_tell","log_odds":0.0,"evidence":[]}"#,
+        r#"{"verdict":"cannot_tell","log_odds":0.0,"evidence":[],"damaged":false}"#,
     );
     assert_eq!(
         text(&[RatesVerdict::LookWrong, RatesVerdict::LookRight]),

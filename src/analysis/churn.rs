@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::window::Window;
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
@@ -42,6 +42,7 @@ pub struct Churn {
     /// Ascending by trace; none is empty.
     rows: Box<[(Option<TraceId>, TraceChurn)]>,
     total: TraceChurn,
+    damaged: Damaged,
 }
 
 /// What one trace allocated and freed. Counts are of what was recorded, bytes are estimates.
@@ -120,6 +121,11 @@ impl Churn {
         self.total
     }
 
+    /// Whether it is derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
+    }
+
     /// Bytes allocated, by trace. O(rows), as all columns.
     #[doc(alias = "alloc_space")]
     pub fn allocated(&self) -> Usage {
@@ -149,7 +155,8 @@ impl Churn {
 
     fn column(&self, value: impl Fn(&TraceChurn) -> u64) -> Usage {
         let weight = |row| i64::try_from(value(row)).unwrap_or(i64::MAX);
-        Usage::from_ascending(self.rows.iter().map(|(trace, row)| (*trace, weight(row))))
+        let rows = self.rows.iter().map(|(trace, row)| (*trace, weight(row)));
+        Usage::from_ascending(rows).marked(self.damaged)
     }
 }
 
@@ -233,7 +240,7 @@ impl Question for ChurnQuestion {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Churn {
+    fn answer(self, end: &LogEnd<'_>) -> Churn {
         let mut total = TraceChurn::default();
         let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
         let rows = rows
@@ -242,7 +249,11 @@ impl Question for ChurnQuestion {
                 (trace, *row)
             })
             .collect();
-        Churn { rows, total }
+        Churn {
+            rows,
+            total,
+            damaged: end.damaged,
+        }
     }
 }
 

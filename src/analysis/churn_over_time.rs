@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::analysis::question::{LogEnd, LogStep, Question};
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::window::Window;
+use crate::error::Damaged;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::raw::EventKind;
@@ -33,6 +34,7 @@ pub struct ChurnOverTime {
     to: Elapsed,
     step: u64,
     steps: Vec<Counts>,
+    damaged: Damaged,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -127,6 +129,11 @@ impl ChurnOverTime {
     /// The time that a step takes: that which was asked for, or that times a power of two.
     pub fn step(&self) -> Duration {
         Duration::from_micros(self.step)
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// The steps, in the order of time and without a gap, up to the end of the log or of the window.
@@ -294,6 +301,7 @@ impl Question for ChurnOverTimeQuestion {
             to: to.max(from),
             step: self.step,
             steps: self.steps,
+            damaged: end.damaged,
         }
     }
 }

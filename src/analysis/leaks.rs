@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::id::{FrameId, TraceId};
 use crate::reader::Reader;
@@ -69,6 +69,7 @@ pub struct Leaks {
     window: Duration,
     traces: Vec<TraceLeak>,
     lines: Vec<LineLeak>,
+    damaged: Damaged,
 }
 
 /// A trace that may leak.
@@ -176,6 +177,11 @@ impl Leaks {
     /// The lines that may leak, the largest score first; equal ones in the order of their ids.
     pub fn lines(&self) -> &[LineLeak] {
         &self.lines
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 }
 
@@ -423,7 +429,7 @@ impl Question for FindLeaks {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Leaks {
+    fn answer(self, end: &LogEnd<'_>) -> Leaks {
         let recording = Recording {
             last: self.now.1,
             began: &self.began,
@@ -461,6 +467,7 @@ impl Question for FindLeaks {
             window: Duration::from_micros(self.window),
             traces,
             lines,
+            damaged: end.damaged | self.table.damaged(),
         }
     }
 }

@@ -38,7 +38,7 @@ use hashbrown::hash_map::Entry;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::trace_set::TraceSet;
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
@@ -82,6 +82,7 @@ pub struct Lifetimes {
     /// Ascending by trace; none is empty.
     rows: Box<[(Option<TraceId>, TraceLifetimes)]>,
     total: TraceLifetimes,
+    damaged: Damaged,
 }
 
 /// The lifetimes of the blocks of one trace.
@@ -180,6 +181,11 @@ impl Lifetimes {
         self.total
     }
 
+    /// Whether it is derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
+    }
+
     /// How many blocks were freed, by trace. O(rows), as all columns.
     pub fn freed(&self) -> Usage {
         self.column(|row| row.freed.into())
@@ -205,7 +211,8 @@ impl Lifetimes {
 
     fn column(&self, value: impl Fn(&TraceLifetimes) -> u128) -> Usage {
         let weight = |row| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
-        Usage::from_ascending(self.rows.iter().map(|(trace, row)| (*trace, weight(row))))
+        let rows = self.rows.iter().map(|(trace, row)| (*trace, weight(row)));
+        Usage::from_ascending(rows).marked(self.damaged)
     }
 }
 
@@ -416,7 +423,7 @@ impl Question for LifetimesQuestion {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Lifetimes {
+    fn answer(self, end: &LogEnd<'_>) -> Lifetimes {
         let mut total = TraceLifetimes::default();
         let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
         let rows = rows
@@ -425,7 +432,11 @@ impl Question for LifetimesQuestion {
                 (trace, *row)
             })
             .collect();
-        Lifetimes { rows, total }
+        Lifetimes {
+            rows,
+            total,
+            damaged: end.damaged,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::analysis::subtree::Subtree;
+use crate::error::Damaged;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
@@ -34,6 +35,7 @@ pub struct Lines {
     usages: Box<[(i64, i64)]>,
     by_local: Box<[FrameId]>,
     by_cumulative: Box<[FrameId]>,
+    damaged: Damaged,
 }
 
 /// The usage of one line.
@@ -125,6 +127,7 @@ impl Lines {
             by_cumulative: heaviest_first(|sum| sum.1),
             usages: sums.into_boxed_slice(),
             traces: traces.clone(),
+            damaged: traces.damaged() | usage.damaged(),
         }
     }
 
@@ -137,6 +140,11 @@ impl Lines {
     /// those without frames.
     pub fn unknown(&self) -> i64 {
         self.unknown
+    }
+
+    /// Whether they are derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// How many lines have a usage.

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::Result;
+use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
@@ -66,7 +66,7 @@ impl Question for Live {
 
     fn answer(self, end: &LogEnd<'_>) -> Usage {
         match self.usage {
-            Some(usage) => usage,
+            Some(usage) => usage.marked(end.damaged),
             None => end.heap.usage(),
         }
     }
@@ -103,21 +103,27 @@ impl Reader {
         let time = time.into();
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
-        let from = self.nearest(time, &mut heap);
+        let (from, before) = self.nearest(time, &mut heap);
         let balances = &mut heap;
-        pass.run(from, move |step| {
+        let passed = pass.run(from, move |step| {
             if step.event.elapsed > time {
                 return ControlFlow::Break(());
             }
             ControlFlow::Continue(balances.add(step.index, step.bytes).flaws)
         })?;
-        Ok(heap.usage())
+        let damaged = Damaged::of(before.iter().chain(&passed.damage));
+        Ok(heap.usage().marked(damaged | self.traces_damaged()?))
     }
 
-    /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place.
-    pub(super) fn nearest(&self, time: Elapsed, heap: &mut LiveHeap) -> LogPosition {
+    /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place,
+    /// with what is wrong before it: the first record of each kind.
+    pub(super) fn nearest(
+        &self,
+        time: Elapsed,
+        heap: &mut LiveHeap,
+    ) -> (LogPosition, Vec<DecodeError>) {
         let Some(digest) = self.fitting_digest() else {
-            return LogPosition::START;
+            return (LogPosition::START, Vec::new());
         };
         let before = digest.times().take_while(|&taken| taken <= time).count();
         let snapshot = before.checked_sub(1).and_then(|number| {
@@ -128,9 +134,11 @@ impl Reader {
         match snapshot {
             Some((place, snapshot)) => {
                 heap.add_usage(snapshot.usage());
-                place
+                let damage = digest.log_damage().unwrap_or_default().iter();
+                let before = damage.filter(|error| error.offset() < place.offset());
+                (place, before.copied().collect())
             }
-            None => LogPosition::START,
+            None => (LogPosition::START, Vec::new()),
         }
     }
 

@@ -61,6 +61,11 @@ impl LiveBlocks {
         &self.recorded
     }
 
+    /// Whether it is derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.recorded.is_damaged()
+    }
+
     /// How many blocks these stand for: one over the probability with which it was recorded for
     /// each, and none where that is 0. The sum of a trace is rounded once, to the nearest block,
     /// halves up; so a total can be off by half a block a trace.
@@ -141,10 +146,11 @@ impl Question for LiveBlocksQuestion {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> LiveBlocks {
+    fn answer(self, end: &LogEnd<'_>) -> LiveBlocks {
         let column = |value: fn(&Blocks) -> i64| {
             let rows = self.blocks.iter();
-            Usage::from_ascending(rows.map(|(trace, blocks)| (trace, value(blocks))))
+            let rows = rows.map(|(trace, blocks)| (trace, value(blocks)));
+            Usage::from_ascending(rows).marked(end.damaged)
         };
         let recorded = column(|blocks| blocks.recorded);
         let estimated = match self.rates {

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use crate::analysis::series::Series;
+use crate::error::Damaged;
 use crate::time::Elapsed;
 
 /// How a series moves: one steady trend, and what goes beyond it, as rises and falls.
@@ -41,6 +42,7 @@ pub struct Movements {
     trend: Trend,
     rises: Vec<Movement>,
     falls: Vec<Movement>,
+    damaged: Damaged,
 }
 
 /// The steady part of a series.
@@ -150,7 +152,13 @@ impl Movements {
             trend,
             rises,
             falls,
+            damaged: Damaged(series.is_damaged()),
         }
+    }
+
+    /// Whether they are derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// The steady part.

@@ -79,6 +79,11 @@ impl Peak {
         &self.usage
     }
 
+    /// Whether it is derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.usage.is_damaged()
+    }
+
     /// The usage alone.
     pub fn into_usage(self) -> Usage {
         self.usage
@@ -225,7 +230,7 @@ impl Question for PeakQuestion {
             time: self.time,
             events: self.events,
             total: saturated(self.highest),
-            usage,
+            usage: usage.marked(end.damaged),
         }
     }
 }

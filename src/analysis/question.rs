@@ -1,8 +1,9 @@
 //! What does one pass over the log answer? Questions, the caller's own among them, that share it.
 
+use std::mem::discriminant;
 use std::ops::ControlFlow;
 
-use crate::error::{DecodeError, Result};
+use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
@@ -202,6 +203,16 @@ pub struct LogEnd<'a> {
     /// What is wrong with the log up to there: the first record of each kind, in the order of the
     /// file.
     pub damage: &'a [DecodeError],
+    pub(crate) damaged: Damaged,
+}
+
+impl LogEnd<'_> {
+    /// Whether an answer is derived from [damaged](crate::Usage::is_damaged) input: from what is
+    /// [wrong](Self::damage) with the log up to there, if it is more than that the log just ends, or
+    /// from a damaged `.hpm` file.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
+    }
 }
 
 /// One [`Question`], or several in a tuple of up to six, for one pass.
@@ -239,7 +250,7 @@ impl Reader {
         let mut questions = questions.open();
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
-        let from = self.nearest(questions.from(), &mut heap);
+        let (from, before) = self.nearest(questions.from(), &mut heap);
         let mut total = Total::of(heap.total());
         let place = |events, total| LogPlace {
             events,
@@ -271,13 +282,28 @@ impl Reader {
         })?;
         let events = passed.place.events();
         questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));
+        let damage = together(before, &passed.damage);
+        let damaged = self.traces_damaged()? | Damaged::of(&damage);
+        heap.mark(damaged);
         Ok(questions.answers(&LogEnd {
             heap: &heap,
             position: passed.place,
             stopped: passed.stopped,
-            damage: &passed.damage,
+            damage: &damage,
+            damaged,
         }))
     }
+}
+
+/// The first record of each kind, of those before a place in the log and those from there on.
+fn together(mut before: Vec<DecodeError>, after: &[DecodeError]) -> Vec<DecodeError> {
+    for error in after {
+        let kind = discriminant(&error.kind());
+        if before.iter().all(|it| discriminant(&it.kind()) != kind) {
+            before.push(*error);
+        }
+    }
+    before
 }
 
 /// All live bytes, exactly, though they may leave 64 bits: 2⁶⁴ × `carry` + `sum`.

@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::error::Damaged;
 use crate::heap::LiveHeap;
 use crate::raw::EventKind;
 use crate::raw::rates::SamplingRates;
@@ -84,6 +85,7 @@ pub struct RatesAdvice {
     /// The estimate of what was live at the peak: at the moment at which the peak was, not at that
     /// at which the sample would have its own.
     pub live_at_peak: ExpectedEstimate,
+    damaged: Damaged,
 }
 
 /// How far an estimate of a sum of bytes would have been off.
@@ -116,6 +118,11 @@ impl RatesAdvice {
     /// How many events would have been recorded, on average; 7 to 8 bytes each in a log.
     pub fn events(&self) -> f64 {
         self.allocations + self.frees
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 }
 
@@ -178,7 +185,7 @@ impl SamplingAdvice {
         self.maxima += 1;
     }
 
-    fn advice(&self, rates: &SamplingRates) -> RatesAdvice {
+    fn advice(&self, rates: &SamplingRates, damaged: Damaged) -> RatesAdvice {
         let mut advice = RatesAdvice {
             rates: rates.clone(),
             allocations: 0.0,
@@ -186,6 +193,7 @@ impl SamplingAdvice {
             allocated: ExpectedEstimate::NONE,
             live_at_end: ExpectedEstimate::NONE,
             live_at_peak: ExpectedEstimate::NONE,
+            damaged,
         };
         let smallest = std::iter::once(0).chain(self.cuts.iter().copied());
         for (smallest, range) in smallest.zip(&self.ranges) {
@@ -289,10 +297,10 @@ impl Question for SamplingAdvice {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Vec<RatesAdvice> {
+    fn answer(self, end: &LogEnd<'_>) -> Vec<RatesAdvice> {
         self.candidates
             .iter()
-            .map(|rates| self.advice(rates))
+            .map(|rates| self.advice(rates, end.damaged))
             .collect()
     }
 }

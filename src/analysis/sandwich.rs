@@ -120,8 +120,8 @@ impl Sandwich {
             cumulative: saturated(cumulative),
             callers: callers.heaviest_first(),
             callees: callees.heaviest_first(),
-            caller_tree: FlameGraph::of_stacks(traces, up),
-            callee_tree: FlameGraph::of_stacks(traces, down),
+            caller_tree: FlameGraph::of_stacks(traces, up, usage.damaged()),
+            callee_tree: FlameGraph::of_stacks(traces, down, usage.damaged()),
         }
     }
 
@@ -159,6 +159,11 @@ impl Sandwich {
             id,
             weight,
         })
+    }
+
+    /// Whether it is derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.caller_tree.is_damaged()
     }
 
     /// All ways to the line: below it who calls it, below those who call them, out to the entry.

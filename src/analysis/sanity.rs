@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{DecodeError, DecodeErrorKind as Kind, Result};
+use crate::error::{Damaged, DecodeError, DecodeErrorKind as Kind, Result};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::reader::Reader;
@@ -57,6 +57,7 @@ pub struct Sanity {
     events: u64,
     findings: Vec<Finding>,
     noise: Option<Noise>,
+    damaged: Damaged,
 }
 
 /// One kind of record that makes no sense.
@@ -125,6 +126,12 @@ impl Sanity {
     /// program which was killed.
     pub fn is_sound(&self) -> bool {
         self.findings.iter().all(|finding| finding.first.is_cut())
+    }
+
+    /// Whether the log is not [sound](Self::is_sound), or the `.hpm` file is
+    /// [damaged](crate::Usage::is_damaged).
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 }
 
@@ -299,6 +306,7 @@ impl Question for SanityCheck {
             events: self.events,
             findings,
             noise,
+            damaged: end.damaged,
         }
     }
 }

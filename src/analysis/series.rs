@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::digest::Digest;
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::id::{FrameId, TraceId};
 use crate::reader::Reader;
 use crate::time::Elapsed;
@@ -59,6 +59,7 @@ pub struct TimeSeries {
     times: Vec<Elapsed>,
     total: Vec<i64>,
     tracks: Vec<(Track, Vec<i64>)>,
+    damaged: Damaged,
 }
 
 /// Values over time.
@@ -78,6 +79,7 @@ pub struct TimeSeries {
 pub struct Series<'a> {
     times: &'a [Elapsed],
     values: &'a [i64],
+    damaged: Damaged,
 }
 
 impl TimeSeries {
@@ -97,6 +99,7 @@ impl TimeSeries {
                 .iter()
                 .map(|&track| (track, Vec::with_capacity(digest.len())))
                 .collect(),
+            damaged: digest.damaged() | traces.damaged(),
         };
         let mut sums = vec![0_i128; tracks.len()];
         for equal in digest.runs() {
@@ -132,20 +135,32 @@ impl TimeSeries {
     /// All live bytes.
     #[doc(alias = "totalUsage")]
     pub fn total(&self) -> Series<'_> {
-        Series::new(&self.times, &self.total)
+        self.series(&self.total)
     }
 
     /// The live bytes of a track, in the order in which the tracks were given.
     pub fn get(&self, place: usize) -> Option<Series<'_>> {
         let (_, values) = self.tracks.get(place)?;
-        Some(Series::new(&self.times, values))
+        Some(self.series(values))
+    }
+
+    fn series<'a>(&'a self, values: &'a [i64]) -> Series<'a> {
+        Series {
+            damaged: self.damaged,
+            ..Series::new(&self.times, values)
+        }
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// The tracks with their live bytes, in the order in which they were given.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (Track, Series<'_>)> {
         self.tracks
             .iter()
-            .map(|(track, values)| (*track, Series::new(&self.times, values)))
+            .map(|(track, values)| (*track, self.series(values)))
     }
 
     /// Which fraction of all live bytes a track has at each time; 0 where nothing is live, and
@@ -171,7 +186,14 @@ impl<'a> Series<'a> {
         Self {
             times: times.get(..len).unwrap_or_default(),
             values: values.get(..len).unwrap_or_default(),
+            damaged: Damaged(false),
         }
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input; not if it is
+    /// [made](Self::new) from plain values.
+    pub const fn is_damaged(self) -> bool {
+        self.damaged.0
     }
 
     /// How many values there are.

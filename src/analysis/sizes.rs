@@ -7,7 +7,7 @@ use crate::analysis::live_blocks::rounded;
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::window::Window;
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
@@ -33,7 +33,10 @@ const BUCKETS: usize = 64;
 /// ```
 #[doc(alias("histogram", "gatherStats"))]
 #[derive(Clone, PartialEq, Eq)]
-pub struct Sizes([Counts; BUCKETS]);
+pub struct Sizes {
+    counts: [Counts; BUCKETS],
+    damaged: Damaged,
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Counts {
@@ -88,8 +91,14 @@ impl Sizes {
     pub fn buckets(
         &self,
     ) -> impl DoubleEndedIterator<Item = SizeBucket> + ExactSizeIterator + Clone {
-        let largest = self.0.iter().rposition(|counts| counts.allocations > 0);
-        let used = self.0.iter().take(largest.map_or(0, |place| place + 1));
+        let largest = self
+            .counts
+            .iter()
+            .rposition(|counts| counts.allocations > 0);
+        let used = self
+            .counts
+            .iter()
+            .take(largest.map_or(0, |place| place + 1));
         used.enumerate()
             .map(|(place, counts)| counts.over(sizes(place)))
     }
@@ -97,14 +106,19 @@ impl Sizes {
     /// The bucket in which a size falls. A log holds no size over 2⁶³ − 1.
     pub fn bucket(&self, size: u64) -> SizeBucket {
         let place = place(size);
-        let counts = self.0.get(place).copied().unwrap_or_default();
+        let counts = self.counts.get(place).copied().unwrap_or_default();
         counts.over(sizes(place))
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// All buckets together.
     pub fn total(&self) -> SizeBucket {
         let mut sum = Counts::default();
-        for counts in &self.0 {
+        for counts in &self.counts {
             sum.allocations += counts.allocations;
             sum.bytes = sum.bytes.saturating_add(counts.bytes);
             sum.stand_for += counts.stand_for;
@@ -229,8 +243,11 @@ impl Question for SizesQuestion {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Sizes {
-        Sizes(self.counts)
+    fn answer(self, end: &LogEnd<'_>) -> Sizes {
+        Sizes {
+            counts: self.counts,
+            damaged: end.damaged,
+        }
     }
 }
 

@@ -63,11 +63,12 @@ impl Changes {
             let indices = first as u32..(first + BLOCK) as u32;
             let now = heap.run(first..first + BLOCK);
             let before = self.before.run_mut(first..first + BLOCK);
-            if now.len() == before.len() {
+            if now.len() == BLOCK && before.len() == BLOCK {
                 for ((index, before), &now) in indices.zip(before).zip(now) {
                     compare(index, before, now);
                 }
             } else {
+                // The table may end within the block: traces beyond it are not in the run.
                 for index in indices {
                     let now = heap.balance(index);
                     self.before
@@ -89,7 +90,9 @@ mod tests {
 
     fn drained(changes: &mut Changes, heap: &LiveHeap) -> Vec<(u32, i64, i64)> {
         let mut drained = Vec::new();
-        changes.drain(heap, |index, before, now| drained.push((index, before, now)));
+        changes.drain(heap, |index, before, now| {
+            drained.push((index, before, now));
+        });
         drained.sort_unstable();
         drained
     }
@@ -101,21 +104,35 @@ mod tests {
             heap.add(index, bytes);
             changes.mark(index);
         };
-        for (index, bytes) in [(3, 30), (64, 1), (3, 1), (1 << 29, 9), (0, 4), (4999, 2), (5, 0)] {
+        for (index, bytes) in [
+            (3, 30),
+            (64, 1),
+            (3, 1),
+            (1 << 29, 9),
+            (0, 4),
+            (4999, 2),
+            (5, 0),
+        ] {
             add(&mut heap, &mut changes, index, bytes);
         }
         assert_eq!(
             drained(&mut changes, &heap),
-            [(0, 0, 4), (3, 0, 31), (64, 0, 1), (4999, 0, 2), (1 << 29, 0, 9)]
+            [
+                (0, 0, 4),
+                (3, 0, 31),
+                (64, 0, 1),
+                (4999, 0, 2),
+                (1 << 29, 0, 9)
+            ]
         );
         assert_eq!(drained(&mut changes, &heap), []);
+        // Beyond the table, in the last block.
+        add(&mut heap, &mut changes, 5003, 8);
+        assert_eq!(drained(&mut changes, &heap), [(5003, 0, 8)]);
         // There and back again is no change.
         for (index, bytes) in [(3, -31), (64, 5), (64, -5), (1 << 29, 1)] {
             add(&mut heap, &mut changes, index, bytes);
         }
-        assert_eq!(
-            drained(&mut changes, &heap),
-            [(3, 31, 0), (1 << 29, 9, 10)]
-        );
+        assert_eq!(drained(&mut changes, &heap), [(3, 31, 0), (1 << 29, 9, 10)]);
     }
 }

@@ -112,3 +112,63 @@ impl Digest {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::{DecodeErrorKind, FileKind};
+
+    #[test]
+    fn every_reason_is_said_in_a_line() {
+        let record = DecodeError::new(FileKind::Hpc, 9, DecodeErrorKind::Unfinished);
+        let all = [
+            UnusedDigest::Foreign,
+            UnusedDigest::Recording {
+                digest: StartTime::new(3, 7),
+            },
+            UnusedDigest::Rates,
+            UnusedDigest::Clock,
+            UnusedDigest::Stopped,
+            UnusedDigest::Length {
+                digested: 70,
+                now: 90,
+            },
+            UnusedDigest::Damaged(record),
+            UnusedDigest::Unreadable(Error::Decode {
+                path: Some("a.hpc".into()),
+                source: record,
+            }),
+        ];
+        let mut met = 0;
+        for why in all {
+            // A new reason has to be told here, and among those above.
+            let (number, text) = match &why {
+                UnusedDigest::Foreign => (0, "the digest does not say which log it is of"),
+                UnusedDigest::Recording { .. } => (
+                    1,
+                    "the digest is of another recording, which began at 3000000007 ns",
+                ),
+                UnusedDigest::Rates => (2, "the digest was made with other sampling rates"),
+                UnusedDigest::Clock => (3, "the digest has the times of another clock"),
+                UnusedDigest::Stopped => (4, "the digest was stopped before the end of the log"),
+                UnusedDigest::Length { .. } => (
+                    5,
+                    "the digest was made when the log had 70 bytes, and now it has 90",
+                ),
+                UnusedDigest::Damaged(_) => (
+                    6,
+                    ".hpc, record at byte 9: the digest was never finished: it has no index; \
+                     the digest can be made anew from the log",
+                ),
+                UnusedDigest::Unreadable(_) => (
+                    7,
+                    "a.hpc: record at byte 9: the digest was never finished: it has no index; \
+                     the digest can be made anew from the log",
+                ),
+            };
+            assert_eq!((number, why.to_string().as_str()), (met, text));
+            met += 1;
+        }
+        assert_eq!(met, 8);
+    }
+}

@@ -26,7 +26,7 @@ pub(crate) use replace::Replacement;
 use trailer::{Found, Trailer};
 
 use crate::bytes::{self, Access, Bytes};
-use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
+use crate::error::{Damaged, DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::id::TraceId;
 use crate::raw::LogPosition;
@@ -99,6 +99,12 @@ impl Snapshot {
     /// What is live then, by trace.
     pub fn usage(&self) -> &Usage {
         &self.usage
+    }
+
+    /// Whether the digest, or what it saw of the log up to that moment, is
+    /// [damaged](Usage::is_damaged).
+    pub fn is_damaged(&self) -> bool {
+        self.usage.is_damaged()
     }
 
     /// The usage alone.
@@ -243,13 +249,24 @@ impl Digest {
     fn taken(&self, number: usize, usage: Usage) -> Snapshot {
         Snapshot {
             time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
-            usage,
+            usage: usage.marked(self.damaged_up_to(number)),
         }
     }
 
     fn error(&self, source: DecodeError) -> Error {
         let path = self.0.path.clone();
         Error::Decode { path, source }
+    }
+
+    /// Whether the digest is damaged, or the log up to where this snapshot was taken.
+    fn damaged_up_to(&self, number: usize) -> Damaged {
+        let place = self.0.trailer.as_ref().and_then(|it| it.place(number));
+        // The last has seen all of the log, and what broke it off.
+        let seen = place.filter(|_| number + 1 < self.len());
+        let damage = self.0.damage.iter().filter(|error| {
+            error.file() != FileKind::Hpd || seen.is_none_or(|seen| error.offset() < seen.offset())
+        });
+        Damaged::of(damage)
     }
 
     /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
@@ -339,7 +356,7 @@ impl Digest {
             Some(snapshot) => snapshot,
             None => Ok(Snapshot {
                 time: Elapsed::ZERO,
-                usage: Usage::empty(),
+                usage: Usage::empty().damaged_if(self.own_damage().is_some()),
             }),
         }
     }
@@ -354,6 +371,18 @@ impl Digest {
     /// `.hpc` file itself. Empty for whole files, and for what a foreign digest does not say.
     pub fn damage(&self) -> &[DecodeError] {
         &self.0.damage
+    }
+
+    /// Whether what is [wrong](Self::damage) is more than that the log just ends: then what follows
+    /// the digest through all of the recording is [damaged](Usage::is_damaged), and of its snapshots
+    /// those that were taken after the first record that makes no sense; all, if the `.hpc` file
+    /// itself is.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged().0
+    }
+
+    pub(crate) fn damaged(&self) -> Damaged {
+        Damaged::of(&self.0.damage)
     }
 
     /// What is wrong with the log alone.

@@ -224,8 +224,8 @@ impl Decoder {
         window.len().saturating_sub(at)
     }
 
-    /// The next event in `bytes`, if there is one, and how far it moved the decoder; else there may be an
-    /// [error](Self::error).
+    /// The next event in `bytes`, if there is one, and how far it moved the decoder; else there may
+    /// be an [error](Self::error).
     ///
     /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
     #[inline(always)]
@@ -276,7 +276,7 @@ impl Decoder {
                 }
                 Way::Computing => {
                     if word & 0x0080_0000 == 0 && word & 0x8080 != 0x8080 {
-                        // From the bytes as they stand, since where the next event begins waits for this.
+                        // From the bytes as they stand: where the next event begins waits for it.
                         let longer = word.swap_bytes() >> 55 & 1;
                         let size = (third & 0x7f) | ((last << 7) * longer);
                         return Some(self.usual(word, micros, size, 7 + longer as usize));
@@ -318,6 +318,7 @@ impl Decoder {
     }
 
     /// The event that is not of a usual shape, or the end.
+    ///
     /// By value, so that the decoder need not live in memory.
     #[cold]
     #[inline(never)]
@@ -387,13 +388,17 @@ impl Decoder {
             wall: self.wall(),
             size,
             trace: TraceId::from_head(head),
-            kind: if head & FREE == 0 { EventKind::Allocation } else { EventKind::Free },
+            kind: if head & FREE == 0 {
+                EventKind::Allocation
+            } else {
+                EventKind::Free
+            },
         }
     }
 }
 
 /// Eight bytes that begin at `at`, the first as the highest.
-#[inline(always)]
+#[inline]
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     let last = bytes.len().checked_sub(8)?;
     if at > last {
@@ -447,4 +452,3 @@ fn fields(bytes: &[u8], at: usize, rates: Option<&SamplingRates>) -> Result<Fiel
         strange: (micros >= SECOND).then_some(micros),
     })
 }
-

@@ -155,9 +155,15 @@ impl<'a> TraceLog<'a> {
 
     /// How many whole traces there are: one pass that skips the names, and no memory.
     pub fn count(&self) -> u32 {
+        let (count, _) = self.counted();
+        count
+    }
+
+    /// How many whole traces there are, and what is wrong with what follows them.
+    pub(crate) fn counted(&self) -> (u32, Option<DecodeError>) {
         let mut traces = self.traces();
-        while let Some(Ok(_)) = traces.next() {}
-        traces.next - 1
+        let end = traces.find_map(Result::err);
+        (traces.next - 1, end)
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use crate::bytes::{Access, Bytes, Witness};
 use crate::digest::{Digest, Source, UnusedDigest};
-use crate::error::{DecodeError, Error, FileKind, Result};
+use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::log::{Log, LogEvents};
 use crate::raw::hpm::Header;
@@ -56,7 +56,7 @@ pub struct Reader {
     /// The clock in use.
     clock: Clock,
     traces: OnceLock<TraceTable>,
-    trace_count: OnceLock<u32>,
+    counted: OnceLock<Counted>,
     end: OnceLock<LogPosition>,
     log_damage: OnceLock<Vec<DecodeError>>,
     digest: RwLock<Option<InUse>>,
@@ -65,6 +65,15 @@ pub struct Reader {
     unused: Option<UnusedDigest>,
     /// Held while something is made that must be made once.
     making: Mutex<()>,
+}
+
+/// What a pass over the log needs to know of the `.hpm` file.
+#[derive(Debug, Clone, Copy)]
+struct Counted {
+    /// How many whole traces it has.
+    traces: u32,
+    /// Its header is damaged, or the traces end in a damaged one. Names are not looked at.
+    damaged: Damaged,
 }
 
 /// The digest in use, and whether it is a whole one of this log, with these rates: a caller can give
@@ -86,7 +95,7 @@ impl Reader {
             header,
             log,
             traces: OnceLock::new(),
-            trace_count: OnceLock::new(),
+            counted: OnceLock::new(),
             end: OnceLock::new(),
             log_damage: OnceLock::new(),
             digest: RwLock::default(),
@@ -270,16 +279,36 @@ impl Reader {
 
     /// How many whole traces there are.
     pub(crate) fn trace_count(&self) -> Result<u32> {
-        if let Some(table) = self.traces.get() {
-            return Ok(u32::try_from(table.len()).unwrap_or(u32::MAX));
+        Ok(self.counted()?.traces)
+    }
+
+    fn counted(&self) -> Result<Counted> {
+        if let Some(counted) = self.counted.get() {
+            return Ok(*counted);
         }
-        match self.trace_count.get() {
-            Some(&count) => Ok(count),
-            None => {
-                let count = self.in_hpm(TraceLog::count)?;
-                Ok(*self.trace_count.get_or_init(|| count))
+        let counted = match self.traces.get() {
+            Some(table) => {
+                let names = |error: &&DecodeError| error.kind() == DecodeErrorKind::NotUtf8;
+                Counted {
+                    traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
+                    damaged: Damaged::of(table.damage().iter().filter(|it| !names(it))),
+                }
             }
-        }
+            None => self.in_hpm(|log| {
+                let (traces, end) = log.counted();
+                let damage = [log.header_damage(), end];
+                Counted {
+                    traces,
+                    damaged: Damaged::of(damage.iter().flatten()),
+                }
+            })?,
+        };
+        Ok(*self.counted.get_or_init(|| counted))
+    }
+
+    /// Whether what a pass over the log needs of the `.hpm` file is damaged.
+    pub(crate) fn traces_damaged(&self) -> Result<Damaged> {
+        Ok(self.counted()?.damaged)
     }
 
     /// What is in `place`, made by `make` if it is not there: once, though that can fail.
@@ -381,6 +410,23 @@ impl Reader {
             }
         })?;
         Ok(of_the_traces.iter().chain(of_the_log).copied().collect())
+    }
+
+    /// Whether there is any [damage](Self::damage) besides that the recording just ends. What is
+    /// derived from damaged input [says so](crate::Usage::is_damaged) itself.
+    ///
+    /// ```
+    /// use heapprof::Reader;
+    ///
+    /// assert!(!Reader::open("examples/data/demo")?.is_damaged()?);
+    /// assert!(Reader::open("tests/data/huge_corrupt/huge_corrupt")?.is_damaged()?);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`end`](Self::end).
+    pub fn is_damaged(&self) -> Result<bool> {
+        Ok(Damaged::of(&self.damage()?).0)
     }
 }
 

@@ -19,11 +19,13 @@ shapes! {
         "events": peak.events(),
         "total": peak.total(),
         "usage": peak.usage(),
+        "damaged": peak.is_damaged(),
     }
 
     Churn as churn {
         "total": churn.total(),
         "rows": List(|| churn.rows()),
+        "damaged": churn.is_damaged(),
     }
     TraceChurn as row {
         "allocations": row.allocations,
@@ -36,6 +38,7 @@ shapes! {
     ChurnOverTime as churn {
         "step_us": Elapsed::from(churn.step()),
         "steps": List(|| churn.steps()),
+        "damaged": churn.is_damaged(),
     }
     ChurnStep as step {
         "from_us": step.from,
@@ -49,11 +52,13 @@ shapes! {
     LiveBlocks as blocks {
         "recorded": blocks.recorded(),
         "estimated": blocks.estimated(),
+        "damaged": blocks.is_damaged(),
     }
 
     Sizes as sizes {
         "total": sizes.total(),
         "buckets": List(|| sizes.buckets()),
+        "damaged": sizes.is_damaged(),
     }
     SizeBucket as bucket {
         "from": bucket.sizes.start(),
@@ -67,6 +72,7 @@ shapes! {
     Lifetimes as lifetimes {
         "total": lifetimes.total(),
         "rows": List(|| lifetimes.rows()),
+        "damaged": lifetimes.is_damaged(),
     }
     TraceLifetimes as row {
         "freed": row.freed,
@@ -79,6 +85,7 @@ shapes! {
         "window_us": Elapsed::from(leaks.window()),
         "traces": leaks.traces(),
         "lines": leaks.lines(),
+        "damaged": leaks.is_damaged(),
     }
     TraceLeak as leak {
         "trace": leak.trace,
@@ -104,6 +111,7 @@ shapes! {
         "total": bars.total(),
         "rows": List(|| bars.iter()),
         "unseen": List(|| bars.unseen().iter().map(Below)),
+        "damaged": bars.is_damaged(),
     }
     Estimate as estimate {
         "value": estimate.value(),
@@ -127,6 +135,7 @@ shapes! {
         "sound": sanity.is_sound(),
         "findings": sanity.findings(),
         "noise": sanity.noise(),
+        "damaged": sanity.is_damaged(),
     }
     Finding as finding {
         "first": finding.first,
@@ -143,6 +152,7 @@ shapes! {
         "verdict": check.verdict(),
         "log_odds": check.log_odds(),
         "evidence": check.evidence(),
+        "damaged": check.is_damaged(),
     }
     RatesAdvice as advice {
         "rates": advice.rates,
@@ -151,6 +161,7 @@ shapes! {
         "allocated": advice.allocated,
         "live_at_end": advice.live_at_end,
         "live_at_peak": advice.live_at_peak,
+        "damaged": advice.is_damaged(),
     }
     ExpectedEstimate as estimate {
         "bytes": estimate.bytes,

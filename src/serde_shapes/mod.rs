@@ -29,6 +29,8 @@
 //!   where it is not.
 //! * Words are in small letters with underscores: `"cannot_tell"`.
 //! * What may be absent is null. No field is ever left out.
+//! * `damaged` says whether a result is derived from [damaged](crate::Usage::is_damaged) input. Usages and
+//!   flame graphs are lists and have no place for it.
 //!
 //! Flame graphs and stacks are flat lists, so that the deepest recursion that was recorded neither
 //! ends the program that writes it nor exceeds what a parser of JSON allows.
@@ -50,17 +52,17 @@
 //! | [`LogPosition`](crate::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
 //! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line}` |
 //! | [`Trace`](crate::Trace) | list of `{file, line}`, outermost first |
-//! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage}`, each stack outermost first |
+//! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
 //! | [`SamplingRange`](crate::SamplingRange) ⇄ | `{upper_size, probability}` |
 //! | [`SamplingRates`](crate::SamplingRates) ⇄ | list of these |
 //! | [`DecodeError`](crate::DecodeError) | `{file, offset, kind, …, kept, message}`: `kind` is the name of the [kind](crate::DecodeErrorKind), after it come the numbers that it has |
 //! | [`DecodeErrorKind`](crate::DecodeErrorKind) | `{kind, …}` |
 //! | [`Usage`](crate::Usage) ⇄ | `[[trace, weight]]`, heaviest first; in any order when read, where pairs of one trace add up |
-//! | [`Snapshot`](crate::Snapshot) | `{time_us, total, usage}` |
-//! | [`Digest`](crate::Digest) | `{start, interval_us, precision, rates, clock, foreign, stopped, damage, snapshots}`; fails at a snapshot that cannot be read |
-//! | [`Lines`](crate::Lines) | `{total, unknown, lines}`, the largest local usage first |
+//! | [`Snapshot`](crate::Snapshot) | `{time_us, total, usage, damaged}` |
+//! | [`Digest`](crate::Digest) | `{start, interval_us, precision, rates, clock, foreign, stopped, damage, damaged, snapshots}`; fails at a snapshot that cannot be read |
+//! | [`Lines`](crate::Lines) | `{total, unknown, lines, damaged}`, the largest local usage first |
 //! | [`LineUsage`](crate::LineUsage) | `{frame, id, local, cumulative}` |
-//! | [`FlowGraph`](crate::FlowGraph) | `{columns, nodes, edges}`: |
+//! | [`FlowGraph`](crate::FlowGraph) | `{columns, nodes, edges, damaged}`: |
 //! | its columns | `{total, unknown}` |
 //! | its nodes | `{id, root, lines, line_ids, local, cumulative, begins}`, the last three a list with a number for each column |
 //! | its edges | `{from, to, weights, residual}`, with the ids of nodes, and a weight for each column |
@@ -70,37 +72,37 @@
 //! | [`FlameNode`](crate::FlameNode) | `{label, id, own, total}`, without its children |
 //! | [`FlameBar`](crate::FlameBar) | `{node, depth, offset, width}` |
 //! | [`FoldedStack`](crate::FoldedStack) | `{labels, weight, parts}` |
-//! | [`Sandwich`](crate::Sandwich) | `{line, local, cumulative, callers, callees, caller_tree, callee_tree}` |
+//! | [`Sandwich`](crate::Sandwich) | `{line, local, cumulative, callers, callees, caller_tree, callee_tree, damaged}` |
 //! | [`Neighbour`](crate::Neighbour) | `{frame, id, weight}` |
-//! | [`TimeSeries`](crate::TimeSeries) | `{times_us, total, tracks: [{track, values}]}` |
+//! | [`TimeSeries`](crate::TimeSeries) | `{times_us, total, tracks: [{track, values}], damaged}` |
 //! | [`Track`](crate::Track) | `{kind, id}` with the kinds `"trace"`, `"local"`, `"cumulative"`, `"unknown"`; the id is that of the trace or the line |
-//! | [`Series`](crate::Series) | `{times_us, values}` |
-//! | [`Movements`](crate::Movements) | `{trend, rises, falls}` |
+//! | [`Series`](crate::Series) | `{times_us, values, damaged}` |
+//! | [`Movements`](crate::Movements) | `{trend, rises, falls, damaged}` |
 //! | [`Trend`](crate::Trend) | `{bytes_per_second, change, explained}` |
 //! | [`Movement`](crate::Movement) | `{from_us, to_us, by, beyond_trend}` |
-//! | [`Peak`](crate::Peak) | `{time_us, events, total, usage}` |
-//! | [`Churn`](crate::Churn) | `{total, rows: [[trace, …]]}` of |
+//! | [`Peak`](crate::Peak) | `{time_us, events, total, usage, damaged}` |
+//! | [`Churn`](crate::Churn) | `{total, rows: [[trace, …]], damaged}` of |
 //! | [`TraceChurn`](crate::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
-//! | [`ChurnOverTime`](crate::ChurnOverTime) | `{step_us, steps}` |
+//! | [`ChurnOverTime`](crate::ChurnOverTime) | `{step_us, steps, damaged}` |
 //! | [`ChurnStep`](crate::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
-//! | [`LiveBlocks`](crate::LiveBlocks) | `{recorded, estimated}`, both as a usage |
-//! | [`Sizes`](crate::Sizes) | `{total, buckets}` |
+//! | [`LiveBlocks`](crate::LiveBlocks) | `{recorded, estimated, damaged}`, the first two as a usage |
+//! | [`Sizes`](crate::Sizes) | `{total, buckets, damaged}` |
 //! | [`SizeBucket`](crate::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |
-//! | [`Lifetimes`](crate::Lifetimes) | `{total, rows: [[trace, …]]}` of |
+//! | [`Lifetimes`](crate::Lifetimes) | `{total, rows: [[trace, …]], damaged}` of |
 //! | [`TraceLifetimes`](crate::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
-//! | [`Leaks`](crate::Leaks) | `{window_us, traces, lines}` |
+//! | [`Leaks`](crate::Leaks) | `{window_us, traces, lines, damaged}` |
 //! | [`TraceLeak`](crate::TraceLeak), [`LineLeak`](crate::LineLeak) | `{trace, growth}`, `{line, growth, trace}` with the id of the line |
 //! | [`Growth`](crate::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
-//! | [`ErrorBars`](crate::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}]}` |
+//! | [`ErrorBars`](crate::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}], damaged}` |
 //! | [`Estimate`](crate::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |
 //! | [`LineEstimate`](crate::LineEstimate) | `{local, cumulative}` |
-//! | [`Sanity`](crate::Sanity) | `{events, sound, findings, noise}` |
+//! | [`Sanity`](crate::Sanity) | `{events, sound, findings, noise, damaged}` |
 //! | [`Finding`](crate::Finding) | `{first, last, count}` |
 //! | [`Noise`](crate::Noise) | `{offset, events, elapsed_us}` |
-//! | [`RatesCheck`](crate::RatesCheck) | `{verdict, log_odds, evidence}` |
+//! | [`RatesCheck`](crate::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
 //! | [`RatesVerdict`](crate::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
 //! | [`RatesEvidence`](crate::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |
-//! | [`RatesAdvice`](crate::RatesAdvice) | `{rates, allocations, frees, allocated, live_at_end, live_at_peak}` |
+//! | [`RatesAdvice`](crate::RatesAdvice) | `{rates, allocations, frees, allocated, live_at_end, live_at_peak, damaged}` |
 //! | [`ExpectedEstimate`](crate::ExpectedEstimate) | `{bytes, unseen, standard_error}` |
 //!
 //! ⇄ marks what can be read, too.

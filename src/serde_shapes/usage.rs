@@ -46,6 +46,7 @@ shapes! {
         "time_us": snapshot.time(),
         "total": snapshot.usage().total(),
         "usage": snapshot.usage(),
+        "damaged": snapshot.is_damaged(),
     }
     Digest as digest {
         "start": digest.start(),
@@ -56,12 +57,14 @@ shapes! {
         "foreign": digest.is_foreign(),
         "stopped": digest.is_stopped(),
         "damage": digest.damage(),
+        "damaged": digest.is_damaged(),
         "snapshots": Snapshots(digest),
     }
     TraceTable as table {
         "frames": List(|| table.frames().map(|(_, frame)| frame)),
         "traces": List(|| table.iter().map(|(id, trace)| (id, List(move || trace.ids())))),
         "damage": table.damage(),
+        "damaged": table.is_damaged(),
     }
 }
 

@@ -15,6 +15,7 @@ shapes! {
         "total": lines.total(),
         "unknown": lines.unknown(),
         "lines": List(|| lines.by_local()),
+        "damaged": lines.is_damaged(),
     }
     LineUsage<'_> as line {
         "frame": line.frame,
@@ -32,6 +33,7 @@ shapes! {
         }),
         "nodes": List(|| graph.nodes().map(|node| NodeOf { graph, node })),
         "edges": List(|| graph.edges().map(|edge| EdgeOf { graph, edge })),
+        "damaged": graph.is_damaged(),
     }
     ColumnOf as column {
         "total": column.total,
@@ -102,6 +104,7 @@ shapes! {
         "callees": List(|| sandwich.callees()),
         "caller_tree": sandwich.caller_tree(),
         "callee_tree": sandwich.callee_tree(),
+        "damaged": sandwich.is_damaged(),
     }
     Neighbour<'_> as neighbour {
         "frame": neighbour.frame,
@@ -116,6 +119,7 @@ shapes! {
             track,
             values: series.values(),
         })),
+        "damaged": series.is_damaged(),
     }
     Followed<'_> as followed {
         "track": followed.track,
@@ -124,11 +128,13 @@ shapes! {
     Series<'_> as series {
         "times_us": series.times(),
         "values": series.values(),
+        "damaged": series.is_damaged(),
     }
     Movements as movements {
         "trend": movements.trend(),
         "rises": movements.rises(),
         "falls": movements.falls(),
+        "damaged": movements.is_damaged(),
     }
     Trend as trend {
         "bytes_per_second": trend.bytes_per_second,

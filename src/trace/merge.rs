@@ -3,6 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{Table, TraceTable};
+use crate::error::Damaged;
 use crate::id::{FrameId, TraceId};
 use crate::intern::Interner;
 use crate::tree::{ROOT, TreeBuilder};
@@ -38,7 +39,8 @@ pub struct MergedTraces {
 
 impl MergedTraces {
     /// Merges tables. O(nodes of their call trees); memory 4 bytes a trace of each of them, besides
-    /// the new table. What is [damaged](TraceTable::damage) in one of them is for that one to say.
+    /// the new table. If one of them is [damaged](TraceTable::is_damaged), the new one is; what is wrong
+    /// is for that one to [say](TraceTable::damage).
     ///
     /// Over 2³⁰ − 1 distinct stacks, or 2³² − 2 nodes, what is left counts as unknown.
     pub fn new<'t>(tables: impl IntoIterator<Item = &'t TraceTable>) -> Self {
@@ -47,9 +49,11 @@ impl MergedTraces {
         // For each distinct stack its node; and the trace of each node.
         let mut leaves = Vec::new();
         let mut traces: HashMap<u32, TraceId> = HashMap::new();
+        let mut damaged = Damaged(false);
         let ids = tables
             .into_iter()
             .map(|table| {
+                damaged = damaged | table.damaged();
                 let frames: Vec<Option<FrameId>> = table
                     .frames()
                     .map(|(_, frame)| interner.frame(frame).ok().map(|(id, _)| id))
@@ -88,6 +92,7 @@ impl MergedTraces {
             frames: interner.into_frames(),
             tree,
             leaves: leaves.into_boxed_slice(),
+            damaged,
             ..Table::default()
         });
         Self { table, ids }
@@ -108,9 +113,10 @@ impl MergedTraces {
     /// A usage of one of the tables, counted from 0, in the ids of the merged one. A trace that its
     /// table does not have becomes unknown. O(n log n) for n rows.
     pub fn usage(&self, table: usize, usage: &Usage) -> Usage {
-        usage
+        let translated: Usage = usage
             .by_trace()
             .map(|(trace, weight)| (trace.and_then(|trace| self.trace(table, trace)), weight))
-            .collect()
+            .collect();
+        translated.marked(usage.damaged())
     }
 }

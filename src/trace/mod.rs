@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::error::DecodeError;
+use crate::error::{Damaged, DecodeError};
 use crate::frame::Frame;
 use crate::id::{FrameId, TraceId};
 use crate::intern::{Frames, Full, Interner};
@@ -48,6 +48,8 @@ struct Table {
     /// The node of each trace.
     leaves: Box<[u32]>,
     damage: Vec<DecodeError>,
+    /// What it was merged from is damaged.
+    damaged: Damaged,
     /// The frames by file and line, for who looks for one.
     sorted: OnceLock<Box<[FrameId]>>,
     /// The nodes at which a line recurs, for who counts it once.
@@ -218,6 +220,16 @@ impl TraceTable {
     /// and a start time that no clock shows. Empty for a whole file.
     pub fn damage(&self) -> &[DecodeError] {
         &self.0.damage
+    }
+
+    /// Whether it is derived from a damaged `.hpm` file; then what is made of it is
+    /// [damaged](crate::Usage::is_damaged) too. That the file just ends is no damage.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged().0
+    }
+
+    pub(crate) fn damaged(&self) -> Damaged {
+        self.0.damaged | Damaged::of(&self.0.damage)
     }
 }
 

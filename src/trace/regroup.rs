@@ -146,6 +146,7 @@ impl TraceTable {
             tree,
             leaves,
             damage: self.0.damage.clone(),
+            damaged: self.0.damaged,
             ..Table::default()
         })
     }

@@ -11,18 +11,19 @@ use std::fmt::{Debug, Write};
 use std::hash::{DefaultHasher, Hasher};
 use std::io::Cursor;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use heapprof::raw::{
     DigestFile, DigestWriter, EventLog, EventWriter, TraceLog, TracePosition, TraceWriter,
 };
 use heapprof::{
-    Churn, ChurnOverTime, Clock, Digest, DigestOptions, EdgeBase, Elapsed, ErrorBars, ErrorBarsAt,
-    ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph, FlowOptions, Frame, FrameId,
-    Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap, LogPosition, MergedTraces,
-    Movements, OwnedFrame, Package, Peak, Reader, SamplingAdvice, SamplingRates, Sandwich,
-    SanityCheck, Series, Sizes, SourceLines, StartTime, TimeSeries, TraceId, TraceSet, TraceTable,
-    Track, Usage, WallOffset,
+    CheckRates, Churn, ChurnOverTime, Clock, DecodeError, Digest, DigestOptions, EdgeBase, Elapsed,
+    ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph,
+    FlowOptions, Frame, FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap,
+    LogEnd, LogPosition, LogStep, MergedTraces, Movements, OwnedFrame, Package, Peak, Question,
+    RatesCheck, Reader, SamplingAdvice, SamplingRates, Sandwich, SanityCheck, Series, Sizes,
+    SourceLines, StartTime, TimeSeries, TraceId, TraceSet, TraceTable, Track, Usage, WallOffset,
 };
 
 /// What was answered, as a number: equal answers give equal ones. All iterators were run to their
@@ -38,6 +39,69 @@ pub(crate) fn everything(reader: &Reader) -> u64 {
     told.digests(reader, length);
     told.times(reader);
     told.0.finish()
+}
+
+/// Asks everything of the bytes of the three files, each alone and together, as they are and in other
+/// ways. Gives what was [answered](everything) as they are, if they are a profile.
+pub(crate) fn everything_of(hpm: &[u8], hpd: &[u8], hpc: &[u8]) -> Option<u64> {
+    everything_raw(hpm, hpd, hpc);
+    let open = || Reader::from_bytes(hpm.to_vec(), hpd.to_vec(), Some(hpc.to_vec().into()));
+    let reader = match open() {
+        Ok(reader) => reader,
+        Err(error) => {
+            assert_eq!(error.decode_error().unwrap().file(), FileKind::Hpm);
+            return None;
+        }
+    };
+    let answered = everything(&reader);
+    // A digest of whatever log, which the reader does not take by itself.
+    let reader = open().unwrap();
+    let digest = Digest::from_bytes(hpc.to_vec());
+    let digest = digest.ok().filter(|_| reader.unused_digest().is_some());
+    // Estimates and times that make more of it.
+    let rates = SamplingRates::from_stored([(8, 0), (1 << 20, 1), (u64::MAX, 77)]);
+    let reader = reader.unsampled().with_clock(Clock::Corrected);
+    let reader = reader.with_rates(rates);
+    everything(&match digest {
+        Some(digest) => reader.with_digest(digest),
+        None => reader,
+    });
+    Some(answered)
+}
+
+/// The same of files in a folder that has no others, where a digest can be written. Gives what was
+/// [answered](everything) before there was another.
+pub(crate) fn everything_of_files(
+    folder: &Path,
+    hpm: &[u8],
+    hpd: &[u8],
+    hpc: &[u8],
+) -> Option<u64> {
+    let base = folder.join("run");
+    for (bytes, file) in [
+        (hpm, FileKind::Hpm),
+        (hpd, FileKind::Hpd),
+        (hpc, FileKind::Hpc),
+    ] {
+        std::fs::write(base.with_extension(file.extension()), bytes).unwrap();
+    }
+    let digest = Digest::open(&base).map(|digest| digest.len()).ok();
+    assert_eq!(
+        digest,
+        Digest::from_bytes(hpc.to_vec()).map(|it| it.len()).ok()
+    );
+    let unmapped = Digest::open_unmapped(&base).map(|digest| digest.len()).ok();
+    assert_eq!(unmapped, digest);
+    let unmapped = Reader::open_unmapped(&base);
+    let reader = Reader::open(&base).ok()?;
+    let answered = everything(&reader);
+    let unmapped = unmapped.unwrap().reopen().unwrap();
+    assert_eq!(everything(&unmapped), answered);
+    let made = reader.make_digest(DigestOptions::default());
+    let reader = Reader::open(&base).unwrap();
+    assert!(reader.has_digest() || made.is_err());
+    everything(&reader);
+    Some(answered)
 }
 
 /// What can be asked of the bytes of the three files alone.
@@ -81,11 +145,17 @@ impl Told {
         self.tell((reader.start(), reader.stated_rates(), reader.rates()));
         self.tell(reader.rates().is_unsampled());
         self.tell((reader.clock(), reader.end(), reader.elapsed()));
-        self.tell((reader.end_time(), reader.damage()));
+        self.tell((reader.end_time(), reader.damage(), reader.is_damaged()));
         self.tell(reader.damage().map(|all| {
-            let texts = all
-                .into_iter()
-                .map(|it| (it.to_string(), it.is_kept(), it.is_cut()));
+            let texts = all.into_iter().map(|it| {
+                (
+                    it.to_string(),
+                    it.is_kept(),
+                    it.is_cut(),
+                    it.kind(),
+                    it.offset(),
+                )
+            });
             texts.collect::<Vec<_>>()
         }));
         for file in [FileKind::Hpm, FileKind::Hpd, FileKind::Hpc] {
@@ -99,7 +169,7 @@ impl Told {
 
     fn table(&mut self, traces: &TraceTable) {
         self.tell((traces.len(), traces.is_empty(), traces.frame_count()));
-        self.tell(traces.damage());
+        self.tell((traces.damage(), traces.is_damaged()));
         for (id, trace) in traces.iter() {
             self.tell((id, trace.len(), trace.is_empty(), trace.innermost()));
             self.tell(trace);
@@ -112,7 +182,10 @@ impl Told {
         for (id, frame) in traces.frames() {
             assert_eq!(traces.frame(id), Some(frame));
             assert_eq!(traces.find(frame), Some(id));
-            assert_eq!(OwnedFrame::new(frame.file, frame.line).as_frame(), frame);
+            assert!(id.index() < traces.frame_count());
+            let owned = OwnedFrame::new(frame.file, frame.line);
+            assert_eq!(owned.as_frame(), frame);
+            assert_eq!((owned.file(), owned.line()), (frame.file, frame.line));
             let shown = frame.to_string();
             self.tell((Package::of(frame.file), Frame::parse(&shown).is_ok()));
             self.tell(traces.search(&shown).len());
@@ -128,6 +201,7 @@ impl Told {
         for table in &regrouped {
             assert_eq!(table.len(), traces.len());
             assert_eq!(table.damage(), traces.damage());
+            assert_eq!(table.is_damaged(), traces.is_damaged());
             self.tell((table.frame_count(), table.iter().last()));
         }
         let merged = MergedTraces::new([traces, &regrouped[1], traces]);
@@ -168,7 +242,7 @@ impl Told {
         let mut middle = LogPosition::START;
         while let Some(event) = events.next() {
             let Ok(event) = event else {
-                self.tell(event.map_err(|error| error.decode_error().copied()));
+                self.tell(event.map_err(|error| (error.decode_error().copied(), error.is_cut())));
                 break;
             };
             heap.apply(&event, reader.rates());
@@ -187,6 +261,10 @@ impl Told {
         self.tell((events.position(), events.cut(), events.strange()));
         heap.add_usage(&heap.usage());
         self.tell((heap.usage(), heap.get(TraceId::new(1)), heap.get(None)));
+        self.tell(heap.is_damaged());
+        assert_eq!(events.position().clock(), reader.clock());
+        let ahead = reader.clock().ahead(middle.events());
+        self.tell((middle.offset(), middle.wall().as_micros(), ahead));
         let mut later = reader.events_from(middle).unwrap();
         let after = usize::try_from(middle.events()).unwrap();
         assert_eq!(
@@ -210,6 +288,7 @@ impl Told {
                     .count(),
             );
             self.tell(place.on(Clock::Corrected));
+            self.tell(place.on(Clock::Recorded).wall().as_micros());
         }
         if reader.clock() == Clock::Recorded {
             let position = writer.position();
@@ -236,6 +315,7 @@ impl Told {
         let growth = reader.growth(half, length).unwrap();
         self.tell((reader.live_at(half).unwrap(), &live, &growth));
         let peak = reader.peak().unwrap();
+        self.tell((live.is_damaged(), growth.is_damaged(), peak.is_damaged()));
         self.tell((peak.time(), peak.events(), peak.total(), peak.usage()));
         let (early, late, of) = reader
             .ask((
@@ -283,6 +363,7 @@ impl Told {
 
     fn churn(&mut self, reader: &Reader, churn: &Churn, half: Elapsed) {
         self.tell((churn, churn.total(), churn.get(TraceId::new(1))));
+        self.tell(churn.is_damaged());
         assert_eq!(churn.rows().rev().count(), churn.rows().len());
         for column in [
             churn.allocated(),
@@ -313,7 +394,7 @@ impl Told {
         let (a, b, c) = reader.ask(asked).unwrap();
         for churn in [a, b, c] {
             assert!(churn.steps().len() <= ChurnOverTime::MAX_STEPS);
-            self.tell(churn.step());
+            self.tell((churn.step(), churn.is_damaged()));
             for step in churn.steps().rev() {
                 self.tell(step);
                 self.tell((step.allocations_per_second(), step.frees_per_second()));
@@ -329,6 +410,7 @@ impl Told {
         }
         self.tell((lifetimes.total(), lifetimes.get(None).mean()));
         self.tell((lifetimes.freed(), lifetimes.live()));
+        self.tell(lifetimes.is_damaged());
         self.tell((lifetimes.shortest(), lifetimes.longest()));
         self.tell(reader.ask(Lifetimes::question().of(set.clone())).unwrap());
     }
@@ -336,6 +418,7 @@ impl Told {
     fn sizes(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed) {
         let all = reader.sizes().unwrap();
         self.tell((&all, all.total(), all.bucket(0), all.bucket(u64::MAX)));
+        self.tell(all.is_damaged());
         self.tell(
             all.buckets()
                 .rev()
@@ -351,6 +434,7 @@ impl Told {
         self.tell((early, late));
         for one in advice {
             self.tell((one.events(), one.live_at_peak.relative_error(), &one));
+            self.tell(one.is_damaged());
         }
     }
 
@@ -362,7 +446,7 @@ impl Told {
         );
         let (a, b, c) = reader.ask(asked).unwrap();
         for blocks in [a, b, c] {
-            self.tell((blocks.recorded(), blocks.estimated()));
+            self.tell((blocks.recorded(), blocks.estimated(), blocks.is_damaged()));
         }
     }
 
@@ -391,6 +475,7 @@ impl Told {
 
     fn bars(&mut self, traces: &TraceTable, bars: &ErrorBars) {
         self.tell((bars.usage(), bars.unseen(), bars.get(None)));
+        self.tell(bars.is_damaged());
         let odd = bars.sum(|trace| trace.is_some_and(|id| id.get() % 2 == 1));
         let rows: Vec<_> = bars.iter().map(|(_, estimate)| estimate).collect();
         for estimate in rows.into_iter().chain([odd, bars.total()]) {
@@ -400,6 +485,7 @@ impl Told {
             self.tell((estimate.interval(0.95), estimate.interval(1.0)));
         }
         let lines = LineErrorBars::new(traces, bars);
+        assert_eq!(lines.is_damaged(), bars.is_damaged() || traces.is_damaged());
         for (line, _) in traces.frames() {
             self.tell(lines.get(line));
         }
@@ -409,31 +495,43 @@ impl Told {
         let traces = reader.traces().unwrap();
         let sanity = reader.sanity().unwrap();
         self.tell((sanity.events(), sanity.findings(), sanity.noise()));
-        self.tell(sanity.is_sound());
-        let rates = reader.check_rates().unwrap();
-        self.tell((rates.verdict(), rates.log_odds()));
-        for evidence in rates.evidence() {
-            self.tell((evidence, evidence.to_string()));
-        }
+        self.tell((sanity.is_sound(), sanity.is_damaged()));
+        self.rates(&reader.check_rates().unwrap());
         let leaks = reader.leaks().unwrap();
         for leak in leaks.lines() {
             self.tell((leak, leak.growth.freed_share()));
         }
-        self.tell((leaks.traces(), leaks.window()));
+        self.tell((leaks.traces(), leaks.window(), leaks.is_damaged()));
         let count = u32::try_from(traces.len()).unwrap();
         let asked = (
             FindLeaks::new(end, traces).windows(9),
             FindLeaks::new(Elapsed::ZERO, traces).windows(u32::MAX),
             SanityCheck::new(count),
+            // As it would be with rates of the caller.
+            CheckRates::new(&SamplingRates::new([(100, 0.5), (10_000, 1.0)]).unwrap()),
         );
-        let (few, many, again) = reader.ask(asked).unwrap();
+        let (few, many, again, rates) = reader.ask(asked).unwrap();
         assert_eq!(again, sanity);
+        self.tell(reader.ask(Ended).unwrap());
         self.tell((few, many));
+        self.rates(&rates);
+    }
+
+    /// Logarithms differ in their last digits from platform to platform.
+    fn rates(&mut self, rates: &RatesCheck) {
+        let log_odds = format!("{:.6}", rates.log_odds());
+        self.tell((rates.verdict(), log_odds, rates.is_damaged()));
+        for evidence in rates.evidence() {
+            self.tell(evidence.to_string());
+        }
     }
 
     /// What usages can do among themselves.
     fn usages(&mut self, usages: &[Usage; 5], traces: &TraceTable, set: &TraceSet) {
         let sum: Usage = usages.iter().sum();
+        let damaged = usages.iter().any(|usage| usage.is_damaged());
+        assert_eq!(sum.is_damaged(), damaged);
+        assert!(sum.clone().damaged_if(true).is_damaged());
         let owned: Usage = usages.iter().cloned().sum();
         self.tell((&sum, owned.total(), -&sum));
         let [a, b, ..] = usages;
@@ -476,12 +574,17 @@ impl Told {
             assert_eq!(lines.get(line.id), Some(line));
             self.tell(line);
         }
-        self.tell(&lines);
+        self.tell((&lines, lines.is_damaged()));
+        assert_eq!(
+            lines.is_damaged(),
+            usage.is_damaged() || traces.is_damaged()
+        );
     }
 
     fn sandwich(&mut self, traces: &TraceTable, usage: &Usage, line: FrameId) {
         let sandwich = Sandwich::new(traces, usage, line);
         self.tell((sandwich.line(), sandwich.local(), sandwich.cumulative()));
+        self.tell(sandwich.is_damaged());
         for neighbour in sandwich.callers().chain(sandwich.callees()) {
             self.tell(neighbour);
         }
@@ -505,6 +608,7 @@ impl Told {
 
     fn flame(&mut self, graph: &FlameGraph) {
         self.tell((graph.len(), graph.is_empty(), graph.total()));
+        self.tell(graph.is_damaged());
         self.tell((graph.total().net(), graph.total().size()));
         for bar in graph.walk() {
             self.tell((bar.depth, bar.offset, bar.width, bar.node.fraction()));
@@ -544,6 +648,7 @@ impl Told {
 
     fn flow(&mut self, graph: &FlowGraph) {
         let columns = graph.column_count() + 1;
+        self.tell(graph.is_damaged());
         for column in 0..columns {
             self.tell((graph.total(column), graph.unknown(column)));
         }
@@ -642,14 +747,20 @@ impl Told {
             digest.clock(),
         ));
         self.tell((digest.is_foreign(), digest.precision(), digest.rates()));
+        self.tell(digest.is_damaged());
         let _ = digest.path();
         self.tell(digest.times().last());
         self.tell(digest.get(digest.len()).is_none());
         for number in some(&[0, 1, digest.len() / 2, digest.len().saturating_sub(1)]) {
             let snapshot = digest.get(number).and_then(Result::ok);
-            self.tell(snapshot.map(|it| (it.time(), it.usage().clone())));
+            self.tell(snapshot.map(|it| (it.time(), it.is_damaged(), it.usage().clone())));
         }
-        for at in [Elapsed::ZERO, Elapsed::from_millis(7), Elapsed::MAX] {
+        for at in [
+            Elapsed::ZERO,
+            Elapsed::from_millis(7),
+            Elapsed::from_secs(1),
+            Elapsed::MAX,
+        ] {
             self.tell(digest.snapshot_at(at).ok());
         }
         self.tell(digest.snapshots().take(100).filter_map(Result::ok).count());
@@ -661,6 +772,7 @@ impl Told {
 
     fn series(&mut self, series: &TimeSeries) {
         assert_eq!(series.iter().len(), series.track_count());
+        self.tell(series.is_damaged());
         for (track, values) in series.iter() {
             self.tell((track, values.largest(), values.first(), values.last()));
             self.tell((
@@ -668,6 +780,8 @@ impl Told {
                 values.len(),
                 values.is_empty(),
             ));
+            assert_eq!(values.iter().rev().count(), values.len());
+            assert_eq!(values.is_damaged(), series.is_damaged());
             self.movements(&values.movements());
         }
         self.tell(series.get(0).map(|values| values.values().len()));
@@ -679,6 +793,7 @@ impl Told {
 
     fn movements(&mut self, movements: &Movements) {
         self.tell((movements.trend(), movements.rises(), movements.falls()));
+        self.tell(movements.is_damaged());
     }
 
     /// What both clocks showed.
@@ -783,6 +898,7 @@ impl Told {
         // What was read can be written, and is the same then.
         assert_eq!(writer.count() as usize, index.len());
         writer.flush().unwrap();
+        self.tell(writer.get_mut().len());
         let bytes = writer.into_inner();
         assert!(bytes.ends_with(&again.into_inner()));
         let again = TraceTable::from_log(&TraceLog::new(&bytes).unwrap());
@@ -804,6 +920,12 @@ impl Told {
             balance += i128::from(event.signed_size());
             self.tell(event);
         }
+        // From where the log has not been read, and from beyond its end.
+        let rest = EventLog::new(hpd).events_from(events.position());
+        let left = events.clone().flatten().take(10_000).count();
+        assert_eq!(rest.flatten().take(10_000).count(), left);
+        let beyond = LogPosition::new(u64::MAX, 0, Elapsed::ZERO, WallOffset::ZERO);
+        assert_eq!(EventLog::new(hpd).events_from(beyond).count(), 0);
         self.tell((
             balance,
             events.position(),
@@ -817,6 +939,7 @@ impl Told {
         let late = WallOffset::from_micros(i64::MIN + 1);
         self.tell(writer.write(late, TraceId::new(7), u64::MAX, kind).is_err());
         self.tell(writer.write(late, TraceId::new(7), 1, kind).is_ok());
+        writer.flush().unwrap();
         self.tell((writer.position(), writer.get_mut().len()));
     }
 
@@ -861,6 +984,21 @@ impl Told {
             assert_eq!(entries, *read);
         }
         let _ = Digest::from_bytes(hpc.to_vec()).map(|digest| digest.damage().len());
+    }
+}
+
+/// How a pass ended.
+struct Ended;
+
+impl Question for Ended {
+    type Answer = (LogPosition, Vec<DecodeError>, bool);
+
+    fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
+        (end.position, end.damage.to_vec(), end.is_damaged())
     }
 }
 

@@ -1,6 +1,7 @@
 //! Error bars of lines of code.
 
 use super::{ErrorBars, Estimate, Sum};
+use crate::error::Damaged;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
 
@@ -26,6 +27,7 @@ use crate::trace::TraceTable;
 pub struct LineErrorBars {
     /// Of each frame of the table.
     lines: Box<[LineEstimate]>,
+    damaged: Damaged,
 }
 
 /// The estimates of one line.
@@ -93,7 +95,13 @@ impl LineErrorBars {
         });
         Self {
             lines: lines.collect(),
+            damaged: traces.damaged() | bars.usage().damaged(),
         }
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// The estimates of one line; 0 ± 0 for one that the table does not have.

@@ -189,6 +189,11 @@ impl ErrorBars {
         &self.usage
     }
 
+    /// Whether they are derived from [damaged](Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.usage.is_damaged()
+    }
+
     /// All traces together, unknown included.
     pub fn total(&self) -> Estimate {
         self.sum(|_| true)

@@ -99,6 +99,7 @@ impl Question for ErrorBarsAt {
 
     fn answer(self, end: &LogEnd<'_>) -> ErrorBars {
         let usage = self.taken.unwrap_or_else(|| end.heap.usage());
+        let usage = usage.marked(end.damaged);
         self.accounts
             .error_bars(usage, |account| account.live.spread())
     }
@@ -182,6 +183,7 @@ impl Question for ErrorBarsOfGrowth {
         } else {
             at_to - at_from
         };
+        let growth = growth.marked(end.damaged);
         self.accounts
             .error_bars(growth, |account| account.growth().spread())
     }

@@ -6,6 +6,7 @@ use crate::analysis::groups::Groups;
 /// No node.
 const NOWHERE: usize = usize::MAX;
 
+use crate::error::Damaged;
 use crate::trace::TraceTable;
 
 /// How children stand beside each other.
@@ -30,7 +31,7 @@ impl FlameGraph {
     #[must_use]
     pub fn alphabetical(self) -> Self {
         let drafts = self.drafts();
-        Self::arranged(self.traces, Order::Alphabetical, &drafts)
+        Self::arranged(self.traces, Order::Alphabetical, &drafts, self.damaged)
     }
 
     /// The nodes as they stand, to be arranged anew.
@@ -44,7 +45,12 @@ impl FlameGraph {
     }
 
     /// Sums up, orders and numbers the nodes, of which the first is the root. O(n log n).
-    pub(super) fn arranged(traces: TraceTable, order: Order, drafts: &[Draft]) -> Self {
+    pub(super) fn arranged(
+        traces: TraceTable,
+        order: Order,
+        drafts: &[Draft],
+        damaged: Damaged,
+    ) -> Self {
         let mut totals: Vec<FlameWeight> = drafts.iter().map(|draft| draft.own).collect();
         for (place, draft) in drafts.iter().enumerate().skip(1).rev() {
             let total = totals.get(place).copied().unwrap_or_default();
@@ -116,6 +122,7 @@ impl FlameGraph {
             traces,
             order,
             nodes,
+            damaged,
         }
     }
 }

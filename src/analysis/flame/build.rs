@@ -3,6 +3,7 @@
 use super::arrange::{Draft, Order};
 use super::{FlameGraph, FlameWeight, Label};
 use crate::analysis::subtree::Subtree;
+use crate::error::Damaged;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::tree::{ROOT, TreeBuilder};
@@ -30,7 +31,7 @@ impl FlameGraph {
                 _ => unknown = unknown.plus(weight),
             }
         }
-        Self::finish(traces, drafts, unknown)
+        Self::finish(traces, drafts, unknown, usage.damaged())
     }
 
     /// The inverted flame graph: the allocating lines below the root, and below each who called it.
@@ -62,15 +63,16 @@ impl FlameGraph {
         let drafts = drafts(known.map(|(node, weight)| (tree.inward_out(node), weight)));
         let unknown = stacks().filter(|&(node, _)| node == ROOT);
         let unknown = unknown.fold(FlameWeight::default(), |sum, (_, weight)| sum.plus(weight));
-        Self::finish(traces, drafts, unknown)
+        Self::finish(traces, drafts, unknown, usage.damaged())
     }
 
     /// The flame graph of stacks as they are given, with nothing unknown.
     pub(in crate::analysis) fn of_stacks(
         traces: &TraceTable,
         stacks: Vec<(Vec<FrameId>, FlameWeight)>,
+        damaged: Damaged,
     ) -> Self {
-        Self::finish(traces, drafts(stacks), FlameWeight::default())
+        Self::finish(traces, drafts(stacks), FlameWeight::default(), damaged)
     }
 
     /// The flame graph of what has changed from one usage to another, with what grew and what shrank
@@ -93,13 +95,19 @@ impl FlameGraph {
         Self::new(traces, &(after - before))
     }
 
-    fn finish(traces: &TraceTable, mut drafts: Vec<Draft>, unknown: FlameWeight) -> Self {
+    fn finish(
+        traces: &TraceTable,
+        mut drafts: Vec<Draft>,
+        unknown: FlameWeight,
+        damaged: Damaged,
+    ) -> Self {
         drafts.push(Draft {
             label: Label::Unknown,
             parent: 0,
             own: unknown,
         });
-        Self::arranged(traces.clone(), Order::Heaviest, &drafts)
+        let damaged = traces.damaged() | damaged;
+        Self::arranged(traces.clone(), Order::Heaviest, &drafts, damaged)
     }
 }
 

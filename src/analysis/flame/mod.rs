@@ -7,6 +7,7 @@ mod prune;
 
 use std::fmt;
 
+use crate::error::Damaged;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
@@ -57,6 +58,7 @@ pub struct FlameGraph {
     order: Order,
     /// In preorder; the first is the root.
     nodes: Vec<Node>,
+    damaged: Damaged,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -244,6 +246,11 @@ impl FlameGraph {
             place: 0,
             node: self.nodes.first().unwrap_or(NOTHING),
         }
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// How many nodes there are, the root among them.

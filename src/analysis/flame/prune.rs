@@ -136,6 +136,6 @@ impl FlameGraph {
                 own,
             }));
         }
-        Self::arranged(self.traces, self.order, &drafts)
+        Self::arranged(self.traces, self.order, &drafts, self.damaged)
     }
 }

@@ -52,6 +52,7 @@ impl Draft<'_> {
             edges,
             outgoing: Groups::default(),
             incoming: Groups::default(),
+            damaged: self.damaged,
         }
         .without_nothing()
     }

@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 
 use crate::analysis::groups::Groups;
 use crate::analysis::subtree::Subtree;
+use crate::error::Damaged;
 use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::usage::{Usage, saturated};
@@ -75,6 +76,7 @@ pub struct FlowGraph {
     /// The edges by source, and by target.
     outgoing: Groups,
     incoming: Groups,
+    damaged: Damaged,
 }
 
 /// What one usage says of everything.
@@ -178,6 +180,11 @@ impl FlowGraph {
     /// What has no stack in a column.
     pub fn unknown(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.unknown)
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 
     /// All nodes: the [root](FlowNode::is_root) first if there is one, then those with the largest
@@ -297,6 +304,7 @@ struct Draft<'t> {
     below: Vec<Vec<i64>>,
     /// For each column the same without sign, where that makes a difference.
     gross: Vec<Option<Vec<i64>>>,
+    damaged: Damaged,
 }
 
 impl<'t> Draft<'t> {
@@ -309,6 +317,7 @@ impl<'t> Draft<'t> {
             below: Vec::new(),
             gross: Vec::new(),
             subtree,
+            damaged: traces.damaged(),
         };
         for usage in usages {
             draft.add_column(usage);
@@ -317,6 +326,7 @@ impl<'t> Draft<'t> {
     }
 
     fn add_column(&mut self, usage: &Usage) {
+        self.damaged = self.damaged | usage.damaged();
         let mut own = vec![0_i64; self.subtree.len()];
         let mut unknown = 0_i128;
         let mut all = 0_i128;

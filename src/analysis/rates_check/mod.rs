@@ -13,7 +13,7 @@ use edges::{Edge, Ends};
 use speed::Speed;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::Result;
+use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::reader::Reader;
@@ -88,6 +88,7 @@ pub struct RatesCheck {
     verdict: RatesVerdict,
     log_odds: f64,
     evidence: Vec<RatesEvidence>,
+    damaged: Damaged,
 }
 
 /// What a log says of the rates it is read with.
@@ -242,6 +243,11 @@ impl RatesCheck {
     /// numbers.
     pub fn evidence(&self) -> &[RatesEvidence] {
         &self.evidence
+    }
+
+    /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
+    pub fn is_damaged(&self) -> bool {
+        self.damaged.0
     }
 }
 
@@ -422,7 +428,7 @@ impl Question for CheckRates {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> RatesCheck {
+    fn answer(self, end: &LogEnd<'_>) -> RatesCheck {
         let refuted = self.ranges.iter();
         let mut evidence: Vec<_> = refuted
             .filter_map(|range| range.refuted(self.runs))
@@ -456,6 +462,7 @@ impl Question for CheckRates {
             verdict,
             log_odds,
             evidence,
+            damaged: end.damaged,
         }
     }
 }

@@ -1,0 +1,213 @@
+//! Logs of several windows, whose events begin and end at every place around the ends of windows, and
+//! which are decoded in every way there is: all equal decoding byte by byte.
+
+mod common;
+#[path = "common/plain.rs"]
+mod plain;
+
+use std::fs;
+use std::ops::ControlFlow;
+
+use heapprof::raw::{Event, EventLog, TraceWriter};
+use heapprof::{
+    DecodeErrorKind, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates, StartTime, TraceId,
+};
+use plain::Bad;
+
+/// A log that does not repeat itself but is the same in every run.
+struct Log {
+    bytes: Vec<u8>,
+    random: u64,
+}
+
+impl Log {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            random: 1,
+        }
+    }
+
+    /// A number below `below`.
+    fn random(&mut self, below: u64) -> u64 {
+        self.random = self
+            .random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.random >> 33) % below
+    }
+
+    fn event(&mut self, head: u32, seconds: u64, micros: u64, size: u64) {
+        self.bytes.extend(head.to_be_bytes());
+        for mut value in [seconds, micros, size] {
+            while value >= 0x80 {
+                self.bytes.push(value.to_le_bytes()[0] | 0x80);
+                value >>= 7;
+            }
+            self.bytes.push(value.to_le_bytes()[0]);
+        }
+    }
+
+    /// An event whose length is `len`: 7 to 15.
+    fn event_of(&mut self, len: usize) {
+        self.event(1, 0, 3, 1 << (7 * (len - 7)));
+    }
+
+    /// Events whose lengths repeat themselves, then random ones of the usual shapes, then of all.
+    fn stretch(&mut self, events: usize) {
+        let free = |number: u64| u32::try_from(number % 2).unwrap() << 30;
+        for number in 0..events as u64 {
+            let size = [40, 40, 300, 40][usize::try_from(number % 4).unwrap()];
+            self.event(free(number) | 2, 0, 7, size);
+        }
+        for number in 0..events as u64 {
+            let micros = [5, 100, 200, 16_000][usize::try_from(self.random(4)).unwrap()];
+            let size = 1 << self.random(14);
+            self.event(free(number) | 3, 0, micros, size);
+        }
+        for number in 0..events as u64 / 4 {
+            let backwards = u32::from(self.random(9) == 0) << 31;
+            let seconds = if self.random(3) == 0 {
+                self.random(300)
+            } else {
+                0
+            };
+            let micros = self.random(1_000_200);
+            let bits = self.random(40);
+            let size = self.random(1 << bits);
+            let trace = u32::try_from(self.random(9)).unwrap();
+            self.event(backwards | free(number) | trace, seconds, micros, size);
+        }
+    }
+}
+
+fn shown(event: Event) -> plain::Event {
+    plain::Event {
+        elapsed: event.elapsed.as_micros().into(),
+        wall: event.wall.as_micros().into(),
+        trace: event.trace.map_or(0, TraceId::get),
+        free: event.is_free(),
+        size: event.size.into(),
+        estimate: event.signed_size().into(),
+    }
+}
+
+/// All that a pass shows of the events, and where it ends.
+struct Steps(Vec<(plain::Event, u64, u64, bool)>);
+
+impl Question for Steps {
+    type Answer = (Vec<(plain::Event, u64, u64, bool)>, u64);
+
+    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+        let event = shown(step.event);
+        self.0.push((event, step.number, step.offset, step.strange));
+        ControlFlow::Continue(())
+    }
+
+    fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
+        (self.0, end.position.offset())
+    }
+}
+
+/// Decodes the log in all ways, and gives how many events it has.
+fn check(log: &[u8], folder: &std::path::Path) -> usize {
+    let (expected, end) = plain::events(log, &SamplingRates::unsampled());
+    let end_at = end.map_or(log.len(), |(at, _)| at) as u64;
+
+    let mut events = EventLog::new(log).events();
+    let decoded: Vec<_> = events.by_ref().map_while(Result::ok).map(shown).collect();
+    assert!(decoded == expected);
+    assert_eq!(events.position().offset(), end_at);
+    assert!(events.next().is_none());
+
+    let mut hpm = Vec::new();
+    let start = StartTime::new(0, 0);
+    TraceWriter::new(&mut hpm, start, &SamplingRates::unsampled()).unwrap();
+    let filebase = folder.join("long");
+    fs::write(filebase.with_extension("hpm"), &hpm).unwrap();
+    fs::write(filebase.with_extension("hpd"), log).unwrap();
+    let in_memory = Reader::from_bytes(hpm, log.to_vec(), None).unwrap();
+    for reader in [in_memory, Reader::open(&filebase).unwrap()] {
+        let mut events = reader.events().unwrap();
+        let decoded: Vec<_> = events.by_ref().map_while(Result::ok).map(shown).collect();
+        assert!(decoded == expected);
+        assert_eq!(events.position().offset(), end_at);
+        let cut = end.filter(|&(_, bad)| bad == Bad::Cut);
+        assert_eq!(
+            events.cut().map(|error| error.offset()),
+            cut.map(|(at, _)| at as u64)
+        );
+
+        let (steps, end) = reader.ask(Steps(Vec::new())).unwrap();
+        assert_eq!((steps.len(), end), (expected.len(), end_at));
+        let ends = steps.iter().skip(1).map(|step| step.2).chain([end_at]);
+        for ((number, step), next) in (1..).zip(&steps).zip(ends) {
+            let (event, told, offset, strange) = *step;
+            assert_eq!((event, told), (expected[number - 1], number as u64));
+            // The record at this offset is this event, whole, and says whether it is strange.
+            let range = usize::try_from(offset).unwrap()..usize::try_from(next).unwrap();
+            let mut one = EventLog::new(&log[range.clone()]).events();
+            let alone = one.next().unwrap().unwrap();
+            assert_eq!(one.position().offset(), range.len() as u64);
+            let alone = shown(alone);
+            assert_eq!(
+                (alone.size, alone.trace, alone.free),
+                (event.size, event.trace, event.free)
+            );
+            assert_eq!(strange, one.strange().is_some());
+        }
+    }
+    expected.len()
+}
+
+#[test]
+fn every_way_over_every_end_of_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    for shift in 7..=15 {
+        for (phase, events) in [(0, 40_000), (1, 36_000)] {
+            let mut log = Log::new();
+            log.event_of(shift);
+            for _ in 0..phase {
+                log.stretch(4000);
+            }
+            log.stretch(events);
+            let whole = check(&log.bytes, folder.path());
+            assert!(whole > events);
+            assert!(log.bytes.len() > 2 * (256 << 10));
+        }
+    }
+}
+
+#[test]
+fn a_clock_near_its_limit_ends_the_log_where_it_would_leave_it() {
+    let folder = tempfile::tempdir().unwrap();
+    const LARGEST: u64 = i64::MAX as u64;
+    // So near that the limit is met in the first window, in the second, and not at all.
+    for (left, whole) in [
+        (9_000, 1 + 9_000 / 3),
+        (150_000, 1 + 50_000),
+        (1 << 40, 1 + 80_000),
+    ] {
+        let mut log = Log::new();
+        let first = LARGEST - left;
+        log.event(1, first / 1_000_000, first % 1_000_000, 9);
+        for _ in 0..80_000 {
+            log.event(1, 0, 3, 9);
+        }
+        assert_eq!(check(&log.bytes, folder.path()), whole);
+        let error = EventLog::new(&log.bytes).events().find_map(Result::err);
+        let kind = error.map(|error| error.kind());
+        let expected = (whole <= 80_000).then_some(DecodeErrorKind::Time);
+        assert_eq!(kind, expected);
+    }
+}
+
+#[test]
+fn a_log_cut_around_the_end_of_a_window() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    log.stretch(24_000);
+    for cut in (256 << 10) - 9..(256 << 10) + 9 {
+        check(&log.bytes[..cut], folder.path());
+    }
+}

@@ -1,0 +1,249 @@
+//! A reader that many threads ask at once answers as one that is asked by one.
+
+mod common;
+#[path = "common/everything.rs"]
+mod everything;
+
+use std::collections::BTreeSet;
+use std::sync::Barrier;
+use std::thread;
+
+use common::{Profile, recording};
+use everything::everything;
+use heapprof::{Reader, SamplingRates};
+
+const THREADS: usize = 8;
+
+/// How often each profile is opened anew: what is made once can be in the making in another way.
+const ROUNDS: usize = 6;
+
+/// Small enough that threads are at the same place often.
+fn small() -> Profile {
+    let rates = SamplingRates::from_stored([(16, u32::MAX / 2), (4096, u32::MAX)]);
+    let mut profile = Profile::sampled(&rates);
+    profile.trace(&[("m", 1), ("lib/python3/x.py", 2)]);
+    profile.trace(&[("m", 1), ("m", 1), ("é", 3)]);
+    profile.trace(&[]);
+    for number in 0..60_i64 {
+        let bytes = if number % 4 == 3 { -20 } else { 20 * number };
+        let trace = u32::try_from(number % 5).unwrap();
+        profile.event(number * 700 - (number % 7) * 900, trace, bytes);
+    }
+    profile
+}
+
+/// What each of the threads is answered by one reader.
+fn answers(reader: &Reader) -> Vec<u64> {
+    let start = Barrier::new(THREADS);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS)
+            .map(|_| {
+                scope.spawn(|| {
+                    start.wait();
+                    everything(reader)
+                })
+            })
+            .collect();
+        threads.into_iter().map(|it| it.join().unwrap()).collect()
+    })
+}
+
+fn ask(open: impl Fn() -> Reader) {
+    let alone = everything(&open());
+    for _ in 0..ROUNDS {
+        let reader = open();
+        assert_eq!(answers(&reader), [alone; THREADS]);
+        // And again, when all is made.
+        assert_eq!(everything(&reader), alone);
+    }
+}
+
+#[test]
+fn everything_at_once_in_memory() {
+    ask(|| small().reader());
+}
+
+#[test]
+fn everything_at_once_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = small().save(folder.path());
+    ask(|| Reader::open(&base).unwrap());
+    Reader::open(&base)
+        .unwrap()
+        .make_digest(heapprof::DigestOptions::default())
+        .unwrap();
+    ask(|| Reader::open(&base).unwrap());
+}
+
+#[test]
+fn everything_at_once_of_recordings() {
+    for name in ["tiny", "forked", "huge_corrupt", "surrogate"] {
+        let base = recording(name).unwrap();
+        ask(|| Reader::open(&base).unwrap());
+    }
+}
+
+/// The table is one, whoever asked first.
+#[test]
+fn what_is_made_once_is_the_same_for_all() {
+    let base = recording("demo").unwrap();
+    for _ in 0..ROUNDS {
+        let reader = Reader::open(&base).unwrap();
+        let start = Barrier::new(THREADS);
+        let tables: BTreeSet<usize> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..THREADS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        std::ptr::from_ref(reader.traces().unwrap()).addr()
+                    })
+                })
+                .collect();
+            threads.into_iter().map(|it| it.join().unwrap()).collect()
+        });
+        assert_eq!(tables.len(), 1);
+    }
+}
+
+/// That these can be sent and shared is checked when this is compiled, and that there are no
+/// others when it runs.
+macro_rules! all_shared {
+    ($($($type:ident)::+ $(<$generic:tt>)?,)+) => {{
+        const fn shared<T: Send + Sync>() {}
+        $(shared::<heapprof::$($type)::+ $(<$generic>)?>();)+
+        &[$(concat!("heapprof", $("::", stringify!($type)),+)),+]
+    }};
+}
+
+const SHARED: &[&str] = all_shared! {
+    CheckRates,
+    Churn,
+    ChurnOverTime,
+    ChurnOverTimeQuestion,
+    ChurnQuestion,
+    ChurnStep,
+    Clock,
+    DecodeError,
+    DecodeErrorKind,
+    Digest,
+    EdgeBase,
+    Elapsed,
+    EncodeError,
+    Error,
+    ErrorBars,
+    ErrorBarsAt,
+    ErrorBarsOfGrowth,
+    Estimate,
+    Event,
+    EventKind,
+    ExpectedEstimate,
+    FileKind,
+    FindLeaks,
+    Finding,
+    FlameBar<'_>,
+    FlameGraph,
+    FlameLabel<'_>,
+    FlameNode<'_>,
+    FlameWeight,
+    FlowEdge<'_>,
+    FlowGraph,
+    FlowNode<'_>,
+    FlowOptions,
+    Folded<'_>,
+    FoldedStack<'_>,
+    Frame<'_>,
+    FrameId,
+    Growth,
+    Leaks,
+    Lifetimes,
+    LifetimesQuestion,
+    LineErrorBars,
+    LineEstimate,
+    LineLeak,
+    LineUsage<'_>,
+    Lines,
+    Live,
+    LiveBlocks,
+    LiveBlocksQuestion,
+    LiveHeap,
+    LogEnd<'_>,
+    LogEvents<'_>,
+    LogPlace<'_>,
+    LogPosition,
+    LogStep,
+    MergedTraces,
+    Movement,
+    Movements,
+    Neighbour<'_>,
+    Noise,
+    OwnedFrame,
+    Package<'_>,
+    ParseFrameError,
+    Peak,
+    PeakQuestion,
+    Progress,
+    RatesAdvice,
+    RatesCheck,
+    RatesEvidence,
+    RatesVerdict,
+    Reader,
+    SamplingAdvice,
+    SamplingRange,
+    SamplingRates,
+    Sandwich,
+    Sanity,
+    SanityCheck,
+    Series<'_>,
+    SizeBucket,
+    Sizes,
+    SizesQuestion,
+    Snapshot,
+    SourceLine,
+    SourceLines,
+    StartTime,
+    TimeSeries,
+    Trace<'_>,
+    TraceChurn,
+    TraceId,
+    TraceLeak,
+    TraceLifetimes,
+    TraceSet,
+    TraceTable,
+    Track,
+    Trend,
+    UnusedDigest,
+    Usage,
+    UsageIter<'_>,
+    WallOffset,
+    raw::DigestFile<'_>,
+    raw::DigestWriter<String>,
+    raw::Entries<'_>,
+    raw::EventLog<'_>,
+    raw::EventWriter<String>,
+    raw::Events<'_>,
+    raw::OutermostFirst<'_>,
+    raw::RawFrame<'_>,
+    raw::RawFrames<'_>,
+    raw::RawTrace<'_>,
+    raw::RawTraces<'_>,
+    raw::TraceIndex<'_>,
+    raw::TraceLog<'_>,
+    raw::TracePosition,
+    raw::TraceWriter<String>,
+};
+
+#[test]
+fn every_public_type_can_be_sent_and_shared() {
+    // What tells of the progress is of the caller, and can be bound to a thread.
+    const OTHERS: [&str; 1] = ["heapprof::DigestOptions"];
+    let list = std::fs::read_to_string(common::root().join("tests/data/public_api.txt")).unwrap();
+    let types = list.lines().filter_map(|line| {
+        let path = line
+            .strip_prefix("struct ")
+            .or_else(|| line.strip_prefix("enum "))?;
+        path.split([' ', '<']).next()
+    });
+    let types: BTreeSet<&str> = types.collect();
+    let shared = SHARED.iter().copied().chain(OTHERS);
+    assert_eq!(types, shared.collect());
+}
