@@ -152,7 +152,7 @@ impl Measured {
                 u64::from(TraceLog::new(hpm).unwrap().count())
             });
             time("intern", &mut || {
-                Reader::open(&copy).unwrap().traces().unwrap().frame_count() as u64
+                TraceTable::from_log(&TraceLog::new(hpm).unwrap()).frame_count() as u64
             });
             time("open", &mut || {
                 let opened = Reader::open(&profile.filebase).unwrap();

@@ -178,10 +178,11 @@ fn every_way_over_every_end_of_a_window() {
     }
 }
 
+const LARGEST: u64 = i64::MAX as u64;
+
 #[test]
 fn a_clock_near_its_limit_ends_the_log_where_it_would_leave_it() {
     let folder = tempfile::tempdir().unwrap();
-    const LARGEST: u64 = i64::MAX as u64;
     // So near that the limit is met in the first window, in the second, and not at all.
     for (left, whole) in [
         (9_000, 1 + 9_000 / 3),

@@ -294,6 +294,37 @@ struct FramePlace {
 /// The frame at `at`, or `None` if the trace ends there.
 #[inline]
 fn skip_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
+    // Nearly all frames have a line number of one or two bytes and a name whose length is one byte.
+    if let Some(&[first, second, third]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
+        if first == 0 {
+            return Ok(None);
+        }
+        let (line, len, name) = if first < 0x80 {
+            (u32::from(first), second, at + 2)
+        } else if second < 0x80 {
+            (
+                u32::from(first & 0x7f) | u32::from(second) << 7,
+                third,
+                at + 3,
+            )
+        } else {
+            (0, 0, 0)
+        };
+        let end = name + usize::from(len);
+        if let Some(line) = line.checked_sub(1)
+            && len < 0x80
+            && end <= bytes.len()
+        {
+            return Ok(Some(FramePlace { line, name, end }));
+        }
+    }
+    skip_any_frame(bytes, at)
+}
+
+/// The same, whatever the lengths.
+#[cold]
+#[inline(never)]
+fn skip_any_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
     let (line, after) = varint(bytes, at)?;
     let Some(line) = line.checked_sub(1) else {
         return Ok(None);
