@@ -138,6 +138,7 @@ impl<'g> FlowEdge<'g> {
     }
 
     /// Whether in some of these stacks lines that were pruned stand between the two.
+    #[doc(alias = "dashed")]
     pub fn is_residual(self) -> bool {
         self.edge().is_some_and(|edge| edge.residual)
     }
