@@ -91,7 +91,7 @@ impl Log {
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut take: impl FnMut(Event, Before, bool) -> ControlFlow<()>,
+        mut take: impl FnMut(Event, Before<'_>, bool) -> ControlFlow<()>,
     ) -> Result<Ended> {
         let LogEvents {
             mut bytes,
@@ -102,10 +102,10 @@ impl Log {
             let slice = &*bytes;
             loop {
                 let strange = decoder.strange.count;
-                let Some((event, moved)) = decoder.next(slice, Some(rates)) else {
+                let Some((event, len)) = decoder.next(slice, Some(rates)) else {
                     break;
                 };
-                let before = decoder.before(moved);
+                let before = decoder.before(slice, len);
                 let strange = decoder.strange.count != strange;
                 if take(event, before, strange).is_break() {
                     return Ok(Ended {

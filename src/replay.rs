@@ -37,14 +37,14 @@ pub(crate) struct Passed {
 
 /// One event of a pass.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub(crate) struct Step<'w> {
     pub(crate) event: Event,
     /// The trace index; 0 for unknown.
     pub(crate) index: u32,
     /// The estimate of its bytes, negative for a free.
     pub(crate) bytes: i64,
     /// The place in the log before it.
-    pub(crate) before: Before,
+    pub(crate) before: Before<'w>,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
 }
@@ -59,7 +59,7 @@ impl Pass<'_> {
     pub(crate) fn run(
         self,
         from: LogPosition,
-        mut take: impl FnMut(Step) -> ControlFlow<(), Flaws>,
+        mut take: impl FnMut(Step<'_>) -> ControlFlow<(), Flaws>,
     ) -> Result<Passed> {
         let estimates = self.rates.estimates();
         let traces = self.traces;

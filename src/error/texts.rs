@@ -173,6 +173,13 @@ fn every_error_says_in_one_line_what_to_act_on() {
         assert_eq!(error.source().map(ToString::to_string).as_deref(), source);
         assert!(!error.to_string().contains('\n'));
     }
+    let odd = Error::NotAFile {
+        path: "two\nlines.hpm".into(),
+    };
+    assert_eq!(
+        odd.to_string(),
+        "two\\nlines.hpm: a regular file expected, found a directory or a device"
+    );
     let nowhere = Error::from(record());
     assert_eq!(
         nowhere.to_string(),

@@ -2,7 +2,7 @@
 
 use super::block::varint;
 use super::event::{Event, EventKind, LogPosition};
-use super::hpd::{BACKWARDS, FREE};
+use super::hpd::BACKWARDS;
 use super::rates::SamplingRates;
 use super::steady::is_steady;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
@@ -75,20 +75,13 @@ const fn is_near_limit(halves: u64) -> bool {
 /// The bytes of the shortest event.
 pub(crate) const SHORTEST: usize = 7;
 
-/// How far one event moved a decoder.
+/// The place before an event, from the decoder after it.
 ///
-/// So the place before it need not be kept, copied at each event and mostly for nothing, but can be
-/// had from the place after it.
+/// It is asked for seldom, and to keep it ready for each event costs a third of a pass. So it is
+/// computed when asked for, by decoding the event once more.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Moved {
-    len: usize,
-    halves: u64,
-    behind: u64,
-}
-
-/// The place before an event, as it comes out of the decoder: what nobody asks for is not computed.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Before {
+pub(crate) struct Before<'a> {
+    window: &'a [u8],
     at: usize,
     halves: u64,
     behind: u64,
@@ -97,7 +90,7 @@ pub(crate) struct Before {
     half: u64,
 }
 
-impl Before {
+impl Before<'_> {
     /// Where the record of the event begins.
     #[inline]
     pub(crate) const fn offset(self) -> u64 {
@@ -110,14 +103,21 @@ impl Before {
         self.number
     }
 
+    /// Inlined: to hand this on for it would put all of it into memory with each event.
     #[inline]
-    pub(crate) const fn position(self) -> LogPosition {
-        let elapsed = self.halves / 2;
+    pub(crate) fn position(self) -> LogPosition {
+        // It was decoded before, so it can be again.
+        let (forward, backward) = match fields(self.window, self.at, None) {
+            Ok(fields) => (2 * fields.forward + self.half, fields.backward),
+            Err(_) => (0, 0),
+        };
+        let elapsed = self.halves.saturating_sub(forward) / 2;
+        let behind = self.behind.saturating_sub(backward);
         LogPosition::shown(
             self.offset(),
-            self.number.wrapping_sub(1),
+            self.number.saturating_sub(1),
             Elapsed::from_micros(elapsed),
-            WallOffset::from_micros(elapsed.wrapping_sub(self.behind).cast_signed()),
+            WallOffset::from_micros(elapsed.wrapping_sub(behind).cast_signed()),
             clock(self.half),
         )
     }
@@ -224,8 +224,7 @@ impl Decoder {
         window.len().saturating_sub(at)
     }
 
-    /// The next event in `bytes`, if there is one, and how far it moved the decoder; else there may
-    /// be an [error](Self::error).
+    /// The next event in `bytes`, if there is one, and its length; else there may be an [error](Self::error).
     ///
     /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
     #[inline(always)]
@@ -233,7 +232,7 @@ impl Decoder {
         &mut self,
         bytes: &[u8],
         rates: Option<&SamplingRates>,
-    ) -> Option<(Event, Moved)> {
+    ) -> Option<(Event, usize)> {
         // Nearly all events have one of four shapes:
         //
         //   head, time not backwards   no seconds   microseconds        size
@@ -291,26 +290,21 @@ impl Decoder {
     }
 
     #[inline]
-    fn usual(&mut self, word: u64, micros: u64, size: u64, len: usize) -> (Event, Moved) {
-        let halves = 2 * micros + self.half;
+    fn usual(&mut self, word: u64, micros: u64, size: u64, len: usize) -> (Event, usize) {
         self.at += len;
         self.events = self.events.wrapping_add(1);
-        self.halves += halves;
-        let moved = Moved {
-            len,
-            halves,
-            behind: 0,
-        };
-        (self.event((word >> 32) as u32, size), moved)
+        self.halves += 2 * micros + self.half;
+        (self.event((word >> 32) as u32, size), len)
     }
 
-    /// The place before the event that moved the decoder last.
+    /// The place before the event that was decoded last, of `len` bytes.
     #[inline]
-    pub(crate) const fn before(&self, moved: Moved) -> Before {
+    pub(crate) const fn before<'a>(&self, window: &'a [u8], len: usize) -> Before<'a> {
         Before {
-            at: self.at.wrapping_sub(moved.len),
-            halves: self.halves.wrapping_sub(moved.halves),
-            behind: self.behind.wrapping_sub(moved.behind),
+            window,
+            at: self.at.wrapping_sub(len),
+            halves: self.halves,
+            behind: self.behind,
             number: self.events,
             base: self.base,
             half: self.half,
@@ -326,7 +320,7 @@ impl Decoder {
         mut self,
         bytes: &[u8],
         rates: Option<&SamplingRates>,
-    ) -> (Self, Option<(Event, Moved)>) {
+    ) -> (Self, Option<(Event, usize)>) {
         let event = self.next_general(bytes, rates);
         (self, event)
     }
@@ -335,7 +329,7 @@ impl Decoder {
         &mut self,
         bytes: &[u8],
         rates: Option<&SamplingRates>,
-    ) -> Option<(Event, Moved)> {
+    ) -> Option<(Event, usize)> {
         if self.at >= bytes.len() {
             return None;
         }
@@ -358,11 +352,7 @@ impl Decoder {
                     self.strange.first.get_or_insert(error);
                     self.strange.count = self.strange.count.saturating_add(1);
                 }
-                let moved = Moved {
-                    len: fields.next - self.at,
-                    halves: halves - self.halves,
-                    behind: behind - self.behind,
-                };
+                let len = fields.next - self.at;
                 self.at = fields.next;
                 self.events = self.events.wrapping_add(1);
                 self.halves = halves;
@@ -370,7 +360,7 @@ impl Decoder {
                 if is_near_limit(halves) {
                     self.way = Way::Careful;
                 }
-                Some((self.event(fields.head, fields.size), moved))
+                Some((self.event(fields.head, fields.size), len))
             }
             Err(kind) => {
                 self.bad = self.at;
@@ -388,11 +378,7 @@ impl Decoder {
             wall: self.wall(),
             size,
             trace: TraceId::from_head(head),
-            kind: if head & FREE == 0 {
-                EventKind::Allocation
-            } else {
-                EventKind::Free
-            },
+            kind: EventKind::from_head(head),
         }
     }
 }

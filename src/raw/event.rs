@@ -1,5 +1,6 @@
 //! One event of a log, and a place between two of them.
 
+use super::hpd::FREE;
 use super::rates::SamplingRates;
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
@@ -54,6 +55,17 @@ pub enum EventKind {
     Allocation,
     /// A block was freed.
     Free,
+}
+
+impl EventKind {
+    /// What the head of a record says.
+    #[inline]
+    pub(crate) const fn from_head(head: u32) -> Self {
+        match head & FREE {
+            0 => Self::Allocation,
+            _ => Self::Free,
+        }
+    }
 }
 
 impl Event {

@@ -1,0 +1,296 @@
+//! What can go wrong, and where: [`Error`] for a call that failed, [`DecodeError`] for bytes that
+//! are not what the format says.
+
+mod decode;
+#[cfg(test)]
+mod texts;
+
+pub(crate) use decode::Damaged;
+pub use decode::{DecodeError, DecodeErrorKind, FileKind};
+
+use std::fmt::{self, Write};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error as ThisError;
+
+/// The result of a call that reads, writes or digests a profile.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+///
+/// The text of each is one line with everything that is known, the path included.
+///
+/// ```
+/// use heapprof::{Error, FileKind, Reader};
+///
+/// let error = Reader::open("runs/of/nobody").unwrap_err();
+/// assert!(matches!(&error, Error::Missing { file: FileKind::Hpm, .. }));
+/// assert_eq!(error.to_string(), "runs/of/nobody.hpm: there is no such .hpm file");
+/// ```
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused.
+    #[error("{}: cannot {action}: {source}", OneLine(path))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried: `open`, `read`, `write`, …
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A directory or a device stands where a file should.
+    #[error(
+        "{}: a regular file expected, found a directory or a device",
+        OneLine(path)
+    )]
+    NotAFile {
+        /// What stands there.
+        path: PathBuf,
+    },
+    /// The bytes of a file are not what the format says, and nothing could be used.
+    #[error("{}", Located(path.as_deref(), source))]
+    Decode {
+        /// The file, where the bytes came from one.
+        path: Option<PathBuf>,
+        /// What is wrong, and where.
+        source: DecodeError,
+    },
+    /// The profile does not have a file that is needed.
+    #[error("{}: there is no such {file} file", OneLine(path))]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// Which file.
+        file: FileKind,
+    },
+    /// The recording is not the one that was opened any more: a recorder began another one under the
+    /// same name, or the file was cut. What was answered before is of the old one.
+    #[error(
+        "{}: not the recording that was opened any more: open it anew",
+        OneLine(path)
+    )]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A digest was made, but could not be written. The one before, if there was one, is as it was.
+    #[error(
+        "{}: cannot {action}: {source}: the digest is not stored; Reader::digest needs no file",
+        OneLine(path)
+    )]
+    NotStored {
+        /// The `.hpc` file.
+        path: PathBuf,
+        /// What was tried: `create a file beside it`, `write` or `replace`.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The profile was made from bytes, so that there is no place for its digest.
+    #[error("a profile that was made from bytes has no place for a .hpc file")]
+    NoPlace,
+    /// An interval between snapshots that is not a whole number of milliseconds from 1 on.
+    #[error("an interval of {found:?} is not a whole number of milliseconds, at least 1")]
+    Interval {
+        /// The interval.
+        found: std::time::Duration,
+    },
+    /// A precision that is not at least 0 and below 1.
+    #[error("a precision of {found} is not at least 0 and below 1")]
+    Precision {
+        /// The precision.
+        found: f64,
+    },
+    /// A sampling probability that is not in 0 to 1.
+    #[error("a probability of {found} is not in 0 to 1")]
+    Probability {
+        /// The probability.
+        found: f64,
+    },
+    /// A digest would have more snapshots than the limit.
+    #[error(
+        "a snapshot every {interval_ms} ms would be {needed} snapshots, over the limit of {limit}: \
+         an interval of {works_ms} ms works"
+    )]
+    TooManySnapshots {
+        /// The interval asked for, in milliseconds.
+        interval_ms: u64,
+        /// How many snapshots the log would have.
+        needed: u64,
+        /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
+        limit: u64,
+        /// An interval in milliseconds that keeps to the limit.
+        works_ms: u64,
+    },
+    /// A writer was given what its format cannot hold, or could not write.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A text is not `file:line`.
+    #[error(transparent)]
+    ParseFrame(#[from] ParseFrameError),
+}
+
+impl Error {
+    /// The record that is wrong, where that is why the call failed.
+    ///
+    /// ```
+    /// use heapprof::{Error, Reader};
+    ///
+    /// let error = Reader::from_bytes(b"no profile".as_slice(), b"".as_slice(), None).unwrap_err();
+    /// assert_eq!(error.decode_error().map(|e| e.offset()), Some(0));
+    /// ```
+    pub fn decode_error(&self) -> Option<&DecodeError> {
+        match self {
+            Self::Decode { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Whether the call failed since a file just ends inside a record: see
+    /// [`DecodeError::is_cut`].
+    pub fn is_cut(&self) -> bool {
+        self.decode_error().is_some_and(DecodeError::is_cut)
+    }
+
+    /// A missing file told as such.
+    pub(crate) fn or_missing(self, file: FileKind) -> Self {
+        match self {
+            Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Self::Missing { path, file }
+            }
+            other => other,
+        }
+    }
+
+    pub(crate) fn not_stored(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::NotStored {
+            path,
+            action,
+            source,
+        }
+    }
+
+    pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io {
+            path,
+            action,
+            source,
+        }
+    }
+}
+
+/// Of bytes that are from no file that has a name.
+impl From<DecodeError> for Error {
+    fn from(source: DecodeError) -> Self {
+        Self::Decode { path: None, source }
+    }
+}
+
+/// What is wrong with a record, in which file.
+struct Located<'a>(Option<&'a Path>, &'a DecodeError);
+
+impl fmt::Display for Located<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(Some(path), error) = self else {
+            return self.1.fmt(f);
+        };
+        let (offset, kind) = (error.offset(), error.kind());
+        let (path, left) = (OneLine(path), error.left());
+        write!(f, "{path}: record at byte {offset}: {kind}; {left}")
+    }
+}
+
+/// Why a writer refused a record.
+///
+/// Nothing of a refused record is written, so a program can go on with the next one. After
+/// [`Io`](Self::Io) a part of it may be, and the file should be given up.
+///
+/// ```
+/// use heapprof::raw::{EventKind, EventWriter};
+/// use heapprof::{EncodeError, WallOffset};
+///
+/// let mut writer = EventWriter::new(Vec::new());
+/// let refused = writer.write(WallOffset::ZERO, None, u64::MAX, EventKind::Allocation);
+/// assert!(matches!(refused, Err(EncodeError::Size { size: u64::MAX })));
+/// // Nothing of it was written, so the next one can be.
+/// writer.write(WallOffset::ZERO, None, 100, EventKind::Allocation)?;
+/// assert_eq!(writer.position().events(), 1);
+/// # Ok::<(), EncodeError>(())
+/// ```
+#[derive(Debug, ThisError)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The underlying writer refused.
+    #[error("cannot write: {0}")]
+    Io(#[from] io::Error),
+    /// The time since the start, or since the event before, is over 2⁶³ − 1 µs.
+    #[error("the time {micros} microseconds is out of range")]
+    Time {
+        /// The wall clock, relative to the start.
+        micros: i64,
+    },
+    /// A size over 2⁶³ − 1 bytes.
+    #[error("a size of {size} bytes is over 2^63 - 1")]
+    Size {
+        /// The size.
+        size: u64,
+    },
+    /// The file has as many traces as a trace index can tell apart.
+    #[error("there are 1073741823 traces already")]
+    TooManyTraces,
+    /// The entries of a snapshot do not descend.
+    #[error("entry {position} of the snapshot is heavier than the one before")]
+    Order {
+        /// Which entry, from 0.
+        position: usize,
+    },
+    /// There is no snapshot yet that could be repeated.
+    #[error("there is no snapshot to repeat")]
+    NothingToRepeat,
+    /// The time of the snapshot leaves 64 bits of microseconds.
+    #[error("snapshot {number} would be later than 2^64 microseconds")]
+    SnapshotTime {
+        /// Which snapshot, from 0.
+        number: u64,
+    },
+    /// An interval that is 0, or over what 2⁶³ − 1 µs allow.
+    #[error("an interval of {millis} ms is out of range")]
+    Interval {
+        /// The interval.
+        millis: u64,
+    },
+}
+
+/// A text that is not `file:line`.
+///
+/// ```
+/// use heapprof::Frame;
+///
+/// let error = Frame::parse("main.py").unwrap_err();
+/// assert_eq!(error.to_string(), "\"main.py\" is not FILE:LINE, such as app/main.py:12");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
+#[error("{text:?} is not FILE:LINE, such as app/main.py:12")]
+pub struct ParseFrameError {
+    pub(crate) text: String,
+}
+
+/// A path as a part of one line, whatever is in its name.
+struct OneLine<'p>(&'p Path);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(f, "{}", char.escape_default())
+            } else {
+                f.write_char(char)
+            }
+        })
+    }
+}
