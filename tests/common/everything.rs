@@ -327,7 +327,7 @@ impl Told {
         self.tell((early, late.into_usage(), of));
         let churn = reader.churn().unwrap();
         self.churn(reader, &churn, half);
-        self.churn_over_time(reader, &set, half);
+        self.churn_over_time(reader, &set);
         self.lifetimes(reader, &set);
         self.sizes(reader, &set, half);
         self.blocks(reader, half, peak.events());
@@ -382,7 +382,12 @@ impl Told {
         self.tell(reader.ask(windows).unwrap());
     }
 
-    fn churn_over_time(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed) {
+    fn churn_over_time(&mut self, reader: &Reader, set: &TraceSet) {
+        // Not from the end that a digest tells of: with steps that do not fit the log there are up to
+        // the most that there can be, whose memory is no matter of the bytes.
+        let events = reader.events().unwrap().map_while(Result::ok);
+        let end = events.last().map_or(0, |event| event.elapsed.as_micros());
+        let half = Elapsed::from_micros(end / 2);
         let every = |micros| ChurnOverTime::every(Duration::from_micros(micros));
         let asked = (
             every(half.as_micros() / 3),
