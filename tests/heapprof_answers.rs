@@ -20,30 +20,10 @@ use heapprof::{
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-/// The recordings that come with answers.
-const RECORDINGS: [&str; 16] = [
-    "forked",
-    "huge",
-    "huge_corrupt",
-    "killed",
-    "killed_hpm",
-    "loss",
-    "negtime",
-    "onelive",
-    "real_docutils",
-    "realloc",
-    "recursion",
-    "spike",
-    "surrogate",
-    "threads",
-    "tiny",
-    "unicode",
-];
-
 /// Calls `check` with each recording that is here and has an answer of this name.
 fn each(answer: &str, mut check: impl FnMut(&str, &Reader, &Path)) {
     let mut checked = 0;
-    for name in RECORDINGS {
+    for name in common::WITH_ANSWERS {
         let Some(filebase) = common::recording(name) else {
             continue;
         };

@@ -1,8 +1,10 @@
 //! Imports point one way: a file may name files of lower layers only.
 
+mod common;
+
 use std::collections::HashMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// The layers, from the ground up. The files of one layer may name each other where they stand in
 /// one folder.
@@ -43,17 +45,6 @@ fn module(path: &Path) -> String {
         .into_owned()
 }
 
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, files);
-        } else {
-            files.push(path);
-        }
-    }
-}
-
 #[test]
 fn imports_point_down() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -62,10 +53,8 @@ fn imports_point_down() {
         .enumerate()
         .flat_map(|(layer, modules)| modules.iter().map(move |&module| (module, layer)))
         .collect();
-    let mut files = Vec::new();
-    sources(&src, &mut files);
     let mut met = 0;
-    for file in files {
+    for file in common::files_below(&src) {
         let name = module(file.strip_prefix(&src).unwrap());
         if name == "lib" {
             continue;

@@ -91,18 +91,6 @@ fn dependencies_are_few_and_free() {
     );
 }
 
-/// The files of the crate that are compiled.
-fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            sources(&path, files);
-        } else {
-            files.push(path);
-        }
-    }
-}
-
 #[test]
 fn nothing_runs_as_it_is_built_and_nothing_is_hidden() {
     assert!(!root().join("build.rs").exists());
@@ -123,8 +111,7 @@ fn nothing_runs_as_it_is_built_and_nothing_is_hidden() {
     }
     assert!(manifest.contains("\nunsafe_code = \"deny\"\n"));
 
-    let mut files = Vec::new();
-    sources(&root().join("src"), &mut files);
+    let files = common::files_below(&root().join("src"));
     assert!(files.len() > 60);
     for file in files {
         let text = fs::read_to_string(&file).unwrap();

@@ -1,8 +1,7 @@
 //! How the events of a log are decoded: from one window of its bytes after the other.
 
 use super::block::varint;
-use super::event::{Event, EventKind, LogPosition};
-use super::hpd::BACKWARDS;
+use super::event::{BACKWARDS, Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
 use super::steady::is_steady;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};

@@ -1,9 +1,13 @@
 //! One event of a log, and a place between two of them.
 
-use super::hpd::FREE;
 use super::rates::SamplingRates;
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
+
+/// In the head of a record: the time went backwards.
+pub(crate) const BACKWARDS: u32 = 1 << 31;
+/// In the head of a record: the event is a free.
+pub(crate) const FREE: u32 = 1 << 30;
 
 /// One recorded allocation or free.
 ///

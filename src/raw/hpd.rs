@@ -9,11 +9,6 @@ use super::event::{Event, LogPosition};
 use crate::error::DecodeError;
 use crate::time::Clock;
 
-/// The time went backwards.
-pub(crate) const BACKWARDS: u32 = 1 << 31;
-/// The event is a free.
-pub(crate) const FREE: u32 = 1 << 30;
-
 /// A `.hpd` file, or the beginning of one, as bytes.
 ///
 /// ```
@@ -178,6 +173,7 @@ mod tests {
     use crate::error::{DecodeErrorKind as Kind, FileKind};
     use crate::id::TraceId;
     use crate::raw::block::{push_fixed32, push_varint};
+    use crate::raw::event::BACKWARDS;
     use crate::raw::{EventKind, EventWriter};
     use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 

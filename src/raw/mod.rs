@@ -77,7 +77,7 @@
 
 pub(crate) mod block;
 pub(crate) mod decode;
-mod event;
+pub(crate) mod event;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;

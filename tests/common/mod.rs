@@ -15,6 +15,43 @@ pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
+/// The recordings that come with answers of heapprof 1.0.
+pub(crate) const WITH_ANSWERS: [&str; 16] = [
+    "forked",
+    "huge",
+    "huge_corrupt",
+    "killed",
+    "killed_hpm",
+    "loss",
+    "negtime",
+    "onelive",
+    "real_docutils",
+    "realloc",
+    "recursion",
+    "spike",
+    "surrogate",
+    "threads",
+    "tiny",
+    "unicode",
+];
+
+/// All files in a folder and in those below it.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files
+}
+
 /// The filebase of a recording: the copy in `tests/data`, else the one beside the project; `None`,
 /// and a word on it, if there is neither.
 pub(crate) fn recording(name: &str) -> Option<PathBuf> {

@@ -5,8 +5,8 @@ use std::io::Write;
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_varint};
+use crate::raw::event::{BACKWARDS, FREE};
 use crate::raw::event::{Event, EventKind, LogPosition};
-use crate::raw::hpd::{BACKWARDS, FREE};
 use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
 /// Writes a `.hpd` file, event by event, to any [`Write`].
