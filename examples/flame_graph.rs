@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Names, Question, bytes};
+use common::{Files, Names, Question, bytes, heading};
 use heapprof::{FlameGraph, FlameLabel, FlameWeight};
 use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Direction, Options, from_lines};
@@ -33,7 +33,7 @@ fn main() -> std::process::ExitCode {
 }
 
 fn draw(cli: &Cli) -> Result<()> {
-    let reader = cli.files.open()?;
+    let reader = cli.files.open_with_events()?;
     let traces = reader.traces()?;
     let (usage, asked) = cli.question.ask(&reader)?;
     let make = [FlameGraph::new, FlameGraph::inverted][usize::from(cli.inverted)];
@@ -72,7 +72,7 @@ fn draw(cli: &Cli) -> Result<()> {
     lines.sort_by_key(|&(begin, _)| Reverse(begin));
 
     let mut options = Options::default();
-    options.title = format!("{}: {} {asked}", cli.files.name(), bytes(usage.total()));
+    options.title = format!("{}: {} {asked}", heading(&reader), bytes(usage.total()));
     options.count_name = "bytes".into();
     options.colors = Palette::Basic(BasicPalette::Aqua);
     options.deterministic = true;
@@ -94,5 +94,5 @@ fn draw(cli: &Cli) -> Result<()> {
     for (divider, stand_in) in DIVIDERS {
         svg = svg.replace(stand_in, divider);
     }
-    cli.files.write(&svg)
+    cli.files.write_text(&svg)
 }

@@ -6,7 +6,7 @@ mod common;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Files, Names, bytes, elapsed, seconds};
+use common::{Files, Names, bytes, elapsed, heading, seconds};
 use heapprof::{EdgeBase, Elapsed, FlowGraph, FlowOptions};
 use petgraph::dot::{Config, Dot};
 use petgraph::graph::{EdgeReference, Graph, NodeIndex};
@@ -36,7 +36,7 @@ fn largest(columns: usize, of: impl Fn(usize) -> f64) -> f64 {
 }
 
 fn draw(cli: &Cli) -> Result<()> {
-    let reader = cli.files.open()?;
+    let reader = cli.files.open_with_events()?;
     let times = common::times(&reader, &cli.at)?;
     let columns = times.len();
     let usages: Result<Vec<_>, _> = times.iter().map(|&at| reader.live_at(at)).collect();
@@ -71,7 +71,7 @@ fn draw(cli: &Cli) -> Result<()> {
     }
     let rows = rows(&|column| [flow.unknown(column), flow.total(column)]);
     let legend = "local of cumulative usage\ndotted: past lines left out\n\nunknown of all";
-    graph.add_node(format!("{}\n{legend}\n{rows}", cli.files.name()));
+    graph.add_node(format!("{}\n{legend}\n{rows}", heading(&reader)));
     let node_look = |_, (id, _): (NodeIndex, _)| {
         let Some(node) = flow.nodes().nth(id.index()) else {
             return "shape=plain style=\"\"".to_owned();
@@ -95,5 +95,5 @@ fn draw(cli: &Cli) -> Result<()> {
     let node = "node [shape=box style=filled fontname=monospace margin=0.15]";
     let edge = "edge [color=gray fontname=monospace fontsize=11]";
     let dot = format!("digraph {{\n{node}\n{edge}\n{dot}}}\n");
-    cli.files.write(&dot)
+    cli.files.write_text(&dot)
 }

@@ -5,20 +5,22 @@
 //! cargo run --release --example report -- runs/nightly  # on runs/nightly.hpm and .hpd
 //! ```
 
-use std::io::{self, ErrorKind, Write};
+mod common;
+
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use clap::Parser;
+use common::{bytes, seconds};
 use heapprof::{
     CheckRates, Digest, DigestOptions, Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth,
     Estimate, FileKind, FindLeaks, Frame, Leaks, LineErrorBars, Lines, Movement, Peak, RatesCheck,
     RatesVerdict, Reader, Sanity, SanityCheck, Series, SourceLines, TimeSeries, Trace, TraceTable,
     Usage,
 };
-use humansize::{DECIMAL, SizeFormatter};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use textplots::{Chart, LabelBuilder, LabelFormat, Plot, Shape, TickDisplay, TickDisplayBuilder};
@@ -48,38 +50,12 @@ fn mapping(text: &str) -> Result<(String, PathBuf), String> {
     Ok((recorded.to_owned(), here.into()))
 }
 
-/// The profile that ships with the crate, from its folder and from anywhere else.
-const SHIPPED: [&str; 2] = [
-    "examples/data/demo",
-    concat!(env!("CARGO_MANIFEST_DIR"), "/examples/data/demo"),
-];
-
 fn main() -> ExitCode {
-    match run(Cli::parse(), &mut io::stdout().lock()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<io::Error>() {
-            // Whoever reads has seen enough.
-            Some(closed) if closed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            _ => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
-    }
+    common::end(run(Cli::parse(), &mut io::stdout().lock()))
 }
 
 fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
-    let filebase = cli.filebase.unwrap_or_else(|| {
-        let [here, anywhere] = SHIPPED.map(PathBuf::from);
-        if here.with_extension("hpm").exists() {
-            here
-        } else {
-            anywhere
-        }
-    });
-    if filebase.is_dir() {
-        bail!("{}: a folder; name a profile in it", filebase.display());
-    }
+    let filebase = common::profile(cli.filebase)?;
     let mut reader = Reader::open(&filebase)?;
     if cli.unsampled {
         reader = reader.unsampled();
@@ -423,14 +399,4 @@ fn stack(trace: Trace<'_>, depth: usize) -> String {
 /// A name or a line of code without what a terminal would take for a command.
 fn clean(text: &str) -> String {
     text.replace(char::is_control, "\u{fffd}")
-}
-
-fn bytes(bytes: i64) -> String {
-    let sign = if bytes < 0 { "-" } else { "" };
-    let size = SizeFormatter::new(bytes.unsigned_abs(), DECIMAL);
-    format!("{sign}{size}")
-}
-
-fn seconds(at: Elapsed) -> String {
-    format!("{:.3} s", at.as_secs_f64())
 }

@@ -6,7 +6,7 @@ mod common;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Names, bytes, percent, unit};
+use common::{Files, Names, bytes, heading, percent, unit};
 use heapprof::{Lines, Series, Track};
 use plotters::prelude::*;
 
@@ -30,7 +30,7 @@ fn main() -> std::process::ExitCode {
 
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn draw(cli: &Cli) -> Result<()> {
-    let reader = cli.files.open()?;
+    let reader = cli.files.open_with_events()?;
     let traces = reader.traces()?;
     let mut lines = Vec::new();
     for text in &cli.lines {
@@ -58,7 +58,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let mut svg = String::new();
     let page = SVGBackend::with_string(&mut svg, (1000, 950)).into_drawing_area();
     page.fill(&WHITE)?;
-    let root = page.titled(&cli.files.name(), ("sans-serif", 24))?;
+    let root = page.titled(&heading(&reader), ("sans-serif", 24))?;
     let colour = |place: usize| {
         let [_, r, g, b] = COLOURS[place].to_be_bytes();
         RGBColor(r, g, b).stroke_width(2)
@@ -95,5 +95,5 @@ fn draw(cli: &Cli) -> Result<()> {
         }
     }
     drop((areas, root, page));
-    cli.files.write(&svg)
+    cli.files.write_text(&svg)
 }

@@ -1,8 +1,8 @@
 //! Hands a profile to the flame graph tools: folded text, a line a stack, `frame;frame bytes`.
 //!
 //! ```text
-//! cargo run --release --example to_folded -- runs/nightly peak | inferno-flamegraph > peak.svg
-//! cargo run --release --example to_folded -- runs/nightly 0..60000000 --difference > grown.folded
+//! cargo run --release --example to_folded -- runs/nightly | inferno-flamegraph > peak.svg
+//! cargo run --release --example to_folded -- runs/nightly --growth 0..60 --difference > grown.folded
 //! ```
 //!
 //! The program's entry comes first, and what has no stack is called `unknown`. A name can hold what
@@ -16,34 +16,33 @@ use anyhow::{Result, bail};
 use clap::Parser;
 use heapprof::{Elapsed, FlameGraph, FlameLabel, FoldedStack, Reader, TraceTable, Usage};
 
-mod to;
-use to::Question;
+mod common;
+use common::Question;
 
 /// Writes the stacks of a profile as folded text, for any flame graph tool.
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
-    files: to::Files,
+    files: common::Files,
 
-    /// `peak`, `end`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
-    #[arg(default_value = "peak")]
+    #[command(flatten)]
     question: Question,
 
-    /// Of `A..B`, write what is live at A and at B, `frame;frame bytes bytes`: what differential
+    /// Of a growth from A to B, write what is live at A and at B, `frame;frame bytes bytes`: what differential
     /// flame graphs are drawn from.
     #[arg(long)]
     difference: bool,
 }
 
 fn main() -> std::process::ExitCode {
-    to::end(run(&Cli::parse()))
+    common::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
     let traces = reader.traces()?;
-    let left_out = match (cli.question, cli.difference) {
-        (Question::Between(from, to), true) => {
+    let left_out = match (cli.question.of_growth(), cli.difference) {
+        (Some((from, to)), true) => {
             let rows = difference(&reader, traces, from, to)?;
             let whole = |row: &&(String, [i64; 2])| row.1.iter().all(|&bytes| bytes >= 0);
             cli.files.write(|out| {
@@ -54,9 +53,9 @@ fn run(cli: &Cli) -> Result<()> {
             })?;
             rows.iter().filter(|row| !whole(row)).count()
         }
-        (_, true) => bail!("a difference is one between two times: A..B"),
-        (question, false) => {
-            let graph = FlameGraph::new(traces, &question.ask(&reader)?);
+        (None, true) => bail!("a difference is one between two times: --growth A..B"),
+        (_, false) => {
+            let graph = FlameGraph::new(traces, &cli.question.ask(&reader)?.0);
             cli.files.write(|out| {
                 for stack in graph.folded().filter(|stack| stack.weight() > 0) {
                     writeln!(out, "{} {}", text(stack), stack.weight())?;
@@ -92,7 +91,7 @@ fn difference(
 
 fn text(stack: FoldedStack<'_>) -> String {
     let names = stack.labels().map(|label| match label {
-        FlameLabel::Line(frame) => escaped(&to::name(frame)),
+        FlameLabel::Line(frame) => escaped(&common::name(frame)),
         other => other.to_string(),
     });
     names.collect::<Vec<_>>().join(";")

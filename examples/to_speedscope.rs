@@ -15,13 +15,13 @@ use heapprof::{Digest, DigestOptions, Elapsed, FlameGraph, Frame, Reader, TraceT
 use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-mod to;
+mod common;
 
 /// Writes flame graphs of a profile for speedscope.
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
-    files: to::Files,
+    files: common::Files,
 
     /// How many moments there are at most, besides the peak: 0 to 1000.
     #[arg(short, long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=1000))]
@@ -29,7 +29,7 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    to::end(run(&Cli::parse()))
+    common::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -39,7 +39,7 @@ fn run(cli: &Cli) -> Result<()> {
     let file = SpeedscopeFile {
         schema: "https://www.speedscope.app/file-format-schema.json",
         exporter: concat!("heapprof ", env!("CARGO_PKG_VERSION")),
-        name: to::title(&reader),
+        name: common::title(&reader),
         // The peak.
         active_profile_index: 0,
         shared: Shared {
@@ -74,7 +74,7 @@ fn frames(traces: &TraceTable) -> Vec<SpeedscopeFrame<'_>> {
     let known = traces.frames().map(|(_, frame)| {
         let short = frame.file.rsplit(['/', '\\']).next().unwrap_or_default();
         SpeedscopeFrame {
-            name: to::name(Frame::new(short, frame.line)),
+            name: common::name(Frame::new(short, frame.line)),
             file: Some(frame.file),
             line: Some(frame.line),
         }

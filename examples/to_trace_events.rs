@@ -14,13 +14,13 @@ use clap::Parser;
 use heapprof::{Elapsed, Lines, Track};
 use serde_json::{Value, json};
 
-mod to;
+mod common;
 
 /// Writes live memory over time as trace events.
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
-    files: to::Files,
+    files: common::Files,
 
     /// How many lines there are at most.
     #[arg(short, long, default_value_t = 8)]
@@ -28,7 +28,7 @@ struct Cli {
 }
 
 fn main() -> std::process::ExitCode {
-    to::end(run(&Cli::parse()))
+    common::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -46,7 +46,7 @@ fn run(cli: &Cli) -> Result<()> {
     total.insert(after, (peak.time(), peak.total()));
 
     cli.files.write(|out| {
-        let name = json!({"name": to::title(&reader)});
+        let name = json!({"name": common::title(&reader)});
         let process = json!({"ph": "M", "pid": 1, "name": "process_name", "args": name});
         write!(
             out,
@@ -54,7 +54,7 @@ fn run(cli: &Cli) -> Result<()> {
         )?;
         counter(out, "live bytes", total)?;
         for (line, (_, series)) in lines.iter().zip(series.iter()) {
-            counter(out, &to::name(line.frame), series)?;
+            counter(out, &common::name(line.frame), series)?;
         }
         Ok(writeln!(out, "\n]}}")?)
     })

@@ -19,6 +19,11 @@
 //! # Ok::<(), heapprof::Error>(())
 //! ```
 //!
+//! `examples/data/demo` is the profile that ships with the crate, and all pages here ask it. For one of
+//! your own, [record a Rust program](cookbook#how-do-i-record-a-rust-program), [any native
+//! program](cookbook#how-do-i-read-a-recording-of-heaptrack), or [write the
+//! files](cookbook#how-do-i-write-a-recording-from-my-own-program).
+//!
 //! This page is a tour. The [`cookbook`] has one question under each heading, with code and what
 //! it prints; [`coming_from_heapprof`] says what is called what here, also for users of memray, heaptrack and
 //! pprof.
@@ -142,7 +147,8 @@
 //! [`LiveHeap`], which says what is live on the way.
 //!
 //! The library draws nothing and prints nothing. The examples do: `report`, `time_plot`,
-//! `flow_graph`, `flame_graph`, and a way to each of several other tools.
+//! `flow_graph`, `flame_graph`, and a [way to each of several other
+//! tools](cookbook#how-do-i-hand-a-profile-to-another-tool). They are made to be copied.
 //!
 //! # What the words mean
 //! * **Time** is in whole microseconds. The log's clock is the wall clock and can step back, so an

@@ -161,3 +161,26 @@ fn promises_name_tests_that_are_there() {
         );
     }
 }
+
+#[test]
+fn names_of_heapprof_stand_in_the_page_for_its_users() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("doc/coming_from_heapprof.md");
+    let page = fs::read_to_string(page).unwrap();
+    let code = page.split('`').skip(1).step_by(2);
+    let words = code.flat_map(|code| code.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let words: BTreeSet<&str> = words.collect();
+    // The rest of the interface: its classes that have no name elsewhere, and what Python calls.
+    let others = [
+        "start",
+        "stop",
+        "isProfiling",
+        "close",
+        "TimePlot",
+        "with",
+        "len",
+        "in",
+    ];
+    for name in HEAPPROF.split_whitespace().chain(others) {
+        assert!(words.contains(name), "{name} is not in the page");
+    }
+}

@@ -12,9 +12,9 @@
 //! are estimates. The format is made for functions, and a recording knows lines of code: so each
 //! line is a function of its own, and pprof's `-files` sums up by file.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod message;
-#[path = "../to/mod.rs"]
-mod to;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
@@ -32,11 +32,11 @@ use message::{Message, Texts, whole};
 #[derive(Parser)]
 struct Cli {
     #[command(flatten)]
-    files: to::Files,
+    files: common::Files,
 }
 
 fn main() -> std::process::ExitCode {
-    to::end(run(&Cli::parse()))
+    common::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -77,7 +77,7 @@ fn profile(reader: &Reader) -> Result<Message> {
         peak.usage().clone(),
     ];
     let comments = [
-        format!("heap profile: {}", to::title(reader)),
+        format!("heap profile: {}", common::title(reader)),
         format!("peak: {} bytes after {}", peak.total(), peak.time()),
     ];
 
@@ -89,7 +89,7 @@ fn profile(reader: &Reader) -> Result<Message> {
     }
     let traces = reader.traces()?;
     profile = lines(samples(profile, traces, &usages), traces, &mut texts);
-    let comments = comments.into_iter().chain(to::sampling(reader));
+    let comments = comments.into_iter().chain(sampling(reader));
     let comments: Vec<_> = comments.map(|text| texts.place(&text)).collect();
     profile = profile
         .number(9, reader.start().as_nanos()) // time_nanos
@@ -133,7 +133,9 @@ fn samples(mut profile: Message, traces: &TraceTable, usages: &[Usage; TYPES.len
 /// Adds a location and a function for each line of code, and at last for what has no stack. Ids
 /// begin at 1.
 fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Message {
-    let frames = traces.frames().map(|(_, frame)| (to::name(frame), frame));
+    let frames = traces
+        .frames()
+        .map(|(_, frame)| (common::name(frame), frame));
     let unknown = ("unknown".to_owned(), Frame::new("", 0));
     for (id, (name, frame)) in (1_i64..).zip(frames.chain([unknown])) {
         let line = Message::default()
@@ -187,5 +189,18 @@ impl heapprof::Question for Temporary {
 
     fn answer(self, _: &LogEnd<'_>) -> Self {
         self
+    }
+}
+
+/// How the recording was sampled, a line for each range.
+fn sampling(reader: &Reader) -> Vec<String> {
+    let ranges = reader.rates().ranges().iter().map(|range| {
+        let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
+        format!("sampling below {upper} bytes: {percent:.4} %")
+    });
+    if reader.rates().is_unsampled() {
+        vec!["sampling: none, every allocation was recorded".to_owned()]
+    } else {
+        ranges.collect()
     }
 }

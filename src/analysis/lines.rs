@@ -25,7 +25,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!((heaviest.local, heaviest.cumulative), (8_149_808, 8_149_808));
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias = "fastGetUsage")]
+#[doc(alias("fastGetUsage", "top"))]
 #[derive(Clone)]
 pub struct Lines {
     traces: TraceTable,

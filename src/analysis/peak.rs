@@ -33,7 +33,7 @@ use crate::usage::{Usage, saturated};
 /// assert_eq!(heaviest.frame.to_string(), "/srv/app/workloads/shop/customers.py:11");
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias("high-water mark", "maximum", "HWM"))]
+#[doc(alias("high-water mark", "high watermark", "maximum", "HWM"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peak {
     time: Elapsed,

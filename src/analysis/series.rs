@@ -53,7 +53,7 @@ pub enum Track {
 /// assert_eq!(format!("{:.3}", series.fractions(0).last().unwrap()), "0.978");
 /// # Ok::<(), heapprof::Error>(())
 /// ```
-#[doc(alias("timePlot", "pyplot"))]
+#[doc(alias("timePlot", "pyplot", "temporal"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TimeSeries {
     times: Vec<Elapsed>,

@@ -2,8 +2,6 @@
 //! are not what the format says.
 
 mod decode;
-#[cfg(test)]
-mod texts;
 
 pub(crate) use decode::Damaged;
 pub use decode::{DecodeError, DecodeErrorKind, FileKind};
@@ -294,3 +292,6 @@ impl fmt::Display for OneLine<'_> {
         })
     }
 }
+
+#[cfg(test)]
+mod texts;

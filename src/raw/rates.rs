@@ -1,5 +1,6 @@
 //! Sampling rates: what a recorded block stands for.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -36,10 +37,9 @@ const TABLE_LEN: u16 = 1024;
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[doc(alias("samplingRate", "DEFAULT_SAMPLING_RATE", "MemProfileRate"))]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SamplingRates(Arc<Rates>);
 
-#[derive(Debug)]
 struct Rates {
     stated: Box<[SamplingRange]>,
     /// The ranges that can decide, ascending: the first in the order of the file whose upper size
@@ -247,8 +247,16 @@ impl SamplingRates {
     }
 }
 
+impl fmt::Debug for SamplingRates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SamplingRates")
+            .field(&self.ranges())
+            .finish()
+    }
+}
+
 /// The estimates for one pass over a log, with what is asked for most in hand.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Estimates<'a> {
     /// Empty where nothing is sampled.
     table: &'a [u64],
@@ -311,6 +319,17 @@ impl Eq for SamplingRates {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shown_are_the_ranges_and_not_what_they_are_looked_up_in() {
+        let rates = SamplingRates::from_stored([(128, 1)]);
+        let shown = "SamplingRates([SamplingRange { upper_size: 128, probability: 1 }])";
+        assert_eq!(format!("{rates:?}"), shown);
+        assert_eq!(
+            format!("{:?}", SamplingRates::unsampled()),
+            "SamplingRates([])"
+        );
+    }
 
     #[test]
     fn the_first_range_above_in_the_order_of_the_file_decides() {

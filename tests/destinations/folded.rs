@@ -51,8 +51,8 @@ fn folded_text_gives_back_every_stack() {
         for (question, usage, total) in [
             ("peak", after(&reader, peak(&reader).0).0, Some(at_peak)),
             ("end", reader.live_at_end().unwrap(), Some(at_end)),
-            ("300000", time(300_000), None),
-            ("1000..600000", grown, None),
+            ("0.3", time(300_000), None),
+            ("0.001..0.6", grown, None),
         ] {
             let rows = folded(&run_folded(&given, question));
             assert!(rows.is_sorted_by(|a, b| a.1 >= b.1));
@@ -71,7 +71,13 @@ fn folded_text_gives_back_every_stack() {
 
 /// A growth can have stacks that shrank, and says so.
 fn run_folded(filebase: &str, question: &str) -> Vec<u8> {
-    let output = example("to_folded", &[filebase, question]);
+    let args: &[&str] = match question {
+        "peak" => &[],
+        "end" => &["--end"],
+        growth if growth.contains("..") => &["--growth", growth],
+        time => &["--at", time],
+    };
+    let output = example("to_folded", &[&[filebase], args].concat());
     assert_eq!(output.status.code(), Some(0));
     assert!(stderr(&output).len() <= usize::from(question.contains("..")));
     output.stdout
@@ -80,7 +86,10 @@ fn run_folded(filebase: &str, question: &str) -> Vec<u8> {
 #[test]
 fn folded_text_of_two_times_has_both() {
     let (given, reader) = open("demo");
-    let text = run("to_folded", &[&given, "12700000..15000000", "--difference"]);
+    let text = run(
+        "to_folded",
+        &[&given, "--growth", "12.7..15", "--difference"],
+    );
     let mut sums = [0, 0];
     let mut both = 0;
     for (stack, after) in folded(&text) {
@@ -102,11 +111,11 @@ fn folded_text_of_two_times_has_both() {
         from.keys().filter(|stack| to.contains_key(*stack)).count()
     );
 
-    let output = example("to_folded", &[&given, "end", "--difference"]);
+    let output = example("to_folded", &[&given, "--end", "--difference"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
         stderr(&output),
-        ["a difference is one between two times: A..B"]
+        ["a difference is one between two times: --growth A..B"]
     );
 }
 
@@ -114,7 +123,7 @@ fn folded_text_of_two_times_has_both() {
 fn folded_text_gives_back_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let (given, reader) = odd(folder.path());
-    let output = example("to_folded", &[&given, "end"]);
+    let output = example("to_folded", &[&given, "--end"]);
     assert_eq!(stderr(&output).len(), 1); // the trace that is not there
     let rows = folded(&output.stdout);
     assert_eq!(rows.len(), 21);
@@ -149,11 +158,11 @@ fn folded_text_tells_what_it_cannot_hold() {
     let told = "left out: 1 stacks of less than 0 bytes, which the format cannot hold";
     for (args, expected) in [
         (
-            &["end"][..],
+            &["--end"][..],
             "main.py:1;work.py:1 50\nmain.py:1;work.py:3 9\n",
         ),
         (
-            &["4..5", "--difference"],
+            &["--growth", "0.000004..0.000005", "--difference"],
             "main.py:1;work.py:1 50 50\nmain.py:1;work.py:3 0 9\n",
         ),
     ] {

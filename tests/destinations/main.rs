@@ -151,7 +151,7 @@ fn a_wrong_path_gets_one_line_and_status_1() {
         );
         assert_eq!(fs::read(&kept).unwrap(), b"kept");
     }
-    let senseless = example("to_folded", &[&demo, "yesterday"]);
+    let senseless = example("to_folded", &[&demo, "--at", "yesterday"]);
     assert_eq!(senseless.status.code(), Some(2));
 }
 

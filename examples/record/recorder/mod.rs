@@ -16,6 +16,9 @@
 //! }
 //! ```
 //!
+//! `Options` choose what is sampled: a program that allocates little is best recorded to the last block, by
+//! `.rates(heapprof::SamplingRates::unsampled())`.
+//!
 //! Before the start and after the end an allocation costs one look at a flag more than without.
 //!
 //! # How it works
@@ -38,6 +41,8 @@
 //!
 //! The child of a `fork` that is not followed by `exec` has no thread that writes, and must not go on
 //! recording.
+
+#![allow(dead_code, reason = "no program needs all of it")]
 
 mod live;
 mod sample;

@@ -138,6 +138,7 @@ impl<'g> FlowEdge<'g> {
     }
 
     /// Whether in some of these stacks lines that were pruned stand between the two.
+    #[doc(alias = "dashed")]
     pub fn is_residual(self) -> bool {
         self.edge().is_some_and(|edge| edge.residual)
     }
@@ -171,6 +172,12 @@ impl fmt::Debug for FlowNode<'_> {
 
 impl fmt::Debug for FlowEdge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.edge().fmt(f)
+        let weights: &[i64] = self.edge().map_or(&[], |edge| &edge.weights);
+        f.debug_struct("FlowEdge")
+            .field("from", &self.from())
+            .field("to", &self.to())
+            .field("weights", &weights)
+            .field("residual", &self.is_residual())
+            .finish()
     }
 }

@@ -1,0 +1,82 @@
+//! What the files say: the header, the stacks, the log.
+
+use std::io::Write;
+
+use anyhow::Result;
+use heapprof::{Error, Reader};
+use serde::Serialize;
+
+use crate::output::{Lines, index, tell};
+
+#[derive(Serialize)]
+struct MetaRow {
+    start_ns: u128,
+    rates: Vec<(u64, u32)>,
+    traces: usize,
+}
+
+#[derive(Serialize)]
+struct TraceRow<'a> {
+    trace: u32,
+    frames: Vec<(&'a str, u32)>,
+}
+
+#[derive(Serialize)]
+struct EventRow {
+    elapsed_us: u64,
+    wall_us: i64,
+    trace: u32,
+    free: bool,
+    bytes: u64,
+    estimate: i64,
+}
+
+pub(crate) fn meta(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
+    let traces = reader.traces()?;
+    let rates = reader.stated_rates().ranges().iter();
+    out.line(&MetaRow {
+        start_ns: reader.start().as_nanos(),
+        rates: rates
+            .map(|range| (range.upper_size(), range.stored_probability()))
+            .collect(),
+        traces: traces.len(),
+    })?;
+    tell(reader, traces.damage());
+    Ok(())
+}
+
+pub(crate) fn traces(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
+    let traces = reader.traces()?;
+    for (id, trace) in traces.iter() {
+        out.line(&TraceRow {
+            trace: id.get(),
+            frames: trace
+                .frames()
+                .map(|frame| (frame.file, frame.line))
+                .collect(),
+        })?;
+    }
+    tell(reader, traces.damage());
+    Ok(())
+}
+
+pub(crate) fn events(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
+    for event in reader.events()? {
+        let event = match event {
+            Ok(event) => event,
+            // What is wrong is told at the end.
+            Err(Error::Decode { .. }) => break,
+            Err(error) => return Err(error.into()),
+        };
+        out.line(&EventRow {
+            elapsed_us: event.elapsed.as_micros(),
+            wall_us: event.wall.as_micros(),
+            trace: index(event.trace),
+            free: event.is_free(),
+            bytes: event.size,
+            estimate: event.signed_estimate(reader.rates()),
+        })?;
+    }
+    tell(reader, &reader.damage()?);
+    Ok(())
+}

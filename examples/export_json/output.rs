@@ -1,0 +1,62 @@
+//! One JSON object a line on standard output, and what is wrong with the files on standard error.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use anyhow::Result;
+use heapprof::{DecodeError, Reader, TraceId};
+use serde::Serialize;
+use serde_json::Serializer;
+use serde_json::ser::Formatter;
+
+/// One JSON object a line.
+pub(crate) struct Lines<W>(pub(crate) W);
+
+impl<W: Write> Lines<W> {
+    pub(crate) fn line(&mut self, row: &impl Serialize) -> Result<()> {
+        let mut serializer = Serializer::with_formatter(&mut self.0, Ascii);
+        row.serialize(&mut serializer).map_err(io::Error::from)?;
+        Ok(self.0.write_all(b"\n")?)
+    }
+}
+
+/// Compact, with everything but ASCII escaped: some take other characters for the end of a line.
+struct Ascii;
+
+impl Formatter for Ascii {
+    fn write_string_fragment<W: Write + ?Sized>(
+        &mut self,
+        out: &mut W,
+        fragment: &str,
+    ) -> io::Result<()> {
+        for part in fragment.split_inclusive(|c: char| !c.is_ascii()) {
+            let ascii = part.trim_end_matches(|c: char| !c.is_ascii());
+            out.write_all(ascii.as_bytes())?;
+            for unit in part.get(ascii.len()..).unwrap_or_default().encode_utf16() {
+                write!(out, "\\u{unit:04x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A trace, or 0 for unknown.
+pub(crate) fn index(trace: Option<TraceId>) -> u32 {
+    trace.map_or(0, TraceId::get)
+}
+
+/// Says on standard error what is wrong with the files.
+pub(crate) fn tell(reader: &Reader, damage: &[DecodeError]) {
+    for error in damage {
+        tell_one(reader.path(error.file()).as_deref(), error);
+    }
+}
+
+pub(crate) fn tell_one(path: Option<&Path>, error: &DecodeError) {
+    let path = path.unwrap_or(Path::new("profile")).display();
+    eprintln!(
+        "{path}: record at byte {}: {}",
+        error.offset(),
+        error.kind()
+    );
+}
