@@ -6,6 +6,8 @@
 //! shows as a warning. So `len` of one type is not taken for `len` of another. What is not seen: whether
 //! a call is ever reached, and functions of traits, such as operators, iterators and conversions.
 
+mod common;
+
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::fs;
@@ -99,7 +101,7 @@ fn packages(folder: &Path) {
     let lib = folder.join("heapprof/src/lib.rs");
     let text = fs::read_to_string(&lib).unwrap();
     fs::write(lib, format!("#![allow(deprecated)]\n{text}")).unwrap();
-    let manifest = fs::read_to_string(Path::new(ROOT).join("Cargo.toml")).unwrap();
+    let manifest = common::manifest();
     let section = |name: &str| {
         let (_, section) = manifest.split_once(&format!("\n[{name}]\n")).unwrap();
         let section = section.split("\n[").next().unwrap();

@@ -384,7 +384,9 @@ fn flow_graphs() {
             assert!(*ours <= their_edges[edge], "{name} {edge:?}");
         }
     });
-    assert!(equal > 0 && at_most > 0, "{equal} {at_most}");
+    assert!(equal > 0, "{equal}");
+    // The small recording has no recursion.
+    assert!(at_most > 0 || common::recording("recursion").is_none());
 }
 
 #[test]

@@ -94,7 +94,7 @@ fn dependencies_are_few_and_free() {
 #[test]
 fn nothing_runs_as_it_is_built_and_nothing_is_hidden() {
     assert!(!root().join("build.rs").exists());
-    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let manifest = common::manifest();
     for line in manifest.lines() {
         for key in [
             "build",

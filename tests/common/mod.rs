@@ -4,6 +4,7 @@
 
 pub(crate) mod sampling;
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -13,6 +14,12 @@ use heapprof::{Reader, SamplingRates, StartTime, TraceId, WallOffset};
 
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The manifest as it was written: a package that was published has another in its place.
+pub(crate) fn manifest() -> String {
+    let written = fs::read_to_string(root().join("Cargo.toml.orig"));
+    written.unwrap_or_else(|_| fs::read_to_string(root().join("Cargo.toml")).unwrap())
 }
 
 /// The recordings that come with answers of heapprof 1.0.
