@@ -39,9 +39,8 @@ impl Draft<'_> {
             walk.leave(self.traces.tree().depth(node) - 1);
             walk.enter(place, frame, kept.get(frame.index()) == Some(&true));
         }
-        let Walk {
-            nodes, mut edges, ..
-        } = walk;
+        let Walk { nodes, edges, .. } = walk;
+        let mut edges: Vec<Edge> = edges.into_iter().map(|growing| growing.edge).collect();
         // Where lines are skipped, a stack can end at one; it stays counted at the kept ones above,
         // as their cumulative usage. Edges whose stacks cancel are no rows.
         edges.retain(|edge| edge.weights.iter().any(|&weight| weight != 0));
@@ -58,19 +57,24 @@ impl Draft<'_> {
     }
 }
 
+/// An edge, and how often it is on the path: both are looked at together.
+struct Growing {
+    edge: Edge,
+    on_path: u32,
+}
+
 /// A walk over the call tree.
 struct Walk<'d> {
     draft: &'d Draft<'d>,
     nodes: Vec<Node>,
-    edges: Vec<Edge>,
+    edges: Vec<Growing>,
     /// The node of each line.
     ids: Vec<u32>,
     /// The edge between two nodes.
     numbers: HashMap<(u32, u32), u32>,
     path: Vec<(FrameId, Step)>,
-    /// How often each line, and each edge, is on the path.
+    /// How often each line is on the path.
     line_on_path: Vec<u32>,
-    edge_on_path: Vec<u32>,
 }
 
 impl<'d> Walk<'d> {
@@ -81,10 +85,10 @@ impl<'d> Walk<'d> {
             nodes: Vec::new(),
             edges: Vec::new(),
             ids: vec![NONE; lines],
-            numbers: HashMap::new(),
+            // Most places have an edge that others have too.
+            numbers: HashMap::with_capacity(draft.subtree.len() / 2),
             path: Vec::new(),
             line_on_path: vec![0; lines],
-            edge_on_path: Vec::new(),
         }
     }
 
@@ -94,8 +98,8 @@ impl<'d> Walk<'d> {
             if let Some(count) = self.line_on_path.get_mut(left.index()) {
                 *count -= 1;
             }
-            if let Some(count) = self.edge_on_path.get_mut(step.edge as usize) {
-                *count -= 1;
+            if let Some(growing) = self.edges.get_mut(step.edge as usize) {
+                growing.on_path -= 1;
             }
         }
     }
@@ -165,32 +169,28 @@ impl<'d> Walk<'d> {
         let Self {
             edges,
             draft,
-            edge_on_path,
             numbers,
             ..
         } = self;
         *numbers.entry((from, to)).or_insert_with(|| {
-            edges.push(Edge {
+            let edge = Edge {
                 from: from as usize,
                 to: to as usize,
                 weights: smallvec![0; draft.columns.len()],
                 residual: false,
-            });
-            edge_on_path.push(0);
+            };
+            edges.push(Growing { edge, on_path: 0 });
             u32::try_from(edges.len() - 1).unwrap_or(NONE)
         })
     }
 
     fn add_to_edge(&mut self, number: u32, place: usize, skipped: bool) {
-        let (Some(edge), Some(count)) = (
-            self.edges.get_mut(number as usize),
-            self.edge_on_path.get_mut(number as usize),
-        ) else {
+        let Some(Growing { edge, on_path }) = self.edges.get_mut(number as usize) else {
             return;
         };
         edge.residual |= skipped;
-        *count += 1;
-        if *count == 1 {
+        *on_path += 1;
+        if *on_path == 1 {
             for (sum, below) in edge.weights.iter_mut().zip(&self.draft.below) {
                 *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
             }
