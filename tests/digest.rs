@@ -657,3 +657,33 @@ fn who_stops_at_once_gets_no_snapshots_of_a_gap_before_the_first_event() {
     assert!(reader.digest_with(options).unwrap().is_empty());
     assert_eq!(reader.digest_with(millis(1)).unwrap().len(), 6_000_000);
 }
+
+#[test]
+fn the_interval_is_chosen_by_the_log_and_not_by_a_digest_of_another() {
+    // Two logs of one length: the digest of the short time fits the long one by all that can be seen.
+    let log = |micros| {
+        let mut profile = Profile::default().traces(1);
+        profile.event(micros, 1, 8);
+        profile.into_bytes()
+    };
+    let ((hpm, short), (_, long)) = (log(20_000), log(300_000_200));
+    assert_eq!(short.len(), long.len());
+    let reader = Reader::from_bytes(hpm.clone(), short, None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let base = folder.path().join("run");
+    fs::write(base.with_extension("hpm"), &hpm).unwrap();
+    fs::write(base.with_extension("hpd"), log(20_000).1).unwrap();
+    let made = Reader::open(&base)
+        .unwrap()
+        .make_digest(DigestOptions::default())
+        .unwrap();
+    assert_eq!(made.end().unwrap().elapsed(), reader.elapsed().unwrap());
+
+    fs::write(base.with_extension("hpd"), &long).unwrap();
+    let misled = Reader::open(&base).unwrap();
+    assert!(misled.has_digest());
+    let own = Reader::from_bytes(hpm, long, None).unwrap();
+    let digest = |reader: &Reader| reader.digest_with(DigestOptions::default()).unwrap();
+    assert_eq!(digest(&misled).interval(), digest(&own).interval());
+    assert_eq!(digest(&misled).len(), digest(&own).len());
+}
