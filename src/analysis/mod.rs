@@ -22,6 +22,7 @@ mod sanity;
 mod series;
 mod sizes;
 mod subtree;
+mod touched;
 mod trace_set;
 mod wall;
 mod window;

@@ -3,10 +3,11 @@
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::touched::Touched;
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::window::Window;
 use crate::error::Result;
-use crate::heap::{LiveHeap, Touched};
+use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::reader::Reader;
 use crate::time::Elapsed;

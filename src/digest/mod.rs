@@ -8,6 +8,7 @@ mod fit;
 mod options;
 mod order;
 mod replace;
+mod snapshot;
 mod trailer;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use checksum::Checksum;
 pub use fit::UnusedDigest;
 pub use options::{DigestOptions, Progress};
 pub(crate) use replace::Replacement;
+pub use snapshot::Snapshot;
 use trailer::{Found, Trailer};
 
 use crate::bytes::{self, Access, Bytes};
@@ -70,47 +72,6 @@ struct Inner {
     layout: Layout,
     trailer: Option<Trailer>,
     damage: Vec<DecodeError>,
-}
-
-/// The live heap at one moment: its time, and the usage by trace.
-///
-/// ```
-/// use heapprof::{Elapsed, Reader};
-///
-/// let reader = Reader::open("examples/data/demo")?;
-/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
-/// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
-/// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
-/// # Ok::<(), heapprof::Error>(())
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Snapshot {
-    time: Elapsed,
-    usage: Usage,
-}
-
-impl Snapshot {
-    /// The moment, on the clock that only grows.
-    #[doc(alias = "relativeTime")]
-    pub fn time(&self) -> Elapsed {
-        self.time
-    }
-
-    /// What is live then, by trace.
-    pub fn usage(&self) -> &Usage {
-        &self.usage
-    }
-
-    /// Whether the digest, or what it saw of the log up to that moment, is
-    /// [damaged](Usage::is_damaged).
-    pub fn is_damaged(&self) -> bool {
-        self.usage.is_damaged()
-    }
-
-    /// The usage alone.
-    pub fn into_usage(self) -> Usage {
-        self.usage
-    }
 }
 
 impl Digest {

@@ -1,6 +1,7 @@
 //! Random access to the traces of a `.hpm` file.
 
-use super::hpm::{RawTrace, TraceLog};
+use super::frames::RawTrace;
+use super::hpm::TraceLog;
 use crate::error::DecodeError;
 use crate::id::TraceId;
 
@@ -38,7 +39,9 @@ impl<'a> TraceIndex<'a> {
     /// The trace with this index, or `None` if it is not among the whole ones. O(its frames).
     pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
         let &offset = self.starts.get(id.get() as usize - 1)?;
-        RawTrace::at(self.bytes, offset, id)
+        let start = usize::try_from(offset).ok()?;
+        let (trace, _) = RawTrace::read(self.bytes, start, id).ok()?;
+        Some(trace)
     }
 
     /// Where the traces end early, and why.

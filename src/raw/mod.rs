@@ -78,6 +78,7 @@
 pub(crate) mod block;
 pub(crate) mod decode;
 pub(crate) mod event;
+pub(crate) mod frames;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
@@ -87,8 +88,9 @@ mod steady;
 pub(crate) mod write;
 
 pub use event::{Event, EventKind, LogPosition};
+pub use frames::{OutermostFirst, RawFrame, RawFrames, RawTrace};
 pub use hpc::{DigestFile, Entries};
 pub use hpd::{EventLog, Events};
-pub use hpm::{OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceLog, TracePosition};
+pub use hpm::{RawTraces, TraceLog, TracePosition};
 pub use index::TraceIndex;
 pub use write::{AsFrame, DigestWriter, EventWriter, TraceWriter};

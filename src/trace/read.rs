@@ -18,7 +18,7 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::{FrameId, TraceId};
 use crate::intern::RecordInterner;
 use crate::raw::TraceLog;
-use crate::raw::hpm::frame_at;
+use crate::raw::frames::frame_at;
 use crate::tree::{ROOT, TreeBuilder};
 
 /// At how many places of the stack before a frame is looked for that recurs there.

@@ -1,9 +1,13 @@
 //! [`Usage`]: a weight for each trace, the answer to every question about memory.
 
+mod arithmetic;
+mod rows;
+
 use std::fmt;
-use std::iter::{FusedIterator, Sum};
-use std::ops::{Add, AddAssign, Neg, Sub, SubAssign};
+use std::iter::FusedIterator;
 use std::sync::{Arc, OnceLock};
+
+pub use rows::UsageIter;
 
 use crate::error::Damaged;
 use crate::id::TraceId;
@@ -298,186 +302,6 @@ impl fmt::Debug for Usage {
             .finish()
     }
 }
-
-/// Trace by trace; a sum that leaves 63 bits saturates. O(rows of both).
-impl Add for &Usage {
-    type Output = Usage;
-
-    fn add(self, other: &Usage) -> Usage {
-        self.zip(other, i64::saturating_add)
-    }
-}
-
-/// Trace by trace: what has grown from `other` to this. What leaves 63 bits saturates. O(rows of
-/// both).
-impl Sub for &Usage {
-    type Output = Usage;
-
-    fn sub(self, other: &Usage) -> Usage {
-        self.zip(other, i64::saturating_sub)
-    }
-}
-
-/// What grew shrinks.
-impl Neg for &Usage {
-    type Output = Usage;
-
-    fn neg(self) -> Usage {
-        &Usage::empty() - self
-    }
-}
-
-impl Neg for Usage {
-    type Output = Self;
-
-    fn neg(self) -> Self {
-        -&self
-    }
-}
-
-/// The same with usages that are given away.
-macro_rules! owned_operators {
-    ($($operator:ident $method:ident $assign:ident $assign_method:ident;)*) => {$(
-        impl $operator for Usage {
-            type Output = Usage;
-
-            fn $method(self, other: Usage) -> Usage {
-                $operator::$method(&self, &other)
-            }
-        }
-
-        impl $operator<&Usage> for Usage {
-            type Output = Usage;
-
-            fn $method(self, other: &Usage) -> Usage {
-                $operator::$method(&self, other)
-            }
-        }
-
-        impl $operator<Usage> for &Usage {
-            type Output = Usage;
-
-            fn $method(self, other: Usage) -> Usage {
-                $operator::$method(self, &other)
-            }
-        }
-
-        impl $assign for Usage {
-            fn $assign_method(&mut self, other: Usage) {
-                *self = $operator::$method(&*self, &other);
-            }
-        }
-
-        impl $assign<&Usage> for Usage {
-            fn $assign_method(&mut self, other: &Usage) {
-                *self = $operator::$method(&*self, other);
-            }
-        }
-    )*};
-}
-
-owned_operators! {
-    Add add AddAssign add_assign;
-    Sub sub SubAssign sub_assign;
-}
-
-/// All rows together: O(n log n) for n rows.
-///
-/// ```
-/// use heapprof::{TraceId, Usage};
-///
-/// let one = Usage::from_iter([(TraceId::new(1), 100)]);
-/// let other = Usage::from_iter([(TraceId::new(1), 11), (None, 1)]);
-/// let sum: Usage = [&one, &other].into_iter().sum();
-/// assert_eq!(sum.get(TraceId::new(1)), 111);
-/// ```
-impl<'a> Sum<&'a Usage> for Usage {
-    fn sum<I: Iterator<Item = &'a Usage>>(usages: I) -> Self {
-        let mut damaged = false;
-        let rows = usages.flat_map(|usage| {
-            damaged |= usage.is_damaged();
-            usage.by_trace()
-        });
-        let sum: Self = rows.collect();
-        sum.damaged_if(damaged)
-    }
-}
-
-impl Sum for Usage {
-    fn sum<I: Iterator<Item = Usage>>(usages: I) -> Self {
-        usages.fold(Self::empty(), |sum, usage| sum + usage)
-    }
-}
-
-impl<'a> IntoIterator for &'a Usage {
-    type Item = (Option<TraceId>, i64);
-    type IntoIter = UsageIter<'a>;
-
-    fn into_iter(self) -> UsageIter<'a> {
-        self.iter()
-    }
-}
-
-impl IntoIterator for Usage {
-    type Item = (Option<TraceId>, i64);
-    type IntoIter = std::vec::IntoIter<Self::Item>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter().collect::<Vec<_>>().into_iter()
-    }
-}
-
-/// The rows of a [`Usage`], heaviest first.
-///
-/// ```
-/// use heapprof::{TraceId, Usage};
-///
-/// let usage = Usage::from_iter([(TraceId::new(1), 20), (TraceId::new(2), 500), (None, 3)]);
-/// assert_eq!(usage.iter().len(), 3);
-/// assert_eq!(usage.iter().next(), Some((TraceId::new(2), 500)));
-/// assert_eq!(usage.iter().rev().next(), Some((None, 3))); // the lightest
-/// ```
-#[derive(Clone)]
-pub struct UsageIter<'a> {
-    rows: &'a [Row],
-    order: std::slice::Iter<'a, u32>,
-}
-
-impl fmt::Debug for UsageIter<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.clone()).finish()
-    }
-}
-
-impl UsageIter<'_> {
-    fn row(&self, place: u32) -> Option<(Option<TraceId>, i64)> {
-        let row = self.rows.get(place as usize)?;
-        Some((row.trace, row.weight))
-    }
-}
-
-impl Iterator for UsageIter<'_> {
-    type Item = (Option<TraceId>, i64);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let &place = self.order.next()?;
-        self.row(place)
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.order.size_hint()
-    }
-}
-
-impl DoubleEndedIterator for UsageIter<'_> {
-    fn next_back(&mut self) -> Option<Self::Item> {
-        let &place = self.order.next_back()?;
-        self.row(place)
-    }
-}
-
-impl ExactSizeIterator for UsageIter<'_> {}
-impl FusedIterator for UsageIter<'_> {}
 
 #[cfg(test)]
 mod tests {

@@ -30,11 +30,12 @@
 //!
 //! Sums of several sizes and traces add up: each can be at its bound whatever the others are.
 
+mod pairs;
+
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::Duration;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
+use pairs::Pairs;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::trace_set::TraceSet;
@@ -44,7 +45,6 @@ use crate::id::TraceId;
 use crate::per_trace::PerTrace;
 use crate::raw::EventKind;
 use crate::reader::Reader;
-use crate::time::Elapsed;
 use crate::usage::{Usage, saturated};
 
 /// The mean lifetime of the blocks of each trace that were freed.
@@ -155,8 +155,7 @@ impl Lifetimes {
         LifetimesQuestion {
             set: None,
             rows: PerTrace::new(0),
-            live: HashMap::new(),
-            nodes: Nodes::new(),
+            pairs: Pairs::new(),
         }
     }
 
@@ -239,82 +238,7 @@ impl Lifetimes {
 pub struct LifetimesQuestion {
     set: Option<TraceSet>,
     rows: PerTrace<TraceLifetimes>,
-    /// Of each trace and size with live blocks.
-    live: HashMap<(u32, u64), Live>,
-    nodes: Nodes,
-}
-
-/// When the live blocks of one trace and size were allocated.
-#[derive(Debug, Clone, Copy)]
-enum Live {
-    One(Elapsed),
-    Many(Ends),
-}
-
-/// The ends of two lists of as many blocks: which are live depends on which were freed.
-#[derive(Debug, Clone, Copy)]
-struct Ends {
-    /// If the oldest was always freed first: the oldest, from which the list goes on to the last.
-    oldest: u32,
-    last: u32,
-    /// If the newest was always freed first: the newest, from which the list goes back.
-    newest: u32,
-}
-
-/// No node.
-const NONE: u32 = u32::MAX;
-
-/// The nodes of all lists, in one piece of memory.
-#[derive(Debug, Clone)]
-struct Nodes {
-    nodes: Vec<Node>,
-    /// The list of those that are not in use.
-    unused: u32,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Node {
-    allocated: Elapsed,
-    next: u32,
-}
-
-impl Nodes {
-    const fn new() -> Self {
-        Self {
-            nodes: Vec::new(),
-            unused: NONE,
-        }
-    }
-
-    /// A node before `next`; `None` if all 2³² − 1 are in use.
-    fn make(&mut self, allocated: Elapsed, next: u32) -> Option<u32> {
-        let node = Node { allocated, next };
-        let place = self.unused;
-        if let Some(unused) = self.nodes.get_mut(place as usize) {
-            self.unused = unused.next;
-            *unused = node;
-            return Some(place);
-        }
-        let place = u32::try_from(self.nodes.len()).ok();
-        let place = place.filter(|&place| place != NONE)?;
-        self.nodes.push(node);
-        Some(place)
-    }
-
-    /// Takes the first node of a list away: its time, and the one after it.
-    fn take(&mut self, place: u32) -> Option<(Elapsed, u32)> {
-        let node = self.nodes.get_mut(place as usize)?;
-        let Node { allocated, next } = *node;
-        node.next = self.unused;
-        self.unused = place;
-        Some((allocated, next))
-    }
-
-    fn link(&mut self, place: u32, next: u32) {
-        if let Some(node) = self.nodes.get_mut(place as usize) {
-            node.next = next;
-        }
-    }
+    pairs: Pairs,
 }
 
 impl LifetimesQuestion {
@@ -323,68 +247,6 @@ impl LifetimesQuestion {
         self.set = Some(traces);
         self
     }
-
-    /// A block becomes live; `false` if there is no room for it.
-    fn allocate(&mut self, key: (u32, u64), time: Elapsed) -> bool {
-        match self.live.entry(key) {
-            Entry::Vacant(entry) => {
-                entry.insert(Live::One(time));
-                true
-            }
-            Entry::Occupied(mut entry) => {
-                let added = add(&mut self.nodes, *entry.get(), time);
-                added
-                    .map(|ends| *entry.get_mut() = Live::Many(ends))
-                    .is_some()
-            }
-        }
-    }
-
-    /// When the block was allocated that is freed, oldest first and newest first.
-    fn free(&mut self, key: (u32, u64)) -> Option<(Elapsed, Elapsed)> {
-        let Entry::Occupied(mut entry) = self.live.entry(key) else {
-            return None;
-        };
-        match entry.get_mut() {
-            &mut Live::One(time) => {
-                entry.remove();
-                Some((time, time))
-            }
-            Live::Many(ends) => {
-                let oldest;
-                let newest;
-                (oldest, ends.oldest) = self.nodes.take(ends.oldest)?;
-                (newest, ends.newest) = self.nodes.take(ends.newest)?;
-                if ends.newest == NONE {
-                    entry.remove();
-                }
-                Some((oldest, newest))
-            }
-        }
-    }
-}
-
-/// One block more than those that are live; `None` if there is no room for it.
-fn add(nodes: &mut Nodes, live: Live, time: Elapsed) -> Option<Ends> {
-    let before = match live {
-        Live::Many(ends) => ends,
-        Live::One(first) => {
-            let oldest = nodes.make(first, NONE)?;
-            Ends {
-                oldest,
-                last: oldest,
-                newest: nodes.make(first, NONE)?,
-            }
-        }
-    };
-    let newest = nodes.make(time, before.newest)?;
-    let last = nodes.make(time, NONE)?;
-    nodes.link(before.last, last);
-    Some(Ends {
-        oldest: before.oldest,
-        last,
-        newest,
-    })
 }
 
 impl Question for LifetimesQuestion {
@@ -404,11 +266,11 @@ impl Question for LifetimesQuestion {
         let (key, now) = ((index, event.size), event.elapsed);
         match event.kind {
             EventKind::Allocation => {
-                let live = self.allocate(key, now);
+                let live = self.pairs.allocate(key, now);
                 self.rows.update(index, |row| row.live += u64::from(live));
             }
             EventKind::Free => {
-                let freed = self.free(key);
+                let freed = self.pairs.free(key);
                 self.rows.update(index, |row| match freed {
                     Some((oldest, newest)) => {
                         row.live = row.live.saturating_sub(1);
@@ -481,22 +343,5 @@ mod tests {
         let largest = u128::from(u64::MAX) * (1 << 62);
         let mean = row(1 << 62, largest, largest).exact_mean().unwrap();
         assert_eq!(mean, Duration::from_micros(u64::MAX));
-    }
-
-    #[test]
-    fn nothing_is_kept_of_what_was_freed() {
-        let mut question = Lifetimes::question();
-        let key = (1, 64);
-        for round in 0..10 {
-            for time in 0..5 {
-                assert!(question.allocate(key, Elapsed::from_micros(10 * round + time)));
-            }
-            for _ in 0..5 {
-                assert!(question.free(key).is_some());
-            }
-            assert!(question.live.is_empty());
-            assert_eq!(question.nodes.nodes.len(), 10);
-        }
-        assert_eq!(question.free(key), None);
     }
 }

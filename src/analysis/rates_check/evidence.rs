@@ -1,0 +1,130 @@
+//! [`RatesEvidence`]: what tells for or against sampling rates, one piece at a time.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use crate::time::Elapsed;
+
+/// What tells for or against the rates.
+///
+/// ```
+/// use heapprof::{RatesEvidence, Reader, SamplingRates};
+///
+/// let wrong = SamplingRates::new([(128, 0.0001), (8192, 0.1)])?;
+/// let check = Reader::open("examples/data/demo")?.with_rates(wrong).check_rates()?;
+/// let RatesEvidence::TooFast { blocks, .. } = &check.evidence()[0] else { panic!() };
+/// assert_eq!(*blocks, 1_024);
+/// assert_eq!(
+///     check.evidence()[0].to_string(),
+///     "1024 blocks in 4.998ms, which stand for 2.0e9 blocks a second",
+/// );
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum RatesEvidence {
+    /// Blocks were recorded that never are: against.
+    NeverRecorded {
+        /// The sizes whose probability is 0.
+        sizes: Range<u64>,
+        /// How many blocks of these there are.
+        blocks: u64,
+        /// Where the record of the first begins, in bytes from the start of the log.
+        first: u64,
+    },
+    /// More blocks were recorded at once than a program can make: against.
+    TooFast {
+        /// The sizes of the range.
+        sizes: Range<u64>,
+        /// So many blocks were recorded one after the other,
+        blocks: u64,
+        /// within this time,
+        within: Duration,
+        /// from this moment on.
+        at: Elapsed,
+        /// So many blocks a second they stand for.
+        implied_per_second: f64,
+    },
+    /// Where the probability jumps, the number of blocks does too, or does not.
+    Edge {
+        /// The size from which on the next range holds.
+        size: u64,
+        /// The blocks below it, down to half its size or the end of the range.
+        below: u64,
+        /// The blocks from it on, up to twice its size or the end of the range.
+        above: u64,
+        /// The probability below over that above: by this factor there must be fewer blocks.
+        stated: f64,
+        /// The logarithm of the odds that all were recorded: against the rates if positive, for
+        /// them if negative.
+        log_odds: f64,
+    },
+    /// Lines that a program passes equally often allocate equally often; samples of their blocks are
+    /// hardly ever of equal number.
+    Counts {
+        /// How many pairs of traces and sizes have numbers of blocks near each other.
+        pairs: u64,
+        /// In how many the numbers are equal,
+        equal: u64,
+        /// and in how many at most they would be by chance, had they been sampled.
+        by_chance: f64,
+        /// The logarithm of the odds that all were recorded.
+        log_odds: f64,
+    },
+}
+
+impl fmt::Display for RatesEvidence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NeverRecorded { sizes, blocks, .. } => {
+                let (first, last) = (sizes.start, sizes.end.saturating_sub(1));
+                write!(
+                    f,
+                    "{blocks} blocks of {first} to {last} bytes, which are never recorded"
+                )
+            }
+            Self::TooFast {
+                blocks,
+                within,
+                implied_per_second: implied,
+                ..
+            } => write!(
+                f,
+                "{blocks} blocks in {within:?}, which stand for {implied:.1e} blocks a second"
+            ),
+            Self::Edge {
+                size,
+                below,
+                above,
+                stated,
+                ..
+            } => write!(
+                f,
+                "{below} blocks just below {size} bytes and {above} from there on, where the \
+                 probability jumps {:.0}-fold",
+                stated.max(1.0 / stated)
+            ),
+            Self::Counts {
+                pairs,
+                equal,
+                by_chance,
+                ..
+            } => write!(
+                f,
+                "{equal} of {pairs} pairs of numbers of blocks are equal, where sampling makes \
+                 {by_chance:.1}"
+            ),
+        }
+    }
+}
+
+impl RatesEvidence {
+    /// The logarithm of the odds that everything was recorded, for what does not refute by itself.
+    pub(super) fn log_odds(&self) -> Option<f64> {
+        match *self {
+            Self::Edge { log_odds, .. } | Self::Counts { log_odds, .. } => Some(log_odds),
+            Self::NeverRecorded { .. } | Self::TooFast { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! [`Snapshot`]: what was live at one of the moments of a digest.
+
+use crate::time::Elapsed;
+use crate::usage::Usage;
+
+/// The live heap at one moment: its time, and the usage by trace.
+///
+/// ```
+/// use heapprof::{Elapsed, Reader};
+///
+/// let reader = Reader::open("examples/data/demo")?;
+/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
+/// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
+/// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    pub(super) time: Elapsed,
+    pub(super) usage: Usage,
+}
+
+impl Snapshot {
+    /// The moment, on the clock that only grows.
+    #[doc(alias = "relativeTime")]
+    pub fn time(&self) -> Elapsed {
+        self.time
+    }
+
+    /// What is live then, by trace.
+    pub fn usage(&self) -> &Usage {
+        &self.usage
+    }
+
+    /// Whether the digest, or what it saw of the log up to that moment, is
+    /// [damaged](Usage::is_damaged).
+    pub fn is_damaged(&self) -> bool {
+        self.usage.is_damaged()
+    }
+
+    /// The usage alone.
+    pub fn into_usage(self) -> Usage {
+        self.usage
+    }
+}
