@@ -44,8 +44,8 @@ impl Log {
         }
     }
 
-    /// The events from `position` on, with the times of its clock. An event whose estimate with `rates` leaves 63 bits ends the
-    /// log.
+    /// The events from `position` on, with the times of its clock. An event whose estimate with
+    /// `rates` leaves 63 bits ends the log.
     #[inline]
     pub(crate) fn events<'a>(
         &'a self,

@@ -1,8 +1,8 @@
 //! A Rust program that records itself, with an allocator to copy: the folder `recorder`.
 //!
 //! ```text
-//! cargo run --release --example record -- /tmp/shop
-//! cargo run --release --example report -- /tmp/shop
+//! cargo run --release --example record -- target/shop
+//! cargo run --release --example report -- target/shop
 //! ```
 //!
 //! The program is a small shop: several threads, a cache, a leak, and a report that takes all memory
@@ -26,7 +26,7 @@
 //! ```text
 //! cargo build --release --example record
 //! for rates in --nothing --rate=8192=0.01 --seed=1 --rate=8192=0.1 --everything; do
-//!     time target/release/examples/record /tmp/shop $rates
+//!     time target/release/examples/record target/shop $rates
 //! done
 //! ```
 

@@ -48,12 +48,6 @@ impl Changes {
 
     /// Visits each trace whose balance has changed, with the balance before and now, and forgets it.
     pub(super) fn drain(&mut self, heap: &LiveHeap, mut visit: impl FnMut(u32, i64, i64)) {
-        let mut compare = |index: u32, before: &mut i64, now: i64| {
-            if *before != now {
-                visit(index, *before, now);
-                *before = now;
-            }
-        };
         for (block, mark) in self.marks.iter_mut().enumerate() {
             if !std::mem::take(mark) {
                 continue;
@@ -65,22 +59,37 @@ impl Changes {
             let before = self.before.run_mut(first..first + BLOCK);
             if now.len() == BLOCK && before.len() == BLOCK {
                 for ((index, before), &now) in indices.zip(before).zip(now) {
-                    compare(index, before, now);
+                    if *before != now {
+                        visit(index, *before, now);
+                        *before = now;
+                    }
                 }
             } else {
-                // The table may end within the block: traces beyond it are not in the run.
+                // Not all of them have a place in a run: the table ends within the block, or few of
+                // many traces were met.
                 for index in indices {
-                    let now = heap.balance(index);
-                    self.before
-                        .update(index, |before| compare(index, before, now));
+                    drain_one(&mut self.before, index, heap, &mut visit);
                 }
             }
         }
         for index in self.strangers.drain() {
-            let now = heap.balance(index);
-            self.before
-                .update(index, |before| compare(index, before, now));
+            drain_one(&mut self.before, index, heap, &mut visit);
         }
+    }
+}
+
+/// Visits a trace if its balance has changed; one that was never met is given no place.
+fn drain_one(
+    before: &mut PerTrace<i64>,
+    index: u32,
+    heap: &LiveHeap,
+    visit: &mut impl FnMut(u32, i64, i64),
+) {
+    let then = before.get(index).copied().unwrap_or_default();
+    let now = heap.balance(index);
+    if then != now {
+        visit(index, then, now);
+        before.update(index, |before| *before = now);
     }
 }
 
@@ -134,5 +143,20 @@ mod tests {
             add(&mut heap, &mut changes, index, bytes);
         }
         assert_eq!(drained(&mut changes, &heap), [(3, 31, 0), (1 << 29, 9, 10)]);
+    }
+    #[test]
+    fn only_what_was_met_takes_memory() {
+        let traces = 1 << 29;
+        let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
+        let met: Vec<u32> = (1..=100).map(|n| n << 22).collect();
+        for round in 1..=2 {
+            for &index in &met {
+                heap.add(index, 1);
+                changes.mark(index);
+            }
+            let told: Vec<_> = met.iter().map(|&it| (it, round - 1, round)).collect();
+            assert_eq!(drained(&mut changes, &heap), told);
+        }
+        assert_eq!(changes.before.iter().count(), met.len());
     }
 }

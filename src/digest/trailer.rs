@@ -33,6 +33,7 @@ use super::checksum::Checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
 use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_varint};
+use crate::raw::decode::{LONGEST, SHORTEST};
 use crate::raw::hpc::Layout;
 use crate::raw::rates::SamplingRates;
 use crate::time::{Clock, Elapsed, StartTime, WallOffset};
@@ -326,9 +327,8 @@ fn read_place(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPositio
 fn check_order(before: LogPosition, place: LogPosition) -> Result<(), Kind> {
     let bytes = place.offset().saturating_sub(before.offset());
     let events = place.events().saturating_sub(before.events());
-    // No event is shorter than 7 bytes, and none longer than a head and three numbers.
-    let shortest = events.saturating_mul(7);
-    let longest = events.saturating_mul(4 + 3 * 10);
+    let shortest = events.saturating_mul(SHORTEST as u64);
+    let longest = events.saturating_mul(LONGEST as u64);
     if events == 0 || !(shortest..=longest).contains(&bytes) {
         let found = place.offset();
         return Err(Kind::Place { found });

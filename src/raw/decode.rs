@@ -71,8 +71,11 @@ const fn is_near_limit(halves: u64) -> bool {
     halves > u64::MAX - STRIDE
 }
 
-/// The bytes of the shortest event.
-pub(crate) const SHORTEST: usize = 7;
+/// The bytes of the shortest event: a head, and a byte for each number.
+pub(crate) const SHORTEST: usize = 4 + 3;
+
+/// The bytes of the longest event: a head, and three numbers of 64 bits.
+pub(crate) const LONGEST: usize = 4 + 3 * 10;
 
 /// The place before an event, from the decoder after it.
 ///

@@ -2,8 +2,8 @@
 //!
 //! Where it can, the decoder branches on the length, and the processor works on several events at
 //! once: two to three times as fast as computing where the next one begins. Where it cannot, each
-//! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat themselves, so
-//! that nearly all recordings are of the first kind; but not all.
+//! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
+//! themselves, so that nearly all recordings are of the first kind; but not all.
 
 /// How many events are looked at.
 const SAMPLE: u32 = 512;
@@ -15,7 +15,7 @@ const LEARNING: u32 = 192;
 const HISTORY: u32 = 6;
 
 /// Whether the lengths of the sizes of the events at the beginning of `bytes` repeat themselves: a
-/// simple predictor guesses more than seven of eight.
+/// simple predictor guesses five of eight or more.
 #[inline(never)]
 pub(super) fn is_steady(bytes: &[u8]) -> bool {
     let mut at = 0;

@@ -65,6 +65,8 @@ pub struct Reader {
     unused: Option<UnusedDigest>,
     /// Held while something is made that must be made once.
     making: Mutex<()>,
+    /// Held while traces are counted, which what is made asks for: taken after `making`.
+    counting: Mutex<()>,
 }
 
 /// What a pass over the log needs to know of the `.hpm` file.
@@ -102,6 +104,7 @@ impl Reader {
             stored: None,
             unused: None,
             making: Mutex::new(()),
+            counting: Mutex::new(()),
         }
     }
 
@@ -261,7 +264,9 @@ impl Reader {
     /// [`Error::Replaced`] if another recording was written over the file.
     #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
     pub fn traces(&self) -> Result<&TraceTable> {
-        self.once(&self.traces, || self.in_hpm(TraceTable::from_log))
+        once(&self.traces, &self.making, || {
+            self.in_hpm(TraceTable::from_log)
+        })
     }
 
     /// What `look` finds in the `.hpm` file.
@@ -282,17 +287,14 @@ impl Reader {
         Ok(self.counted()?.traces)
     }
 
-    fn counted(&self) -> Result<Counted> {
-        if let Some(counted) = self.counted.get() {
-            return Ok(*counted);
-        }
-        let counted = match self.traces.get() {
+    fn counted(&self) -> Result<&Counted> {
+        once(&self.counted, &self.counting, || match self.traces.get() {
             Some(table) => {
                 let names = |error: &&DecodeError| error.kind() == DecodeErrorKind::NotUtf8;
-                Counted {
+                Ok(Counted {
                     traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
                     damaged: Damaged::of(table.damage().iter().filter(|it| !names(it))),
-                }
+                })
             }
             None => self.in_hpm(|log| {
                 let (traces, end) = log.counted();
@@ -301,33 +303,13 @@ impl Reader {
                     traces,
                     damaged: Damaged::of(damage.iter().flatten()),
                 }
-            })?,
-        };
-        Ok(*self.counted.get_or_init(|| counted))
+            }),
+        })
     }
 
     /// Whether what a pass over the log needs of the `.hpm` file is damaged.
     pub(crate) fn traces_damaged(&self) -> Result<Damaged> {
         Ok(self.counted()?.damaged)
-    }
-
-    /// What is in `place`, made by `make` if it is not there: once, though that can fail.
-    fn once<'a, T>(
-        &self,
-        place: &'a OnceLock<T>,
-        make: impl FnOnce() -> Result<T>,
-    ) -> Result<&'a T> {
-        if let Some(made) = place.get() {
-            return Ok(made);
-        }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        match place.get() {
-            Some(made) => Ok(made),
-            None => {
-                let made = make()?;
-                Ok(place.get_or_init(|| made))
-            }
-        }
     }
 
     pub(crate) fn pass(&self) -> Result<Pass<'_>> {
@@ -363,12 +345,11 @@ impl Reader {
     pub fn end(&self) -> Result<LogPosition> {
         match self.known_end() {
             Some(end) => Ok(end),
-            None => self
-                .once(&self.end, || {
-                    let passed = self.source()?.measure(|_| ControlFlow::Continue(()))?;
-                    Ok(passed.place)
-                })
-                .copied(),
+            None => once(&self.end, &self.making, || {
+                let passed = self.source()?.measure(|_| ControlFlow::Continue(()))?;
+                Ok(passed.place)
+            })
+            .copied(),
         }
     }
 
@@ -404,7 +385,7 @@ impl Reader {
     /// As [`end`](Self::end).
     pub fn damage(&self) -> Result<Vec<DecodeError>> {
         let of_the_traces = self.traces()?.damage();
-        let of_the_log = self.once(&self.log_damage, || {
+        let of_the_log = once(&self.log_damage, &self.making, || {
             let digested = self.fitting_digest();
             match digested.as_ref().and_then(Digest::log_damage) {
                 Some(damage) => Ok(damage.to_vec()),
@@ -442,5 +423,25 @@ impl fmt::Debug for Reader {
             .field("digest", &self.digest_at_hand())
             .field("unused_digest", &self.unused)
             .finish_non_exhaustive()
+    }
+}
+
+/// What is in `place`, made by `make` if it is not there: once, though that can fail, for whoever
+/// makes it holds `making`.
+fn once<'a, T>(
+    place: &'a OnceLock<T>,
+    making: &Mutex<()>,
+    make: impl FnOnce() -> Result<T>,
+) -> Result<&'a T> {
+    if let Some(made) = place.get() {
+        return Ok(made);
+    }
+    let _making = making.lock().unwrap_or_else(PoisonError::into_inner);
+    match place.get() {
+        Some(made) => Ok(made),
+        None => {
+            let made = make()?;
+            Ok(place.get_or_init(|| made))
+        }
     }
 }
