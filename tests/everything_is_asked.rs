@@ -14,6 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::output::{stderr, succeeded};
+
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
 /// The type and the name of a function, of a line such as `pub const fn name(..)`.
@@ -141,8 +143,8 @@ fn asked() -> BTreeSet<String> {
         .current_dir(&folder)
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
+    succeeded(&output);
+    let told = stderr(&output);
     let met = told.lines().filter_map(|line| line.split_once(": asked: "));
     met.map(|(_, name)| name.to_owned()).collect()
 }

@@ -7,22 +7,11 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
+use common::output::{stderr_lines, stdout};
 use common::{Profile, example, recording};
 
 fn status(output: &Output) -> i32 {
     output.status.code().unwrap()
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> Vec<String> {
-    String::from_utf8(output.stderr.clone())
-        .unwrap()
-        .lines()
-        .map(str::to_owned)
-        .collect()
 }
 
 fn export(args: &[&str]) -> Output {
@@ -32,7 +21,7 @@ fn export(args: &[&str]) -> Output {
 #[test]
 fn the_report_shows_the_shipped_profile_on_one_screen() {
     let output = example("report", &[]);
-    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+    assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
     let text = stdout(&output);
     assert!(text.lines().count() <= 48, "{}", text.lines().count());
     assert!(text.lines().all(|line| line.chars().count() <= 100));
@@ -91,7 +80,7 @@ fn the_report_gives_error_bars_and_warns_of_rates_that_cannot_be() {
     let report = |args: &[&str]| {
         let args = [&[filebase.to_str().unwrap()], args].concat();
         let output = example("report", &args);
-        assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+        assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
         stdout(&output)
     };
     let text = report(&[]);
@@ -157,7 +146,7 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
     ] {
         let output = example("report", &[&path(given)]);
         assert_eq!(status(&output), 1, "{given}");
-        let lines = stderr(&output);
+        let lines = stderr_lines(&output);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].contains(expected), "{lines:?}");
         assert_eq!(stdout(&output), "");
@@ -167,14 +156,14 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
 #[test]
 fn the_low_level_loop_counts_events() {
     let output = example("events", &[]);
-    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+    assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
     assert_eq!(
         stdout(&output),
         "27870 allocations, 21909 frees, 8334103 bytes live at the end\n"
     );
     let missing = example("events", &["none.hpd"]);
     assert_eq!(status(&missing), 1);
-    assert!(stderr(&missing)[0].contains("none.hpd: "));
+    assert!(stderr_lines(&missing)[0].contains("none.hpd: "));
 }
 
 #[test]
@@ -198,7 +187,7 @@ fn export_json_prints_lines_and_nothing_else() {
         )
     );
     assert_eq!(text.lines().count(), 366);
-    assert_eq!(stderr(&output), Vec::<String>::new());
+    assert_eq!(stderr_lines(&output), Vec::<String>::new());
 }
 
 #[test]
@@ -210,7 +199,7 @@ fn export_json_says_on_standard_error_where_files_stop_making_sense() {
         let output = export(&args);
         assert_eq!(status(&output), 0);
         let folder = filebase.parent().unwrap().to_str().unwrap();
-        stderr(&output)
+        stderr_lines(&output)
             .into_iter()
             .map(|line| line.strip_prefix(folder).unwrap()[1..].to_owned())
             .collect::<Vec<_>>()
@@ -300,7 +289,7 @@ fn export_json_prints_a_damaged_digest_as_it_is_and_tells_each_kind_once() {
         fs::write(&path, bytes).unwrap();
         let output = export(&["digest", filebase.to_str().unwrap()]);
         assert_eq!(status(&output), 0);
-        let told: Vec<_> = stderr(&output)
+        let told: Vec<_> = stderr_lines(&output)
             .into_iter()
             .map(|line| line.split_once(": ").unwrap().1.to_owned())
             .collect();
@@ -385,5 +374,5 @@ fn export_json_ends_quietly_when_its_reader_has_seen_enough() {
         .unwrap();
     assert!(first.starts_with("{\"elapsed_us\":"));
     let output = child.wait_with_output().unwrap();
-    assert_eq!((status(&output), stderr(&output)), (0, vec![]));
+    assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
 }

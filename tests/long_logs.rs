@@ -8,9 +8,9 @@ mod plain;
 use std::fs;
 use std::ops::ControlFlow;
 
-use heapprof::raw::{Event, EventLog, TraceWriter};
+use heapprof::raw::{EventLog, TraceWriter};
 use heapprof::{
-    DecodeErrorKind, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates, StartTime, TraceId,
+    DecodeErrorKind, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates, StartTime,
 };
 use plain::Bad;
 
@@ -81,17 +81,6 @@ impl Log {
     }
 }
 
-fn shown(event: Event) -> plain::Event {
-    plain::Event {
-        elapsed: event.elapsed.as_micros().into(),
-        wall: event.wall.as_micros().into(),
-        trace: event.trace.map_or(0, TraceId::get),
-        free: event.is_free(),
-        size: event.size.into(),
-        estimate: event.signed_size().into(),
-    }
-}
-
 /// All that a pass shows of the events, and where it ends.
 struct Steps(Vec<(plain::Event, u64, u64, bool)>);
 
@@ -99,7 +88,7 @@ impl Question for Steps {
     type Answer = (Vec<(plain::Event, u64, u64, bool)>, u64);
 
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = shown(step.event);
+        let event = step.event.into();
         self.0.push((event, step.number, step.offset, step.strange));
         ControlFlow::Continue(())
     }
@@ -115,7 +104,11 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
     let end_at = end.map_or(log.len(), |(at, _)| at) as u64;
 
     let mut events = EventLog::new(log).events();
-    let decoded: Vec<_> = events.by_ref().map_while(Result::ok).map(shown).collect();
+    let decoded: Vec<_> = events
+        .by_ref()
+        .map_while(Result::ok)
+        .map(plain::Event::from)
+        .collect();
     assert!(decoded == expected);
     assert_eq!(events.position().offset(), end_at);
     assert!(events.next().is_none());
@@ -129,7 +122,11 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
     let in_memory = Reader::from_bytes(hpm, log.to_vec(), None).unwrap();
     for reader in [in_memory, Reader::open(&filebase).unwrap()] {
         let mut events = reader.events().unwrap();
-        let decoded: Vec<_> = events.by_ref().map_while(Result::ok).map(shown).collect();
+        let decoded: Vec<_> = events
+            .by_ref()
+            .map_while(Result::ok)
+            .map(plain::Event::from)
+            .collect();
         assert!(decoded == expected);
         assert_eq!(events.position().offset(), end_at);
         let cut = end.filter(|&(_, bad)| bad == Bad::Cut);
@@ -149,7 +146,7 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
             let mut one = EventLog::new(&log[range.clone()]).events();
             let alone = one.next().unwrap().unwrap();
             assert_eq!(one.position().offset(), range.len() as u64);
-            let alone = shown(alone);
+            let alone = plain::Event::from(alone);
             assert_eq!(
                 (alone.size, alone.trace, alone.free),
                 (event.size, event.trace, event.free)

@@ -3,8 +3,9 @@
 mod common;
 
 use std::fs;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use common::output::{stderr_lines, stdout};
 use common::{Profile, example, recording};
 use heapprof::{EdgeBase, Elapsed, FlameGraph, FlowGraph, FlowOptions, Reader};
 
@@ -17,14 +18,11 @@ fn drawn(name: &str, args: &[&str]) -> String {
 /// The same where the files are damaged, which is told.
 fn drawn_with(name: &str, args: &[&str], told: &[String]) -> String {
     let output = example(name, args);
-    assert_eq!((output.status.code(), &*lines(&output)), (Some(0), told));
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// What was said on standard error.
-fn lines(output: &Output) -> Vec<String> {
-    let text = String::from_utf8(output.stderr.clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
+    assert_eq!(
+        (output.status.code(), &*stderr_lines(&output)),
+        (Some(0), told)
+    );
+    stdout(&output)
 }
 
 fn parsed(svg: &str) -> roxmltree::Document<'_> {
@@ -142,12 +140,12 @@ fn graphviz(dot: &str) -> Option<String> {
     };
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), dot.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said: Vec<_> = lines(&output)
+    let said: Vec<_> = stderr_lines(&output)
         .into_iter()
         .filter(|it| !it.contains("Pango"))
         .collect();
     assert_eq!((output.status.code(), said), (Some(0), vec![]));
-    Some(String::from_utf8(output.stdout).unwrap())
+    Some(stdout(&output))
 }
 
 #[test]
@@ -211,7 +209,10 @@ fn the_time_plot_takes_lines() {
     assert!(points(&svg, "#009E73").is_empty());
     let output = example("time_plot", &["examples/data/demo", "main.py:99"]);
     assert_eq!(output.status.code(), Some(1));
-    assert_eq!(lines(&output), ["main.py:99: no such line in the profile"]);
+    assert_eq!(
+        stderr_lines(&output),
+        ["main.py:99: no such line in the profile"]
+    );
 }
 
 /// The boxes that a flame graph must have.
@@ -589,7 +590,7 @@ fn where_nothing_can_be_drawn_there_is_one_line_and_status_1() {
         for name in EXAMPLES {
             let output = example(name, &["-o", &path("picture"), &given]);
             assert_eq!(output.status.code(), Some(1), "{name} {given}");
-            let lines = lines(&output);
+            let lines = stderr_lines(&output);
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(lines[0].contains(expected), "{lines:?}");
             assert!(output.stdout.is_empty() && !fs::exists(path("picture")).unwrap());
@@ -604,7 +605,7 @@ fn where_nothing_can_be_drawn_there_is_one_line_and_status_1() {
     ] {
         let output = example("flame_graph", args);
         assert_eq!(
-            (output.status.code(), lines(&output)),
+            (output.status.code(), stderr_lines(&output)),
             (Some(1), vec![expected.to_owned()])
         );
     }
@@ -620,7 +621,10 @@ fn a_picture_goes_to_a_file_or_to_standard_output() {
         assert_eq!(drawn(name, &["-o", path]), "");
         assert_eq!(fs::read_to_string(path).unwrap(), printed);
         let output = example(name, &["-o", &format!("{path}/below")]);
-        assert_eq!((output.status.code(), lines(&output).len()), (Some(1), 1));
+        assert_eq!(
+            (output.status.code(), stderr_lines(&output).len()),
+            (Some(1), 1)
+        );
     }
 }
 

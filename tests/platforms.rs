@@ -15,6 +15,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use common::output::{stdout, succeeded};
 use common::{Profile, root};
 use everything::everything_of;
 use heapprof::raw::EventKind;
@@ -126,7 +127,7 @@ fn the_same_with_32_bits() {
         .env_remove("RUSTUP_TOOLCHAIN")
         .current_dir(&folder)
         .output();
-    let sysroot = sysroot.map(|it| String::from_utf8(it.stdout).unwrap());
+    let sysroot = sysroot.map(|it| stdout(&it));
     let is_installed = |root: &String| {
         Path::new(root.trim())
             .join("lib/rustlib")
@@ -148,11 +149,7 @@ fn the_same_with_32_bits() {
     .env("CARGO_TARGET_DIR", folder.join("target"))
     .output()
     .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    succeeded(&output);
     let profile = tempfile::tempdir().unwrap();
     let mut bases = recordings(&[
         "tiny",
@@ -166,12 +163,7 @@ fn the_same_with_32_bits() {
     bases.push(large(profile.path()));
     let program = folder.join("target").join(TARGET).join("debug/platforms");
     let output = Command::new(program).args(&bases).output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), here(&bases));
+    assert_eq!(succeeded(&output), here(&bases));
 }
 
 #[test]
@@ -196,10 +188,5 @@ fn the_same_with_the_largest_byte_first() {
         .env("MIRIFLAGS", "-Zmiri-disable-isolation")
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    assert_eq!(String::from_utf8(output.stdout).unwrap(), here(&bases));
+    assert_eq!(succeeded(&output), here(&bases));
 }

@@ -94,15 +94,7 @@ fn check_log(bytes: &[u8]) -> Result<(), TestCaseError> {
     let mut events = EventLog::new(bytes).events();
     for expected in &expected {
         let event = events.next().unwrap().unwrap();
-        let found = plain::Event {
-            elapsed: event.elapsed.as_micros().into(),
-            wall: event.wall.as_micros().into(),
-            trace: event.trace.map_or(0, TraceId::get),
-            free: event.is_free(),
-            size: event.size.into(),
-            estimate: event.signed_size().into(),
-        };
-        prop_assert_eq!(found, *expected);
+        prop_assert_eq!(plain::Event::from(event), *expected);
     }
     let last = events.next().map(Result::unwrap_err);
     prop_assert!(ends_as(last.as_ref(), end), "{:?} for {:?}", last, end);

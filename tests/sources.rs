@@ -11,6 +11,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
+use common::output::{stderr, stdout, succeeded};
 use common::{program, root};
 use flate2::write::GzEncoder;
 use heapprof::{
@@ -70,14 +71,6 @@ impl Question for Totals {
     fn answer(self, _: &LogEnd<'_>) -> Self {
         Self { last: None, ..self }
     }
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).unwrap()
 }
 
 // --- A program that records itself ---
@@ -148,8 +141,7 @@ fn a_program_that_records_everything_is_told_to_the_byte() {
     let folder = TempDir::new().unwrap();
     let filebase = folder.path().join("shop");
     let output = record(&filebase, &["--everything", "--check", "--orders", "4000"]);
-    assert!(output.status.success(), "{}", stderr(&output));
-    let text = stdout(&output);
+    let text = succeeded(&output);
     assert!(text.starts_with("400 sessions are open, and the journal has 4 lines\n"));
     let report = format!("--example report -- {}\n", filebase.display());
     assert!(text.ends_with(&report), "{text}");
@@ -205,7 +197,7 @@ fn estimates_are_as_near_to_the_truth_as_they_should_be() {
             "--rate", "64=0.05", "--rate", "512=0.25", "--check", "--orders", "4000",
         ];
         let output = record(&filebase, &[&args[..], &["--seed", seed]].concat());
-        assert!(output.status.success(), "{}", stderr(&output));
+        succeeded(&output);
         let (reader, totals) = consistent(&filebase);
         let rates = SamplingRates::new([(64, 0.05), (512, 0.25)]).unwrap();
         assert_eq!(*reader.stated_rates(), rates);
@@ -295,7 +287,7 @@ fn a_program_can_look_up_symbols_of_its_own() {
     for rate in ["--everything", "--rate=8192=0.3"] {
         let args = [rate, "--complaints", "--orders", "16000", "--threads", "8"];
         let output = record(&filebase, &args);
-        assert!(output.status.success(), "{}", stderr(&output));
+        succeeded(&output);
         // Two complaints and one last word a thread.
         assert!(stdout(&output).contains("the journal has 24 lines"));
         consistent(&filebase);
@@ -384,7 +376,7 @@ fn a_recording_of_heaptrack_says_what_heaptrack_print_says() {
         let recording = folder.path().join(name);
         fs::write(&recording, bytes).unwrap();
         let output = convert(&recording, &[]);
-        assert!(output.status.success(), "{}", stderr(&output));
+        succeeded(&output);
         let expected = FIGURES.map(|(name, figure)| (name.to_owned(), figure));
         assert_eq!(figures(&output), expected, "{name}");
         let filebase = folder
@@ -495,7 +487,7 @@ fn a_recording_of_heaptrack_that_is_cut_is_taken_as_far_as_it_goes() {
     let events = |part: &[u8]| {
         fs::write(&run, part).unwrap();
         let output = convert(&run, &[]);
-        assert!(output.status.success(), "{}", stderr(&output));
+        succeeded(&output);
         let (_, totals) = consistent(&run);
         agree(&totals, &figures(&output));
         let cut = stderr(&output).ends_with("run: ends early; what is whole was taken\n");
@@ -541,7 +533,7 @@ fn texts_by_hand() {
     let converted = |text: &str| {
         fs::write(&run, text).unwrap();
         let output = convert(&run, &["--start", "2026-11-22T11:04:05Z"]);
-        assert!(output.status.success(), "{}", stderr(&output));
+        succeeded(&output);
         let (reader, totals) = consistent(&run);
         let traces = reader.traces().unwrap().iter().map(|(_, trace)| {
             let frames = trace.frames().map(|frame| frame.to_string());

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use child::Running;
 use common::Profile;
+use common::output::stdout;
 use heapprof::{Digest, DigestOptions, Error, Reader, UnusedDigest};
 
 /// Two digests that differ: intervals in milliseconds.
@@ -394,7 +395,7 @@ fn on_a_full_disk_the_old_digest_stays_and_the_error_says_why() {
         eprintln!("skipped: a disk cannot be mounted");
         return;
     }
-    let told = String::from_utf8(output.stdout).unwrap();
+    let told = stdout(&output);
     let full = format!(
         "told: {}: cannot write: No space left on device (os error 28): \
          the digest is not stored; Reader::digest needs no file\n",

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::SystemTime;
 
+use common::output::succeeded;
 use common::{Profile, root};
 use heapprof::{
     DigestOptions, Elapsed, FlameGraph, FlowGraph, Lines, Reader, SourceLines, Track, Usage,
@@ -46,9 +47,7 @@ fn dependencies(depth: &str) -> BTreeMap<String, String> {
         .current_dir(root())
         .output()
         .unwrap();
-    let told = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.success(), "{told}");
-    let tree = String::from_utf8(output.stdout).unwrap();
+    let tree = succeeded(&output);
     // The first line is the crate itself.
     let rows = tree.lines().skip(1).map(|line| {
         let (package, licence) = line.split_once('|').unwrap();
@@ -235,11 +234,7 @@ fn no_file_is_touched_but_those_that_are_named() {
         .env("TMP", temporary.path())
         .output()
         .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stdout)
-    );
+    succeeded(&output);
     for folder in [here, home, temporary] {
         assert!(
             names(folder.path()).is_empty(),

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
+pub(crate) mod output;
 pub(crate) mod sampling;
 
 use std::fs;

@@ -71,6 +71,19 @@ pub(crate) struct Event {
     pub(crate) estimate: i128,
 }
 
+impl From<heapprof::raw::Event> for Event {
+    fn from(event: heapprof::raw::Event) -> Self {
+        Self {
+            elapsed: event.elapsed.as_micros().into(),
+            wall: event.wall.as_micros().into(),
+            trace: event.trace.map_or(0, heapprof::TraceId::get),
+            free: event.is_free(),
+            size: event.size.into(),
+            estimate: event.signed_size().into(),
+        }
+    }
+}
+
 /// The whole events of a log, and where and how it ends early.
 pub(crate) fn events(log: &[u8], rates: &SamplingRates) -> (Vec<Event>, Option<(usize, Bad)>) {
     let mut bytes = Bytes { bytes: log, at: 0 };

@@ -2,8 +2,9 @@
 
 use heapprof::Elapsed;
 
+use crate::common::output::{stderr_lines, stdout};
 use crate::common::{Profile, example};
-use crate::{Stacks, after, odd, open, peak, run, stacks, stderr};
+use crate::{Stacks, after, odd, open, peak, run, stacks};
 
 /// Folded text, read as tools do: the last space, then semicolons.
 fn folded(text: &[u8]) -> Vec<(Vec<String>, i64)> {
@@ -79,7 +80,7 @@ fn run_folded(filebase: &str, question: &str) -> Vec<u8> {
     };
     let output = example("to_folded", &[&[filebase], args].concat());
     assert_eq!(output.status.code(), Some(0));
-    assert!(stderr(&output).len() <= usize::from(question.contains("..")));
+    assert!(stderr_lines(&output).len() <= usize::from(question.contains("..")));
     output.stdout
 }
 
@@ -114,7 +115,7 @@ fn folded_text_of_two_times_has_both() {
     let output = example("to_folded", &[&given, "--end", "--difference"]);
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(
-        stderr(&output),
+        stderr_lines(&output),
         ["a difference is one between two times: --growth A..B"]
     );
 }
@@ -124,13 +125,13 @@ fn folded_text_gives_back_any_name() {
     let folder = tempfile::tempdir().unwrap();
     let (given, reader) = odd(folder.path());
     let output = example("to_folded", &[&given, "--end"]);
-    assert_eq!(stderr(&output).len(), 1); // the trace that is not there
+    assert_eq!(stderr_lines(&output).len(), 1); // the trace that is not there
     let rows = folded(&output.stdout);
     assert_eq!(rows.len(), 21);
     let expected = stacks(reader.traces().unwrap(), &reader.live_at_end().unwrap());
     assert_eq!(expected[&vec!["unknown".to_owned()]], 7);
     assert_eq!(Stacks::from_iter(rows), expected);
-    let text = String::from_utf8(output.stdout).unwrap();
+    let text = stdout(&output);
     for line in [
         "main.py:1;a%3Bb:1 100\n",
         "main.py:1;ends in a number%2012 400\n",
@@ -167,8 +168,8 @@ fn folded_text_tells_what_it_cannot_hold() {
         ),
     ] {
         let output = example("to_folded", &[&[given], args].concat());
-        assert_eq!(String::from_utf8(output.stdout.clone()).unwrap(), expected);
-        let lines = stderr(&output);
+        assert_eq!(stdout(&output), expected);
+        let lines = stderr_lines(&output);
         assert_eq!((lines.len(), &*lines[1]), (2, told));
         assert!(lines[0].contains("more is freed than was allocated by trace 2"));
     }

@@ -12,8 +12,9 @@ mod trace_events;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
+use common::output::stderr_lines;
 use common::{Profile, example, recording};
 use heapprof::{Elapsed, FlameGraph, FlameLabel, Reader, TraceTable, Usage};
 use serde_json::Value;
@@ -32,13 +33,11 @@ fn open(name: &str) -> (String, Reader) {
 /// Standard output, of an example that had nothing to complain of.
 fn run(name: &str, args: &[&str]) -> Vec<u8> {
     let output = example(name, args);
-    assert_eq!((output.status.code(), stderr(&output)), (Some(0), vec![]));
+    assert_eq!(
+        (output.status.code(), stderr_lines(&output)),
+        (Some(0), vec![])
+    );
     output.stdout
-}
-
-fn stderr(output: &Output) -> Vec<String> {
-    let text = String::from_utf8(output.stderr.clone()).unwrap();
-    text.lines().map(str::to_owned).collect()
 }
 
 fn stacks(traces: &TraceTable, usage: &Usage) -> Stacks {
@@ -137,7 +136,7 @@ fn a_wrong_path_gets_one_line_and_status_1() {
             let args: Vec<_> = args.iter().map(String::as_str).collect();
             let output = example(name, &args);
             assert_eq!(output.status.code(), Some(1), "{name} {args:?}");
-            let lines = stderr(&output);
+            let lines = stderr_lines(&output);
             assert_eq!(lines.len(), 1, "{lines:?}");
             assert!(lines[0].contains(expected), "{lines:?}");
             assert_eq!(output.stdout, b"");
@@ -199,7 +198,7 @@ fn a_reader_that_has_seen_enough_ends_them_quietly() {
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
         assert_eq!(
-            (output.status.code(), stderr(&output)),
+            (output.status.code(), stderr_lines(&output)),
             (Some(0), vec![]),
             "{name}"
         );
