@@ -10,7 +10,8 @@
 //!                                    (a longer varint, bytes that are no UTF-8) end up the same
 //! ```
 
-use std::hash::BuildHasher;
+use std::borrow::Cow;
+use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -73,6 +74,7 @@ impl Interner {
     pub(crate) fn frame(&mut self, frame: Frame<'_>) -> Result<(FrameId, bool), Full> {
         let file = self.file(frame.file)?;
         let next = self.frames.frames.len();
+        grow_fast(&mut self.frame_numbers);
         match self.frame_numbers.entry((file, frame.line)) {
             hashbrown::hash_map::Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
             hashbrown::hash_map::Entry::Vacant(vacant) => {
@@ -107,6 +109,15 @@ impl Interner {
         self.frames.names.ends.shrink_to_fit();
         self.frames.frames.shrink_to_fit();
         self.frames
+    }
+}
+
+/// Makes room in a full map for four times as much: to move all that is in it costs more than memory
+/// that is given back soon.
+#[inline]
+pub(crate) fn grow_fast<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if map.len() == map.capacity() {
+        map.reserve(3 * map.len());
     }
 }
 
@@ -175,10 +186,18 @@ impl<'a> RecordInterner<'a> {
                 met.known
             }
             None => {
-                not_utf8 = str::from_utf8(frame.file_bytes()).is_err();
-                let name = frame.file_name();
+                let name = match str::from_utf8(frame.file_bytes()) {
+                    Ok(name) => Cow::Borrowed(name),
+                    Err(_) => {
+                        not_utf8 = true;
+                        frame.file_name()
+                    }
+                };
                 let (id, _) = self.interner.frame(Frame::new(&name, frame.line()))?;
                 let known = Known { record, id };
+                if self.records.len() == self.records.capacity() {
+                    self.records.reserve(3 * self.records.len(), |it| it.hash);
+                }
                 self.records
                     .insert_unique(hash, Hashed { hash, known }, |it| it.hash);
                 known

@@ -16,12 +16,11 @@
 //!
 //! Nodes stand in preorder: a parent before its children, a subtree in one run.
 
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use crate::id::FrameId;
-use crate::intern::Full;
+use crate::intern::{Full, grow_fast};
 
 /// The node of the empty stack.
 pub(crate) const ROOT: u32 = 0;
@@ -118,8 +117,8 @@ impl CallTree {
 pub(crate) struct TreeBuilder {
     parents: Vec<u32>,
     frames: Vec<FrameId>,
-    children: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    /// The last node of a stack, by the node before it and its last frame.
+    children: HashMap<(u32, FrameId), u32>,
 }
 
 impl TreeBuilder {
@@ -127,8 +126,7 @@ impl TreeBuilder {
         Self {
             parents: vec![ROOT],
             frames: vec![FrameId(0)],
-            children: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            children: HashMap::new(),
         }
     }
 
@@ -142,30 +140,20 @@ impl TreeBuilder {
 
     /// The node of the stack of `parent` with one frame more.
     pub(crate) fn child(&mut self, parent: u32, frame: FrameId) -> Result<u32, Full> {
-        let Self {
-            parents,
-            frames,
-            children,
-            hasher,
-        } = self;
-        let key = |node: u32| {
-            let node = node as usize;
-            Some((*parents.get(node)?, *frames.get(node)?))
-        };
-        let hash = hasher.hash_one((parent, frame));
-        if let Some(&known) = children.find(hash, |&node| key(node) == Some((parent, frame))) {
-            return Ok(known);
+        grow_fast(&mut self.children);
+        match self.children.entry((parent, frame)) {
+            Entry::Occupied(known) => Ok(*known.get()),
+            Entry::Vacant(vacant) => {
+                let node = u32::try_from(self.parents.len())
+                    .ok()
+                    .filter(|&node| node != NONE)
+                    .ok_or(Full)?;
+                vacant.insert(node);
+                self.parents.push(parent);
+                self.frames.push(frame);
+                Ok(node)
+            }
         }
-        let node = u32::try_from(parents.len())
-            .ok()
-            .filter(|&node| node != NONE)
-            .ok_or(Full)?;
-        children.insert_unique(hash, node, |&node| {
-            key(node).map_or(0, |key| hasher.hash_one(key))
-        });
-        parents.push(parent);
-        frames.push(frame);
-        Ok(node)
     }
 
     /// The tree, with its nodes in preorder; renumbers `nodes`.
