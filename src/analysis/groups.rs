@@ -50,19 +50,30 @@ impl Groups {
         self.places.get(self.range(number)).unwrap_or_default()
     }
 
-    /// Sorts the things of each number.
-    pub(super) fn sort_each_by(
-        &mut self,
-        mut compare: impl FnMut(usize, usize) -> std::cmp::Ordering,
-    ) {
+    /// Sorts the things of each number by a key, which is asked for once a thing: things are
+    /// scattered, and to look at one costs more than to compare two keys.
+    pub(super) fn sort_each_by_key<K: Ord>(&mut self, key: impl Fn(usize) -> K) {
+        let mut keyed = Vec::new();
         for number in 1..self.begins.len() {
             let range = self.range(number - 1);
             if range.len() > 1
                 && let Some(group) = self.places.get_mut(range)
             {
-                group.sort_by(|&a, &b| compare(a, b));
+                keyed.extend(group.iter().map(|&place| (key(place), place)));
+                keyed.sort_unstable();
+                for (place, (_, sorted)) in group.iter_mut().zip(keyed.drain(..)) {
+                    *place = sorted;
+                }
             }
         }
+    }
+
+    /// The groups of the same things once they stand in the order of these groups.
+    pub(super) fn in_their_order(mut self) -> Self {
+        for (number, place) in self.places.iter_mut().enumerate() {
+            *place = number;
+        }
+        self
     }
 
     /// All places, those of the first number first.
@@ -83,7 +94,9 @@ mod tests {
         assert_eq!(groups.of(0), [1]);
         assert_eq!(groups.of(3), [0_usize; 0]);
         assert_eq!(groups.of(9), [0_usize; 0]);
-        groups.sort_each_by(|a, b| b.cmp(&a));
+        groups.sort_each_by_key(std::cmp::Reverse);
         assert_eq!(groups.places(), [1, 4, 5, 2, 0]);
+        let groups = groups.in_their_order();
+        assert_eq!((groups.of(1), groups.of(2)), (&[1][..], &[2, 3, 4][..]));
     }
 }

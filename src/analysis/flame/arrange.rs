@@ -1,5 +1,7 @@
 //! From nodes that know their parents to a tree in preorder, in the order in which it is drawn.
 
+use std::cmp::Reverse;
+
 use super::{FlameGraph, FlameWeight, Label, Node};
 use crate::analysis::groups::Groups;
 
@@ -72,22 +74,14 @@ impl FlameGraph {
         });
         let mut children = Groups::new(parents, drafts.len());
         let last = |label: Label| !matches!(label, Label::Frame(_));
-        children.sort_each_by(|a, b| {
-            let (label_a, label_b) = (label_of(a), label_of(b));
-            let named = || match order {
-                Order::Heaviest => total_of(b).size().cmp(&total_of(a).size()),
-                Order::Alphabetical => {
-                    let name = |label: Label| match label {
-                        Label::Frame(id) => traces.frame(id),
-                        _ => None,
-                    };
-                    name(label_a).cmp(&name(label_b))
-                }
+        children.sort_each_by_key(|place| {
+            let label = label_of(place);
+            let (size, name) = match (order, label) {
+                (Order::Heaviest, _) => (total_of(place).size(), None),
+                (Order::Alphabetical, Label::Frame(id)) => (0, traces.frame(id)),
+                (Order::Alphabetical, _) => (0, None),
             };
-            last(label_a)
-                .cmp(&last(label_b))
-                .then_with(named)
-                .then_with(|| label_a.cmp(&label_b))
+            (last(label), Reverse(size), name, label)
         });
 
         let mut nodes: Vec<Node> = Vec::with_capacity(children.places().len() + 1);

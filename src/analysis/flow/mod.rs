@@ -7,6 +7,7 @@ mod node;
 mod options;
 mod prune;
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use smallvec::SmallVec;
@@ -256,7 +257,7 @@ impl FlowGraph {
                 })
             });
             let first = node.and_then(|node| node.lines.first().copied());
-            (first.is_some(), std::cmp::Reverse(sum), first)
+            (first.is_some(), Reverse(sum), first)
         });
         let mut new_id = vec![0; order.len()];
         for (new, &old) in order.iter().enumerate() {
@@ -272,16 +273,17 @@ impl FlowGraph {
         let taken = order.iter().filter_map(|&old| nodes.get_mut(old)?.take());
         self.nodes = taken.collect();
 
-        let size = |place: usize| self.edges.get(place).map_or(0, |edge| size(&edge.weights));
-        let to = |place: usize| self.edges.get(place).map(|edge| edge.to);
         let mut outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
-        outgoing.sort_each_by(|a, b| size(b).cmp(&size(a)).then_with(|| to(a).cmp(&to(b))));
+        outgoing.sort_each_by_key(|place| {
+            let edge = self.edges.get(place);
+            edge.map(|edge| (Reverse(size(&edge.weights)), edge.to))
+        });
         let sorted = outgoing
             .places()
             .iter()
             .filter_map(|&place| self.edges.get(place));
         self.edges = sorted.cloned().collect();
-        self.outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
+        self.outgoing = outgoing.in_their_order();
         self.incoming = Groups::new(self.edges.iter().map(|edge| edge.to), self.nodes.len());
         self
     }
