@@ -62,6 +62,12 @@ impl Flaws {
     pub(crate) const fn negative(self) -> bool {
         self.0 & 2 != 0
     }
+
+    /// The table does not have the trace.
+    #[inline]
+    pub(crate) const fn unknown_trace(self) -> bool {
+        self.0 & 4 != 0
+    }
 }
 
 impl LiveHeap {
@@ -110,8 +116,29 @@ impl LiveHeap {
 
     #[inline]
     pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
-        self.balances
-            .update(index, |balance| change(balance, bytes))
+        match self.balances.place_mut(index) {
+            Some(balance) => change(balance, bytes),
+            None => self.add_elsewhere(index, bytes),
+        }
+    }
+
+    /// The same, if the balance has a place and there is nothing wrong with it; else `None`, and
+    /// nothing is done.
+    #[inline]
+    pub(crate) fn add_quickly(&mut self, index: u32, bytes: i64) -> Option<Change> {
+        change_above_zero(self.balances.place_mut(index)?, bytes)
+    }
+
+    /// The trace was not met yet, or the table does not have it.
+    #[cold]
+    #[inline(never)]
+    fn add_elsewhere(&mut self, index: u32, bytes: i64) -> Change {
+        let is_unknown = !self.balances.is_of_the_table(index);
+        let mut change = self
+            .balances
+            .update(index, |balance| change(balance, bytes));
+        change.flaws.0 |= u8::from(is_unknown) << 2;
+        change
     }
 
     /// The live bytes of a trace, or with `None` of unknown.
@@ -144,28 +171,42 @@ impl LiveHeap {
 
 #[inline]
 fn change(balance: &mut i64, bytes: i64) -> Change {
-    let before = *balance;
-    let (after, saturated) = before.overflowing_add(bytes);
-    if saturated {
-        return saturate(balance, bytes);
-    }
-    *balance = after;
-    Change {
-        before,
-        after,
-        flaws: Flaws(u8::from(after & bytes < 0) << 1),
+    match change_above_zero(balance, bytes) {
+        Some(change) => change,
+        None => change_below_zero(balance, bytes),
     }
 }
 
-/// The balance leaves 63 bits.
-#[cold]
-fn saturate(balance: &mut i64, bytes: i64) -> Change {
+/// If the balance was not negative and is not, also not by leaving 63 bits, there is nothing wrong
+/// with it: so nothing else need be asked. Else `None`, and nothing is done.
+#[inline]
+fn change_above_zero(balance: &mut i64, bytes: i64) -> Option<Change> {
     let before = *balance;
-    *balance = before.saturating_add(bytes);
+    let after = before.wrapping_add(bytes);
+    if before | after < 0 {
+        return None;
+    }
+    *balance = after;
+    Some(Change {
+        before,
+        after,
+        flaws: Flaws::NONE,
+    })
+}
+
+/// The balance was or becomes negative, or leaves 63 bits.
+#[cold]
+#[inline(never)]
+fn change_below_zero(balance: &mut i64, bytes: i64) -> Change {
+    let before = *balance;
+    let after = before.saturating_add(bytes);
+    *balance = after;
+    let saturated = before.checked_add(bytes).is_none();
+    let negative = after < 0 && bytes < 0;
     Change {
         before,
-        after: *balance,
-        flaws: Flaws(1 | u8::from(bytes < 0) << 1),
+        after,
+        flaws: Flaws(u8::from(saturated) | u8::from(negative) << 1),
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
-use crate::raw::decode::{Before, Decoder, WINDOW};
+use crate::raw::decode::{Decoder, WINDOW};
 use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
@@ -61,6 +61,7 @@ impl Log {
             rates,
             decoder: Decoder::at(position, &bytes),
             bytes,
+            at: 0,
             ended: false,
             cut: None,
         }
@@ -80,18 +81,36 @@ pub(crate) struct Ended {
     pub(crate) stopped: bool,
 }
 
+/// In so many bytes of a log at least one event is shown with the place before it.
+const PIECE: usize = 32 * 1024;
+
+/// An event that is shown in a walk over a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) event: Event,
+    /// How many events there are up to it, it included.
+    pub(crate) number: u64,
+    /// Where its record begins.
+    pub(crate) offset: u64,
+    /// The place before it, if that is at hand.
+    pub(crate) before: Option<LogPosition>,
+    /// Its fraction of a second is a second or more.
+    pub(crate) strange: bool,
+}
+
 impl Log {
-    /// Takes the [events](Self::events) one by one, until `take` breaks off: that event is not taken
+    /// Shows the [events](Self::events) one by one, until `take` breaks off: that event is not taken
     /// any more.
     ///
-    /// The same as a loop over the iterator, but with the place before each, and whether it is
-    /// strange.
+    /// Nearly all are shown without the place before them; with it is the first of each [`PIECE`].
+    /// What `take` returns `None` for, having done nothing, is shown once more, with the place. So
+    /// what is seldom done is out of the way of what is done for each event.
     #[inline]
     pub(crate) fn each(
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut take: impl FnMut(Event, Before<'_>, bool) -> ControlFlow<()>,
+        mut take: impl FnMut(Seen) -> Option<ControlFlow<()>>,
     ) -> Result<Ended> {
         let LogEvents {
             mut bytes,
@@ -99,17 +118,48 @@ impl Log {
             ..
         } = self.events(rates, from);
         loop {
-            let slice = &*bytes;
+            let mut rest = &*bytes;
             loop {
-                let strange = decoder.strange.count;
-                let Some((event, len)) = decoder.next(slice, Some(rates)) else {
+                let place = decoder.position(rest);
+                let so_far = decoder.strange;
+                let next;
+                (decoder, next) = decoder.next_of_any_shape(rest, Some(rates));
+                let Some((event, after)) = next else {
                     break;
                 };
-                let before = decoder.before(slice, len);
-                let strange = decoder.strange.count != strange;
-                if take(event, before, strange).is_break() {
+                let shown = take(Seen {
+                    event,
+                    number: place.events().wrapping_add(1),
+                    offset: place.offset(),
+                    before: Some(place),
+                    strange: decoder.strange.count != so_far.count,
+                });
+                if let Some(ControlFlow::Break(())) = shown {
                     return Ok(Ended {
-                        place: before.position(),
+                        place,
+                        strange: so_far.first,
+                        error: None,
+                        stopped: true,
+                    });
+                }
+                rest = after;
+                let flow = decoder.each_usual(
+                    &mut rest,
+                    PIECE,
+                    #[inline(always)]
+                    |event, number, offset| {
+                        take(Seen {
+                            event,
+                            number,
+                            offset,
+                            before: None,
+                            strange: false,
+                        })
+                    },
+                );
+                if flow.is_break() {
+                    return Ok(Ended {
+                        place: decoder.position(rest),
                         strange: decoder.strange.first,
                         error: None,
                         stopped: true,
@@ -117,15 +167,16 @@ impl Log {
                 }
             }
             let end = decoder.error;
-            let (offset, left) = (decoder.offset(), decoder.left(slice));
+            let (offset, left) = (decoder.offset(rest), rest.len());
             match go_on(self, bytes, offset, left, end)? {
                 Next::Bytes(more) => {
-                    decoder.enter(&more);
+                    decoder.enter(offset, &more);
                     bytes = more;
                 }
                 Next::End(error) => {
+                    decoder.enter(offset, &[]);
                     return Ok(Ended {
-                        place: decoder.position(),
+                        place: decoder.position(&[]),
                         strange: decoder.strange.first,
                         error,
                         stopped: false,
@@ -163,15 +214,22 @@ pub struct LogEvents<'a> {
     rates: &'a SamplingRates,
     /// A window of the log: what was read of a file, or a part of a log in memory.
     bytes: Cow<'a, [u8]>,
+    /// Where in it the next event begins.
+    at: usize,
     decoder: Decoder,
     ended: bool,
     cut: Option<DecodeError>,
 }
 
 impl LogEvents<'_> {
+    #[inline]
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// Where the next event begins, with both clocks: after the last whole event.
-    pub const fn position(&self) -> LogPosition {
-        self.decoder.position()
+    pub fn position(&self) -> LogPosition {
+        self.decoder.position(self.rest())
     }
 
     /// The event inside which the log just ends, once the events have ended there.
@@ -206,21 +264,25 @@ impl Iterator for LogEvents<'_> {
     #[inline(always)]
     fn next(&mut self) -> Option<Result<Event>> {
         loop {
-            if let Some((event, _)) = self.decoder.next(&self.bytes, Some(self.rates)) {
+            let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+            if let Some(event) = self.decoder.next(&mut rest, Some(self.rates)) {
+                self.at = self.bytes.len() - rest.len();
                 return Some(Ok(event));
             }
             let end = self.decoder.error;
             if self.ended {
                 return None;
             }
-            let (offset, left) = (self.decoder.offset(), self.decoder.left(&self.bytes));
+            let (offset, left) = (self.decoder.offset(rest), rest.len());
+            self.at = 0;
             let bytes = std::mem::take(&mut self.bytes);
             match go_on(self.log, bytes, offset, left, end) {
                 Ok(Next::Bytes(more)) => {
-                    self.decoder.enter(&more);
+                    self.decoder.enter(offset, &more);
                     self.bytes = more;
                 }
                 Ok(Next::End(error)) => {
+                    self.decoder.enter(offset, &[]);
                     self.ended = true;
                     self.cut = error.filter(DecodeError::is_cut);
                     let source = error.filter(|error| !error.is_cut())?;
@@ -228,6 +290,7 @@ impl Iterator for LogEvents<'_> {
                     return Some(Err(Error::Decode { path, source }));
                 }
                 Err(error) => {
+                    self.decoder.enter(offset, &[]);
                     self.ended = true;
                     return Some(Err(error));
                 }

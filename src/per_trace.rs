@@ -20,8 +20,8 @@ pub(crate) struct PerTrace<T> {
     strangers: HashMap<u32, T>,
 }
 
-/// So many traces have a place, whether they are met or not.
-const FREE: usize = 1 << 16;
+/// So many bytes of places there may be for traces, whether they are met or not.
+const FREE: usize = 1 << 22;
 /// Beyond that, one in so many must be met.
 const SPARSE: usize = 16;
 
@@ -33,6 +33,17 @@ impl<T: Clone + Default> PerTrace<T> {
             limit: traces.min(TraceId::MAX.get() as usize) + 1,
             strangers: HashMap::new(),
         }
+    }
+
+    /// Whether the table has the trace.
+    pub(crate) fn is_of_the_table(&self, index: u32) -> bool {
+        (index as usize) < self.limit
+    }
+
+    /// The value of a trace that the table has, as far as they have a place.
+    #[inline]
+    pub(crate) fn place_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.items.get_mut(index as usize)
     }
 
     /// Changes the value of a trace; one that was not met has the default.
@@ -51,7 +62,8 @@ impl<T: Clone + Default> PerTrace<T> {
         let place = index as usize;
         // A trace can be a byte of its file, and less than that is no reason for as much memory as
         // this takes: where few of many traces are met, they stay strangers.
-        let is_dense = place < FREE || place / SPARSE < self.strangers.len();
+        let is_free = place < FREE / size_of::<T>().max(1);
+        let is_dense = is_free || place / SPARSE < self.strangers.len();
         if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
             // Where there was no memory before, some of this range are among the strangers.
             let len = self.items.len();

@@ -3,10 +3,9 @@
 use std::ops::ControlFlow;
 
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
-use crate::heap::Flaws;
+use crate::heap::{Change, Flaws, LiveHeap};
 use crate::id::TraceId;
 use crate::log::Log;
-use crate::raw::decode::Before;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
@@ -28,8 +27,8 @@ pub(crate) struct Pass<'a> {
 pub(crate) struct Passed {
     /// After the last event that was taken.
     pub(crate) place: LogPosition,
-    /// What is wrong with the log, as far as the pass came: the first record of each kind, in the
-    /// order of the file.
+    /// What is wrong with the log, as far as the pass came and was told: the first record of each
+    /// kind, in the order of the file.
     pub(crate) damage: Vec<DecodeError>,
     /// Whether it was stopped before the end of the log.
     pub(crate) stopped: bool,
@@ -37,21 +36,48 @@ pub(crate) struct Passed {
 
 /// One event of a pass.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step<'w> {
+pub(crate) struct Step {
     pub(crate) event: Event,
     /// The trace index; 0 for unknown.
     pub(crate) index: u32,
     /// The estimate of its bytes, negative for a free.
     pub(crate) bytes: i64,
-    /// The place in the log before it.
-    pub(crate) before: Before<'w>,
+    /// How many events the log has up to this one, it included.
+    pub(crate) number: u64,
+    /// Where its record begins.
+    pub(crate) offset: u64,
+    /// The place in the log before it. Where it is not at hand, `None` has the step shown once more.
+    pub(crate) before: Option<LogPosition>,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
 }
 
+impl Step {
+    /// Changes the live bytes of its trace; `None`, and nothing is done, if the step is to be shown
+    /// once more for it.
+    #[inline]
+    pub(crate) fn change(&self, heap: &mut LiveHeap) -> Option<Change> {
+        match self.before {
+            None => heap.add_quickly(self.index, self.bytes),
+            Some(_) => Some(heap.add(self.index, self.bytes)),
+        }
+    }
+}
+
+/// What became of a step: what is wrong with the balance of its trace then, or that the pass is to
+/// end before it. `None`: nothing was done, and the step is to be shown once more, with the place
+/// before it.
+pub(crate) type Taken = Option<ControlFlow<(), Flaws>>;
+
+/// The pass ends before the step.
+pub(crate) const STOP: Taken = Some(ControlFlow::Break(()));
+
 impl Pass<'_> {
-    /// Takes the events from `from` on one by one, until `take` breaks off: that event is not taken
-    /// any more. `take` says what is wrong with the balance of the event's trace then.
+    /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
+    /// taken any more.
+    ///
+    /// `take` is called from two places, and to call it costs as much as to decode an event: so
+    /// whoever runs a pass has it inlined always.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
@@ -59,7 +85,7 @@ impl Pass<'_> {
     pub(crate) fn run(
         self,
         from: LogPosition,
-        mut take: impl FnMut(Step<'_>) -> ControlFlow<(), Flaws>,
+        mut take: impl FnMut(Step) -> Taken,
     ) -> Result<Passed> {
         let estimates = self.rates.estimates();
         let traces = self.traces;
@@ -68,30 +94,32 @@ impl Pass<'_> {
         let ended = self.log.each(
             self.rates,
             from.on(self.clock),
-            move |event, before, strange| {
-                let index = TraceId::to_disk(event.trace);
-                let step = Step {
-                    event,
+            #[inline(always)]
+            move |seen| {
+                let index = TraceId::to_disk(seen.event.trace);
+                let taken = take(Step {
+                    event: seen.event,
                     index,
-                    bytes: event.signed_in_range(estimates.of(event.size)),
-                    before,
-                    strange,
-                };
-                let flaws = match take(step) {
-                    ControlFlow::Continue(flaws) => flaws,
-                    ControlFlow::Break(()) => return ControlFlow::Break(()),
-                };
-                if index > traces || flaws != Flaws::NONE {
-                    noted.note(index, before.offset(), flaws, traces);
-                }
-                ControlFlow::Continue(())
+                    bytes: seen.event.signed_in_range(estimates.of(seen.event.size)),
+                    number: seen.number,
+                    offset: seen.offset,
+                    before: seen.before,
+                    strange: seen.strange,
+                })?;
+                Some(match taken {
+                    ControlFlow::Continue(flaws) => {
+                        if flaws != Flaws::NONE {
+                            noted.note(index, seen.offset, flaws, traces);
+                        }
+                        ControlFlow::Continue(())
+                    }
+                    ControlFlow::Break(()) => ControlFlow::Break(()),
+                })
             },
         )?;
-        // Not of the event at which it was stopped, which was not taken.
-        let taken = |error: &DecodeError| error.offset() < ended.place.offset();
         Ok(Passed {
             place: ended.place,
-            damage: first.and(ended.strange.filter(taken), ended.error),
+            damage: first.and(ended.strange, ended.error),
             stopped: ended.stopped,
         })
     }
@@ -109,7 +137,7 @@ impl First {
     #[cold]
     fn note(&mut self, trace: u32, offset: u64, flaws: Flaws, traces: u32) {
         let error = |kind| DecodeError::new(FileKind::Hpd, offset, kind);
-        if trace > traces {
+        if flaws.unknown_trace() {
             let found = trace;
             self.unknown_trace
                 .get_or_insert_with(|| error(Kind::UnknownTrace { found, traces }));

@@ -53,32 +53,52 @@ impl Log {
         self.event(1, 0, 3, 1 << (7 * (len - 7)));
     }
 
-    /// Events whose lengths repeat themselves, then random ones of the usual shapes, then of all.
-    fn stretch(&mut self, events: usize) {
+    /// So many events of lengths of this kind.
+    fn stretch(&mut self, lengths: Lengths, events: u64) {
         let free = |number: u64| u32::try_from(number % 2).unwrap() << 30;
-        for number in 0..events as u64 {
-            let size = [40, 40, 300, 40][usize::try_from(number % 4).unwrap()];
-            self.event(free(number) | 2, 0, 7, size);
-        }
-        for number in 0..events as u64 {
-            let micros = [5, 100, 200, 16_000][usize::try_from(self.random(4)).unwrap()];
-            let size = 1 << self.random(14);
-            self.event(free(number) | 3, 0, micros, size);
-        }
-        for number in 0..events as u64 / 4 {
-            let backwards = u32::from(self.random(9) == 0) << 31;
-            let seconds = if self.random(3) == 0 {
-                self.random(300)
-            } else {
-                0
-            };
-            let micros = self.random(1_000_200);
-            let bits = self.random(40);
-            let size = self.random(1 << bits);
-            let trace = u32::try_from(self.random(9)).unwrap();
-            self.event(backwards | free(number) | trace, seconds, micros, size);
+        for number in 0..events {
+            match lengths {
+                Lengths::Steady => {
+                    let size = [40, 40, 300, 40][usize::try_from(number % 4).unwrap()];
+                    self.event(free(number) | 2, 0, 7, size);
+                }
+                Lengths::RandomSizes => {
+                    let size = 1 << self.random(14);
+                    self.event(free(number) | 3, 0, 90, size);
+                }
+                Lengths::Random => {
+                    let micros = [5, 100, 200, 16_000, 900_000];
+                    let micros = micros[usize::try_from(self.random(5)).unwrap()];
+                    let size = 1 << self.random(29);
+                    self.event(free(number) | 3, 0, micros, size);
+                }
+                Lengths::Any => {
+                    let backwards = u32::from(self.random(9) == 0) << 31;
+                    let seconds = if self.random(3) == 0 {
+                        self.random(300)
+                    } else {
+                        0
+                    };
+                    let micros = self.random(1_000_200);
+                    let bits = self.random(40);
+                    let size = self.random(1 << bits);
+                    let trace = u32::try_from(self.random(9)).unwrap();
+                    self.event(backwards | free(number) | trace, seconds, micros, size);
+                }
+            }
         }
     }
+}
+
+/// Of the microseconds and sizes. What the first events of a log are of decides in which way the
+/// next windows are decoded.
+#[derive(Clone, Copy)]
+enum Lengths {
+    Steady,
+    RandomSizes,
+    /// Of all shapes that are told at once.
+    Random,
+    Any,
 }
 
 /// All that a pass shows of the events, and where it ends.
@@ -160,18 +180,23 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
 #[test]
 fn every_way_over_every_end_of_a_window() {
     let folder = tempfile::tempdir().unwrap();
-    for shift in 7..=15 {
-        for (phase, events) in [(0, 40_000), (1, 36_000)] {
+    let mut kinds = [
+        Lengths::Steady,
+        Lengths::RandomSizes,
+        Lengths::Random,
+        Lengths::Any,
+    ];
+    for rotation in 0..kinds.len() {
+        for shift in (7 + rotation % 2..=15).step_by(2) {
             let mut log = Log::new();
             log.event_of(shift);
-            for _ in 0..phase {
-                log.stretch(4000);
+            for lengths in kinds {
+                log.stretch(lengths, 20_000);
             }
-            log.stretch(events);
-            let whole = check(&log.bytes, folder.path());
-            assert!(whole > events);
+            assert_eq!(check(&log.bytes, folder.path()), 80_001);
             assert!(log.bytes.len() > 2 * (256 << 10));
         }
+        kinds.rotate_left(1);
     }
 }
 
@@ -203,9 +228,11 @@ fn a_clock_near_its_limit_ends_the_log_where_it_would_leave_it() {
 #[test]
 fn a_log_cut_around_the_end_of_a_window() {
     let folder = tempfile::tempdir().unwrap();
-    let mut log = Log::new();
-    log.stretch(24_000);
-    for cut in (256 << 10) - 9..(256 << 10) + 9 {
-        check(&log.bytes[..cut], folder.path());
+    for lengths in [Lengths::Steady, Lengths::Random] {
+        let mut log = Log::new();
+        log.stretch(lengths, 50_000);
+        for cut in (256 << 10) - 9..(256 << 10) + 9 {
+            check(&log.bytes[..cut], folder.path());
+        }
     }
 }

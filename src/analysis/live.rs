@@ -7,6 +7,7 @@ use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
+use crate::replay::STOP;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
@@ -101,16 +102,26 @@ impl Reader {
     #[doc(alias = "inuse_space")]
     pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
         let time = time.into();
+        self.live_while(time, |elapsed| elapsed <= time)
+    }
+
+    /// What is live after all events up to the first that is `within` no more, of which those up to
+    /// `time` are.
+    fn live_while(&self, time: Elapsed, within: impl Fn(Elapsed) -> bool) -> Result<Usage> {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let (from, before) = self.nearest(time, &mut heap);
         let balances = &mut heap;
-        let passed = pass.run(from, move |step| {
-            if step.event.elapsed > time {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(balances.add(step.index, step.bytes).flaws)
-        })?;
+        let passed = pass.run(
+            from,
+            #[inline(always)]
+            move |step| {
+                if !within(step.event.elapsed) {
+                    return STOP;
+                }
+                Some(ControlFlow::Continue(step.change(balances)?.flaws))
+            },
+        )?;
         let damaged = Damaged::of(before.iter().chain(&passed.damage));
         Ok(heap.usage().marked(damaged | self.traces_damaged()?))
     }
@@ -151,7 +162,7 @@ impl Reader {
     /// If the log cannot be read.
     #[doc(alias("inuse_space", "leaked"))]
     pub fn live_at_end(&self) -> Result<Usage> {
-        self.live_at(Elapsed::MAX)
+        self.live_while(Elapsed::MAX, |_| true)
     }
 
     /// By how much each trace has grown from one moment to another, exactly: what is live at `to`

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::heap::Flaws;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
+use crate::replay::STOP;
 use crate::time::{Elapsed, WallOffset};
 
 impl Reader {
@@ -148,26 +149,30 @@ impl Reader {
             behind: behind(from),
         };
         let mut broken = false;
-        self.pass()?.run(from, |step| {
-            if step.before.number() > last {
-                return ControlFlow::Break(());
-            }
-            let (elapsed, wall) = (step.event.elapsed, step.event.wall);
-            stretch.to = elapsed;
-            let now = lag(elapsed, wall);
-            if now != stretch.behind {
-                if visit(stretch).is_break() {
-                    broken = true;
-                    return ControlFlow::Break(());
+        self.pass()?.run(
+            from,
+            #[inline(always)]
+            |step| {
+                if step.number > last {
+                    return STOP;
                 }
-                stretch = Stretch {
-                    from: elapsed,
-                    to: elapsed,
-                    behind: now,
-                };
-            }
-            ControlFlow::Continue(Flaws::NONE)
-        })?;
+                let (elapsed, wall) = (step.event.elapsed, step.event.wall);
+                stretch.to = elapsed;
+                let now = lag(elapsed, wall);
+                if now != stretch.behind {
+                    if visit(stretch).is_break() {
+                        broken = true;
+                        return STOP;
+                    }
+                    stretch = Stretch {
+                        from: elapsed,
+                        to: elapsed,
+                        behind: now,
+                    };
+                }
+                Some(ControlFlow::Continue(Flaws::NONE))
+            },
+        )?;
         if broken {
             return Ok(ControlFlow::Break(()));
         }

@@ -10,11 +10,31 @@ use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::raw::{DigestWriter, LogPosition};
-use crate::replay::{Pass, Passed};
+use crate::replay::{Pass, Passed, STOP, Step};
 use crate::time::{Elapsed, StartTime};
 
-/// How many events pass between two looks at who wants to stop: a power of two.
+/// How many events pass, at least, between two looks at who wants to stop.
 const TELL_EVERY: u64 = 1 << 12;
+
+/// Says when it is time to look at who wants to stop.
+#[derive(Default)]
+struct Bell {
+    next: u64,
+}
+
+impl Bell {
+    /// The place before the step, if it is time. Only asked where a place is at hand, which is often
+    /// enough.
+    #[inline]
+    fn rings(&mut self, step: &Step) -> Option<LogPosition> {
+        let before = step.before?;
+        if step.number < self.next {
+            return None;
+        }
+        self.next = step.number.saturating_add(TELL_EVERY);
+        Some(before)
+    }
+}
 
 /// What is digested.
 #[derive(Debug, Clone, Copy)]
@@ -31,20 +51,29 @@ impl Source<'_> {
         &self,
         mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
     ) -> Result<Passed> {
-        self.pass.run(LogPosition::START, |step| {
-            if step.before.number() % TELL_EVERY == 1 {
-                tell(step.before.position())?;
-            }
-            ControlFlow::Continue(Flaws::NONE)
-        })
+        let mut bell = Bell::default();
+        self.pass.run(
+            LogPosition::START,
+            #[inline(always)]
+            |step| {
+                if let Some(before) = bell.rings(&step)
+                    && tell(before).is_break()
+                {
+                    return STOP;
+                }
+                Some(ControlFlow::Continue(Flaws::NONE))
+            },
+        )
     }
 
     /// What is wrong with the log.
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
         let mut heap = LiveHeap::new(self.pass.traces as usize);
-        let passed = self.pass.run(LogPosition::START, |step| {
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
-        })?;
+        let passed = self.pass.run(
+            LogPosition::START,
+            #[inline(always)]
+            |step| Some(ControlFlow::Continue(step.change(&mut heap)?.flaws)),
+        )?;
         Ok(passed.damage)
     }
 
@@ -92,30 +121,41 @@ impl Source<'_> {
         // The time of the next snapshot. The event before lies at or before it.
         let mut next = interval;
         let mut failed = None;
-        let passed = self.pass.run(LogPosition::START, |step| {
-            let elapsed = step.event.elapsed.as_micros();
-            if step.before.number() % TELL_EVERY == 1 {
-                if stopped {
-                    return ControlFlow::Break(());
+        let mut bell = Bell::default();
+        let passed = self.pass.run(
+            LogPosition::START,
+            #[inline(always)]
+            |step| {
+                let elapsed = step.event.elapsed.as_micros();
+                if let Some(before) = bell.rings(&step) {
+                    if stopped {
+                        return STOP;
+                    }
+                    let told = options.tell(Progress {
+                        bytes: before.offset().saturating_add(log_len * (passes - 1)),
+                        total_bytes: log_len.saturating_mul(passes),
+                        elapsed: before.elapsed(),
+                    });
+                    if told.is_break() {
+                        return STOP;
+                    }
                 }
-                let before = step.before.position();
-                options.tell(Progress {
-                    bytes: before.offset().saturating_add(log_len * (passes - 1)),
-                    total_bytes: log_len.saturating_mul(passes),
-                    elapsed: before.elapsed(),
-                })?;
-            }
-            if elapsed > next {
-                let due = (elapsed - 1) / interval;
-                if let Err(error) = snapshots.catch_up(&heap, due, step.before.position()) {
-                    failed = Some(error);
-                    return ControlFlow::Break(());
+                if elapsed > next {
+                    let due = (elapsed - 1) / interval;
+                    if let Err(error) = snapshots.catch_up(&heap, due, step.before?) {
+                        failed = Some(error);
+                        return STOP;
+                    }
+                    next = (due + 1).saturating_mul(interval);
                 }
-                next = (due + 1).saturating_mul(interval);
-            }
-            snapshots.changes.mark(step.index);
-            ControlFlow::Continue(heap.add(step.index, step.bytes).flaws)
-        })?;
+                match step.before {
+                    None => snapshots.changes.mark(step.index)?,
+                    Some(_) => snapshots.changes.mark_any(step.index),
+                }
+                let change = step.change(&mut heap)?;
+                Some(ControlFlow::Continue(change.flaws))
+            },
+        )?;
         match failed {
             Some(Failed::TooMany) => return Err(self.too_many(interval_ms, most)?),
             Some(Failed::Encode(error)) => return Err(error.into()),

@@ -32,18 +32,18 @@ impl Changes {
         }
     }
 
-    /// The balance of a trace may change.
+    /// The balance of a trace may change. `None`, and nothing is done, if the table does not have it.
     #[inline]
-    pub(super) fn mark(&mut self, index: u32) {
-        match self.marks.get_mut(index as usize / BLOCK) {
-            Some(mark) => *mark = true,
-            None => self.mark_stranger(index),
-        }
+    pub(super) fn mark(&mut self, index: u32) -> Option<()> {
+        *self.marks.get_mut(index as usize / BLOCK)? = true;
+        Some(())
     }
 
-    #[cold]
-    fn mark_stranger(&mut self, index: u32) {
-        self.strangers.insert(index);
+    /// The same for any trace.
+    pub(super) fn mark_any(&mut self, index: u32) {
+        if self.mark(index).is_none() {
+            self.strangers.insert(index);
+        }
     }
 
     /// Visits each trace whose balance has changed, with the balance before and now, and forgets it.
@@ -111,7 +111,7 @@ mod tests {
         let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
         let add = |heap: &mut LiveHeap, changes: &mut Changes, index, bytes| {
             heap.add(index, bytes);
-            changes.mark(index);
+            changes.mark_any(index);
         };
         for (index, bytes) in [
             (3, 30),
@@ -152,7 +152,7 @@ mod tests {
         for round in 1..=2 {
             for &index in &met {
                 heap.add(index, 1);
-                changes.mark(index);
+                changes.mark_any(index);
             }
             let told: Vec<_> = met.iter().map(|&it| (it, round - 1, round)).collect();
             assert_eq!(drained(&mut changes, &heap), told);

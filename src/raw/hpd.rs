@@ -64,11 +64,11 @@ impl<'a> EventLog<'a> {
     /// ```
     #[inline]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
-        let window = window(self.bytes, position.offset());
+        let rest = window(self.bytes, position.offset());
         Events {
             log: self.bytes,
-            window,
-            decoder: Decoder::at(position.on(Clock::Recorded), window),
+            rest,
+            decoder: Decoder::at(position.on(Clock::Recorded), rest),
         }
     }
 }
@@ -92,7 +92,8 @@ impl<'a> EventLog<'a> {
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
     log: &'a [u8],
-    window: &'a [u8],
+    /// What is left of the window that is being decoded.
+    rest: &'a [u8],
     decoder: Decoder,
 }
 
@@ -100,7 +101,7 @@ impl Events<'_> {
     /// Where the next event begins, with both clocks: after the last whole event, also when that
     /// was followed by an error.
     pub const fn position(&self) -> LogPosition {
-        self.decoder.position()
+        self.decoder.position(self.rest)
     }
 
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
@@ -117,24 +118,12 @@ impl Iterator for Events<'_> {
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((event, _)) = self.decoder.next(self.window, None) {
-                return Some(Ok(event));
-            }
-            let end = self.decoder.error;
-            let (offset, left) = (self.decoder.offset(), self.decoder.left(self.window));
-            match next_window(self.log, offset, left, end) {
-                Some(window) => {
-                    self.window = window;
-                    self.decoder.enter(window);
-                }
-                None => {
-                    (self.log, self.window) = (&[], &[]);
-                    self.decoder.error = None;
-                    return end.map(Err);
-                }
-            }
+        if let Some(event) = self.decoder.next_usual(&mut self.rest) {
+            return Some(Ok(event));
         }
+        let (events, next) = self.clone().next_otherwise();
+        *self = events;
+        next
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -145,6 +134,34 @@ impl Iterator for Events<'_> {
 }
 
 impl FusedIterator for Events<'_> {}
+
+impl Events<'_> {
+    /// The next event, where it is not of a usual shape or not in the window; or the end.
+    ///
+    /// By value, so that the iterator need not live in memory.
+    #[cold]
+    #[inline(never)]
+    fn next_otherwise(mut self) -> (Self, Option<Result<Event, DecodeError>>) {
+        loop {
+            if let Some(event) = self.decoder.next(&mut self.rest, None) {
+                return (self, Some(Ok(event)));
+            }
+            let end = self.decoder.error;
+            let offset = self.decoder.offset(self.rest);
+            match next_window(self.log, offset, self.rest.len(), end) {
+                Some(window) => {
+                    self.decoder.enter(offset, window);
+                    self.rest = window;
+                }
+                None => {
+                    (self.log, self.rest) = (&[], &[]);
+                    self.decoder.enter(offset, &[]);
+                    return (self, end.map(Err));
+                }
+            }
+        }
+    }
+}
 
 /// The window of a log that begins at `offset`.
 pub(crate) fn window(log: &[u8], offset: u64) -> &[u8] {

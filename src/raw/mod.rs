@@ -84,7 +84,8 @@ pub(crate) mod hpd;
 pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
-mod steady;
+mod shape;
+mod way;
 pub(crate) mod write;
 
 pub use event::{Event, EventKind, LogPosition};

@@ -10,7 +10,19 @@ use crate::error::{Error, Result};
 const FULL: u32 = u32::MAX;
 
 /// Sizes below this have their estimate looked up.
-const TABLE_LEN: u16 = 1024;
+const TABLE_LEN: usize = 4096;
+
+/// The table where nothing is sampled.
+#[expect(clippy::indexing_slicing, reason = "the compiler runs this")]
+static UNSAMPLED: [u64; TABLE_LEN] = {
+    let mut table = [0; TABLE_LEN];
+    let mut size = 0;
+    while size < TABLE_LEN {
+        table[size] = size as u64;
+        size += 1;
+    }
+    table
+};
 
 /// With which probability a block was recorded, by its size.
 ///
@@ -45,8 +57,8 @@ struct Rates {
     /// The ranges that can decide, ascending: the first in the order of the file whose upper size
     /// is above decides, so one that is not above all before it never does.
     deciding: Box<[SamplingRange]>,
-    /// The estimates of the smallest sizes; empty where nothing is sampled.
-    table: Box<[u64]>,
+    /// The estimates of the smallest sizes; [`UNSAMPLED`] if there is none.
+    table: Option<Box<[u64; TABLE_LEN]>>,
 }
 
 /// One range of sizes and its probability.
@@ -165,12 +177,12 @@ impl SamplingRates {
         let mut rates = Rates {
             stated,
             deciding,
-            table: Box::default(),
+            table: None,
         };
         if !rates.deciding.is_empty() {
-            rates.table = (0..TABLE_LEN)
-                .map(|size| rates.compute(u64::from(size)))
-                .collect();
+            rates.table = Some(Box::new(std::array::from_fn(|size| {
+                rates.compute(size as u64)
+            })));
         }
         Self(Arc::new(rates))
     }
@@ -258,8 +270,7 @@ impl fmt::Debug for SamplingRates {
 /// The estimates for one pass over a log, with what is asked for most in hand.
 #[derive(Clone, Copy)]
 pub(crate) struct Estimates<'a> {
-    /// Empty where nothing is sampled.
-    table: &'a [u64],
+    table: &'a [u64; TABLE_LEN],
     rates: &'a Rates,
 }
 
@@ -267,7 +278,7 @@ impl SamplingRates {
     #[inline]
     pub(crate) fn estimates(&self) -> Estimates<'_> {
         Estimates {
-            table: &self.0.table,
+            table: self.0.table.as_deref().unwrap_or(&UNSAMPLED),
             rates: &self.0,
         }
     }
@@ -276,9 +287,6 @@ impl SamplingRates {
 impl Estimates<'_> {
     #[inline]
     pub(crate) fn of(self, size: u64) -> u64 {
-        if self.table.is_empty() {
-            return size;
-        }
         match usize::try_from(size).ok().and_then(|at| self.table.get(at)) {
             Some(&estimate) => estimate,
             None => self.rates.compute(size),

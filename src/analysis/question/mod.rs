@@ -10,6 +10,7 @@ use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::reader::Reader;
+use crate::replay::STOP;
 use crate::time::Elapsed;
 use crate::usage::saturated;
 
@@ -261,27 +262,33 @@ impl Reader {
             traces: pass.traces,
         };
         let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
-        let passed = pass.run(from, |step| {
-            let (elapsed, number) = (step.event.elapsed, step.before.number());
-            if elapsed > due {
-                due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
-            }
-            let change = heap.add(step.index, step.bytes);
-            // It lies between 0 and the bytes of the event.
-            total.add(change.after.wrapping_sub(change.before));
-            let shown = LogStep {
-                event: step.event,
-                bytes: step.bytes,
-                before: change.before,
-                live: change.after,
-                total: total.get(),
-                number,
-                offset: step.before.offset(),
-                strange: step.strange,
-            };
-            questions.take(&shown, &heap)?;
-            ControlFlow::Continue(change.flaws)
-        })?;
+        let passed = pass.run(
+            from,
+            #[inline(always)]
+            |step| {
+                let (elapsed, number) = (step.event.elapsed, step.number);
+                if elapsed > due {
+                    due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
+                }
+                let change = step.change(&mut heap)?;
+                // It lies between 0 and the bytes of the event.
+                total.add(change.after.wrapping_sub(change.before));
+                let shown = LogStep {
+                    event: step.event,
+                    bytes: step.bytes,
+                    before: change.before,
+                    live: change.after,
+                    total: total.get(),
+                    number,
+                    offset: step.offset,
+                    strange: step.strange,
+                };
+                if questions.take(&shown, &heap).is_break() {
+                    return STOP;
+                }
+                Some(ControlFlow::Continue(change.flaws))
+            },
+        )?;
         let events = passed.place.events();
         questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));
         let damage = together(before, &passed.damage);

@@ -1,0 +1,233 @@
+//! How is an event told from its bytes, if it has one of the shapes that nearly all have?
+//!
+//! ```text
+//! head, time not backwards   no seconds   microseconds        size
+//! 0xxxxxxx 3 × xxxxxxxx      00000000     0xxxxxxx            0xxxxxxx
+//!                                      or 1xxxxxxx 0xxxxxxx or 1xxxxxxx 0xxxxxxx
+//! ```
+//!
+//! And with up to three bytes of microseconds and four of the size, where that is computed. An event
+//! of a usual shape is less than a second after the one before, and at any rates the estimate of its
+//! size is in range.
+
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+
+use super::way::Way;
+use crate::time::SECOND;
+
+/// No event of a usual shape has more bytes, and so many are looked at.
+const LONGEST: usize = 4 + 1 + 8;
+
+/// No event that is told by branches has more bytes.
+pub(super) const LONGEST_BRANCHING: usize = 4 + 1 + 2 + 2;
+
+/// In the first eight bytes, the first as the highest: the time went backwards, or there are seconds.
+const UNUSUAL: u64 = 0x8000_0000_ff00_0000;
+
+/// The microseconds have more than the first byte after the seconds.
+const LONG_MICROS: u64 = 0x80_0000;
+
+/// The second byte after the seconds is not the last of its number; and the third.
+const LONG_SECOND: u64 = 0x8000;
+const LONG_THIRD: u64 = 0x80;
+
+/// An event of a usual shape.
+pub(super) struct Shape<'a> {
+    pub(super) head: u32,
+    /// Its microseconds, twice: half microseconds.
+    pub(super) halves: u64,
+    pub(super) size: u64,
+    /// What follows on it.
+    pub(super) after: &'a [u8],
+}
+
+impl<'a> Shape<'a> {
+    /// The event with which these bytes begin, if it is of one of the shapes that are told apart this
+    /// way and the bytes do not end soon.
+    #[inline(always)]
+    pub(super) fn of(rest: &'a [u8], way: Way) -> Option<Self> {
+        let longest = rest.first_chunk::<LONGEST>()?;
+        let shape = |word: u64, halves, size, len: usize| Self {
+            head: (word >> 32) as u32,
+            halves,
+            size,
+            after: rest.get(len..).unwrap_or_default(),
+        };
+        // Head, seconds, and the first three bytes after them.
+        let (first, _) = longest.split_first_chunk()?;
+        let word = u64::from_be_bytes(*first);
+        let halves = (word >> 15) & 0xfe;
+        let (second, third) = ((word >> 8) & 0xff, word & 0xff);
+        match way {
+            Way::Branching => {
+                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
+                    return Some(shape(word, halves, second, 7));
+                }
+                if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
+                    branch();
+                    let size = (second & 0x7f) | (third << 7);
+                    return Some(shape(word, halves, size, 8));
+                }
+                let halves = halves | (second << 8);
+                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND | LONG_THIRD) == LONG_MICROS {
+                    branch();
+                    return Some(shape(word, halves, third, 8));
+                }
+                let fourth = u64::from(longest[8]);
+                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == LONG_MICROS && fourth < 0x80 {
+                    branch();
+                    let size = (third & 0x7f) | (fourth << 7);
+                    return Some(shape(word, halves, size, 9));
+                }
+                None
+            }
+            Way::ComputingSizes | Way::Computing => {
+                branch();
+                if way == Way::Computing {
+                    let (_, numbers) = longest.split_last_chunk()?;
+                    let (micros, size, len) = numbers_of(u64::from_le_bytes(*numbers))?;
+                    let is_usual = word & UNUSUAL == 0;
+                    return is_usual.then(|| shape(word, 2 * micros, size, 5 + len));
+                }
+                let both = LONG_SECOND | LONG_THIRD;
+                if word & (UNUSUAL | LONG_MICROS) != 0 || word & both == both {
+                    return None;
+                }
+                // From the bytes as they stand: where the next event begins waits for it.
+                let longer = word.swap_bytes() >> 55 & 1;
+                let size = (second & 0x7f) | ((third << 7) * longer);
+                Some(shape(word, halves, size, 7 + longer as usize))
+            }
+            Way::Careful => {
+                branch();
+                None
+            }
+        }
+    }
+}
+
+/// The two numbers with which these bytes begin, the first byte as the lowest, and their length; if
+/// they are microseconds of less than a second, and a size of four bytes at most.
+#[inline(always)]
+fn numbers_of(bytes: u64) -> Option<(u64, u64, usize)> {
+    // The highest bits of the last bytes of numbers; of these the first and the second.
+    let ends = !bytes & 0x8080_8080_8080_8080;
+    let others = ends & ends.wrapping_sub(1);
+    let (first, second) = (ends & ends.wrapping_neg(), others & others.wrapping_neg());
+    let len = others.trailing_zeros() / 8 + 1;
+    let micros = squeezed(bytes & first.wrapping_sub(1));
+    let size = (bytes & second.wrapping_sub(1)) >> 1;
+    let size = size.wrapping_shr(first.trailing_zeros());
+    let is_usual = second != 0 && first < 1 << 31 && micros < SECOND && size < 1 << 32;
+    is_usual.then_some((micros, squeezed(size), len as usize))
+}
+
+/// The number of which these are four bytes.
+#[inline(always)]
+const fn squeezed(bytes: u64) -> u64 {
+    let pairs = (bytes & 0x007f_007f) | (bytes >> 1 & 0x3f80_3f80);
+    (pairs & 0x3fff) | (pairs >> 2 & 0x0fff_c000)
+}
+
+/// Keeps the compiler from computing both sides of a branch.
+#[cold]
+#[inline]
+const fn branch() {}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::block::push_varint;
+    use super::super::decode::fields;
+    use super::*;
+
+    const WAYS: [Way; 3] = [Way::Branching, Way::ComputingSizes, Way::Computing];
+
+    /// A number whose length is anything, more often short.
+    fn number() -> impl Strategy<Value = u64> {
+        prop_oneof![
+            0..0x80_u64,
+            0..0x4000_u64,
+            0..1_100_000_u64,
+            (0..64_u32).prop_flat_map(|bits| 0..=u64::MAX >> bits),
+        ]
+    }
+
+    /// Bytes of numbers that can be longer than they need be, and anything after them.
+    fn bytes() -> impl Strategy<Value = Vec<u8>> {
+        let byte = prop_oneof![Just(0_u8), Just(0x80), Just(0x7f), any::<u8>()];
+        let numbers = prop_oneof![
+            3 => (number(), number()).prop_map(|(micros, size)| {
+                let mut bytes = vec![0];
+                push_varint(&mut bytes, micros);
+                push_varint(&mut bytes, size);
+                bytes
+            }),
+            1 => prop::collection::vec(byte.clone(), 9),
+        ];
+        let head = prop_oneof![3 => 0..1_u32 << 31, 1 => any::<u32>()];
+        (head, numbers, prop::collection::vec(byte, 0..20))
+            .prop_map(|(head, numbers, after)| [&head.to_be_bytes()[..], &numbers, &after].concat())
+    }
+
+    /// Of how many bytes each number is, of an event without seconds that is less than a second
+    /// after the one before.
+    fn lengths(bytes: &[u8]) -> Option<(usize, usize)> {
+        let end =
+            |from: usize| Some(from + bytes.get(from..)?.iter().position(|it| *it < 0x80)? + 1);
+        let (micros, size) = (end(5)?, end(end(5)?)?);
+        let fields = fields(bytes, None).ok()?;
+        let plain = bytes[0] < 0x80 && bytes[4] == 0 && fields.strange.is_none();
+        plain.then_some((micros - 5, size - micros))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(5000))]
+
+        #[test]
+        fn what_is_told_at_once_is_what_is_told_field_by_field(bytes in bytes()) {
+            let lengths = lengths(&bytes).filter(|_| bytes.len() >= LONGEST);
+            for way in WAYS {
+                let usual = lengths.is_some_and(|(micros, size)| match way {
+                    Way::Branching => micros <= 2 && size <= 2,
+                    Way::ComputingSizes => micros == 1 && size <= 2,
+                    // A fifth byte can be one too many.
+                    _ => micros <= 3 && (size <= 4 || size == 5 && bytes[5 + micros + 4] == 0),
+                });
+                let shape = Shape::of(&bytes, way);
+                prop_assert_eq!(shape.is_some(), usual, "{:?} {:?}", way, lengths);
+                if let Some(shape) = shape {
+                    let fields = fields(&bytes, None).unwrap();
+                    prop_assert_eq!(shape.head, fields.head);
+                    prop_assert_eq!(shape.halves, 2 * fields.forward);
+                    prop_assert_eq!(fields.backward, 0);
+                    prop_assert_eq!(shape.size, fields.size);
+                    prop_assert_eq!(shape.after, &bytes[fields.len..]);
+                }
+            }
+            prop_assert!(Shape::of(&bytes, Way::Careful).is_none());
+        }
+    }
+
+    #[test]
+    fn the_longest_numbers_of_a_usual_shape() {
+        for (micros, size, usual) in [
+            (999_999, (1 << 28) - 1, true),
+            (1_000_000, 1, false),
+            (1, 1 << 28, false),
+        ] {
+            let mut bytes = vec![0x7f, 0xff, 0xff, 0xff, 0];
+            push_varint(&mut bytes, micros);
+            push_varint(&mut bytes, size);
+            bytes.extend([0xff; 8]);
+            let shape = Shape::of(&bytes, Way::Computing);
+            let found =
+                shape.map(|shape| (shape.head, shape.halves, shape.size, shape.after.len()));
+            assert_eq!(found, usual.then_some((0x7fff_ffff, 2 * micros, size, 8)));
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! In which way is a window decoded: can a processor foretell how long the next events are?
+//!
+//! Where it can, the decoder branches on the length, and the processor works on several events at
+//! once: two to three times as fast as computing where the next one begins. Where it cannot, each
+//! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
+//! themselves, so that nearly all recordings are of the first kind; but not all.
+
+use super::decode::{SHORTEST, WINDOW};
+use crate::time::SECOND;
+
+/// How events of the usual shapes are told apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By branches on their length, since lengths repeat themselves.
+    Branching,
+    /// By computing the length of sizes, which does not repeat itself.
+    ComputingSizes,
+    /// By computing the lengths of both numbers.
+    Computing,
+    /// Not at all: the clock is so near its limit that each event may be one too many.
+    Careful,
+}
+
+/// A look at the lengths holds for so many bytes: programs do not change that fast, and each look
+/// costs as much as decoding a thousand events.
+const OUTLOOK: u64 = 4 * WINDOW as u64;
+
+/// So many events of a window may be longer than its way is for, though the look at its beginning
+/// did not foretell it: one is as slow as ten others.
+pub(super) const PATIENCE: u32 = 512;
+
+impl Way {
+    /// Through the window that begins at `offset`, if it was decoded this way `before` that.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn through(window: &[u8], offset: u64, halves: u64, before: Option<Self>) -> Self {
+        debug_assert!(window.len() <= WINDOW);
+        if is_near_limit(halves) {
+            return Self::Careful;
+        }
+        if let Some(before) = before
+            && before != Self::Careful
+            && offset % OUTLOOK >= WINDOW as u64
+        {
+            return before;
+        }
+        match Steady::of(window) {
+            Steady::Both => Self::Branching,
+            Steady::Micros => Self::ComputingSizes,
+            Steady::Neither => Self::Computing,
+        }
+    }
+}
+
+/// So far the clock can go in one window without a look at its limit: in half microseconds, by the
+/// usual shapes, which are less than a second.
+const STRIDE: u64 = (WINDOW as u64 / SHORTEST as u64 + 1) * 2 * SECOND;
+
+pub(super) const fn is_near_limit(halves: u64) -> bool {
+    halves > u64::MAX - STRIDE
+}
+
+/// How many events are looked at.
+const SAMPLE: u32 = 512;
+
+/// Of these, how many are for learning.
+const LEARNING: u32 = 192;
+
+/// How many lengths before the next one a guess is made from.
+const HISTORY: u32 = 6;
+
+/// Which lengths repeat themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Steady {
+    /// Those of microseconds and sizes.
+    Both,
+    /// Those of microseconds, but not those of sizes.
+    Micros,
+    /// Those of sizes at most.
+    Neither,
+}
+
+impl Steady {
+    /// How it is at the beginning of `bytes`, by what a simple predictor guesses: five events of eight
+    /// or more; or of the microseconds alone, seven of eight.
+    #[inline(never)]
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut at = 0;
+        let (mut micros, mut sizes) = (Predictor::new(), Predictor::new());
+        let (mut guessed, mut wrong, mut wrong_micros) = (0, 0, 0);
+        for event in 0..SAMPLE {
+            // Past the head and the seconds.
+            let Some(start) = past_varint(bytes, at + 4) else {
+                break;
+            };
+            let Some(size) = past_varint(bytes, start) else {
+                break;
+            };
+            let Some(next) = past_varint(bytes, size) else {
+                break;
+            };
+            at = next;
+            let right_micros = micros.guesses(size - start > 1);
+            let right_size = sizes.guesses(next - size > 1);
+            if event >= LEARNING {
+                guessed += 1;
+                let is_long = size - start > 2 || next - size > 2;
+                let worse = if is_long { 3 } else { 0 };
+                wrong += u32::from(!(right_micros && right_size)) + worse;
+                wrong_micros += u32::from(!right_micros) + worse;
+            }
+        }
+        if wrong * 8 <= guessed * 3 {
+            Self::Both
+        } else if wrong_micros * 8 <= guessed {
+            Self::Micros
+        } else {
+            Self::Neither
+        }
+    }
+}
+
+/// Guesses whether the next number has more than one byte, by what followed on the lengths before.
+struct Predictor {
+    history: usize,
+    inclined: [i8; 1 << HISTORY],
+}
+
+impl Predictor {
+    const fn new() -> Self {
+        Self {
+            history: 0,
+            inclined: [0; 1 << HISTORY],
+        }
+    }
+
+    /// Whether the guess is right; and learns from it.
+    #[inline]
+    fn guesses(&mut self, long: bool) -> bool {
+        let mut right = false;
+        if let Some(inclined) = self.inclined.get_mut(self.history) {
+            right = (*inclined > 0) == long;
+            *inclined = (*inclined + if long { 1 } else { -1 }).clamp(-2, 2);
+        }
+        self.history = (self.history << 1 | usize::from(long)) & ((1 << HISTORY) - 1);
+        right
+    }
+}
+
+/// Where the varint ends that begins at `at`.
+fn past_varint(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    let len = rest.iter().take(10).position(|&byte| byte < 0x80)? + 1;
+    Some(at + len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::block::push_varint;
+    use super::*;
+
+    fn log(numbers: impl IntoIterator<Item = (u64, u64)>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for (micros, size) in numbers {
+            bytes.extend([0, 0, 0, 1, 0]);
+            push_varint(&mut bytes, micros);
+            push_varint(&mut bytes, size);
+        }
+        bytes
+    }
+
+    #[test]
+    fn what_repeats_itself_is_foretold() {
+        assert_eq!(Steady::of(&[]), Steady::Both);
+        assert_eq!(Steady::of(&log(vec![(3, 50); 1000])), Steady::Both);
+        let repeated = (0..1000).map(|number| ([3, 3, 200][number % 3], [50, 300][number % 2]));
+        assert_eq!(Steady::of(&log(repeated)), Steady::Both);
+        // An event in the middle of which the bytes end.
+        assert_eq!(Steady::of(&log(vec![(3, 300); 20])[..59]), Steady::Both);
+        let mut state = 1_u32;
+        let mut random = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            [50, 300][(state >> 24) as usize % 2]
+        };
+        let sizes: Vec<_> = (0..1000).map(|_| (3, random())).collect();
+        assert_eq!(Steady::of(&log(sizes)), Steady::Micros);
+        let both: Vec<_> = (0..1000).map(|_| (random(), random())).collect();
+        assert_eq!(Steady::of(&log(both)), Steady::Neither);
+        let micros: Vec<_> = (0..1000).map(|_| (random(), 50)).collect();
+        assert_eq!(Steady::of(&log(micros)), Steady::Neither);
+    }
+}
