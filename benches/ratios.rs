@@ -17,7 +17,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{Profile, bytewise, sum};
+use common::{Profile, bytewise, sum, with_mixed_lengths};
 use heapprof::raw::{EventLog, TraceLog};
 use heapprof::{
     Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
@@ -98,6 +98,7 @@ impl Measured {
                 .sum(),
             ..Self::default()
         };
+        let mixed = with_mixed_lengths(hpd);
         let rounds = (400_000_000 / (hpd.len() + hpm.len() / 4 + 1)).clamp(3, 15);
         for round in 0..=rounds {
             let mut time = |name, work: &mut dyn FnMut() -> u64| {
@@ -108,14 +109,8 @@ impl Measured {
                 }
             };
             time("sum hpd", &mut || sum(hpd));
-            time("next", &mut || {
-                let mut events = EventLog::new(hpd).events();
-                let mut sum = 0;
-                while let Some(Ok(event)) = events.next() {
-                    sum += event.size ^ event.elapsed.as_micros();
-                }
-                sum
-            });
+            time("next", &mut || next(hpd));
+            time("next mixed", &mut || next(&mixed));
             time("for_each", &mut || {
                 let mut sum = 0;
                 EventLog::new(hpd).events().for_each(|event| {
@@ -125,13 +120,8 @@ impl Measured {
                 });
                 sum
             });
-            time("bytewise", &mut || {
-                let mut sum = 0;
-                for event in bytewise::events(hpd).flatten() {
-                    sum += event.size ^ event.elapsed;
-                }
-                sum
-            });
+            time("bytewise", &mut || next_bytewise(hpd));
+            time("bytewise mixed", &mut || next_bytewise(&mixed));
             time("replay", &mut || {
                 in_memory.live_at_end().unwrap().total().cast_unsigned()
             });
@@ -170,6 +160,11 @@ impl Measured {
         vec![
             ("decode_of_sum", ratio("sum hpd", "next"), "ratio"),
             ("decode_vs_bytewise", ratio("bytewise", "next"), "times"),
+            (
+                "decode_mixed_vs_bytewise",
+                ratio("bytewise mixed", "next mixed"),
+                "times",
+            ),
             ("next_vs_for_each", ratio("for_each", "next"), "ratio"),
             ("replay_of_decode", ratio("next", "replay"), "ratio"),
             ("ask_of_replay", ratio("replay", "ask"), "ratio"),
@@ -208,6 +203,23 @@ impl Measured {
         let rounds = self.seconds[a].iter().zip(&self.seconds[b]);
         median(rounds.map(|(a, b)| a / b).collect())
     }
+}
+
+fn next(hpd: &[u8]) -> u64 {
+    let mut events = EventLog::new(hpd).events();
+    let mut sum = 0;
+    while let Some(Ok(event)) = events.next() {
+        sum += event.size ^ event.elapsed.as_micros();
+    }
+    sum
+}
+
+fn next_bytewise(hpd: &[u8]) -> u64 {
+    let mut sum = 0;
+    for event in bytewise::events(hpd).flatten() {
+        sum += event.size ^ event.elapsed;
+    }
+    sum
 }
 
 /// The views of a usage, and three lines over time.

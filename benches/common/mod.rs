@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventLog, EventWriter, TraceWriter};
 use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -104,6 +104,23 @@ pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
         }
     }
     log.into_inner().flush().unwrap();
+}
+
+/// The events of a log at a pace of its own, 2 ms apart on average, and blocks up to 300 times as large:
+/// so that their numbers have one to four bytes, as it happens.
+pub(crate) fn with_mixed_lengths(hpd: &[u8]) -> Vec<u8> {
+    let mut rng = SmallRng::seed_from_u64(2);
+    let gap = Exp::new(1.0 / 2000.0).unwrap();
+    let mut log = EventWriter::new(Vec::new());
+    let mut clock = 0.0;
+    for event in EventLog::new(hpd).events().map_while(Result::ok) {
+        clock += gap.sample(&mut rng);
+        #[expect(clippy::cast_possible_truncation, reason = "a time of hours")]
+        let at = WallOffset::from_micros(clock as i64);
+        let size = event.size.min(1 << 40) * rng.random_range(1..300);
+        log.write(at, event.trace, size, event.kind).unwrap();
+    }
+    log.into_inner()
 }
 
 /// Stacks of up to 40 frames over 20 000 lines of 400 files. As in a real program, the next stack mostly
