@@ -269,23 +269,34 @@ impl FlowGraph {
         for edge in &mut self.edges {
             (edge.from, edge.to) = (of(edge.from), of(edge.to));
         }
-        let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
-        let taken = order.iter().filter_map(|&old| nodes.get_mut(old)?.take());
-        self.nodes = taken.collect();
+        put_in_order(&mut self.nodes, order);
 
         let mut outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
         outgoing.sort_each_by_key(|place| {
             let edge = self.edges.get(place);
             edge.map(|edge| (Reverse(size(&edge.weights)), edge.to))
         });
-        let sorted = outgoing
-            .places()
-            .iter()
-            .filter_map(|&place| self.edges.get(place));
-        self.edges = sorted.cloned().collect();
+        put_in_order(&mut self.edges, outgoing.places().to_vec());
         self.outgoing = outgoing.in_their_order();
         self.incoming = Groups::new(self.edges.iter().map(|edge| edge.to), self.nodes.len());
         self
+    }
+}
+
+/// Puts at each place what stood at the one that `order` has there, of all places. In place: memory
+/// that is new costs more than to swap.
+fn put_in_order<T>(things: &mut [T], mut order: Vec<usize>) {
+    for first in 0..order.len() {
+        let mut place = first;
+        // Round the circle in which they change places.
+        while let Some(slot) = order.get_mut(place) {
+            let from = std::mem::replace(slot, place);
+            if from == first || from == place || from.max(place) >= things.len() {
+                break;
+            }
+            things.swap(place, from);
+            place = from;
+        }
     }
 }
 
@@ -370,5 +381,19 @@ impl fmt::Debug for FlowGraph {
             .field("nodes", &self.nodes.len())
             .field("edges", &self.edges.len())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn things_are_put_in_any_order() {
+        let order = [3, 0, 2, 6, 5, 4, 1];
+        let mut things = ["a", "b", "c", "d", "e", "f", "g"];
+        let expected = order.map(|place| things[place]);
+        put_in_order(&mut things, order.to_vec());
+        assert_eq!(things, expected);
     }
 }
