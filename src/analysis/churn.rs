@@ -208,9 +208,13 @@ impl Question for ChurnQuestion {
         self.rows = PerTrace::new(place.traces as usize);
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a step in memory costs more than to replay it"
+    )]
+    #[inline(always)]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         let index = TraceId::to_disk(event.trace);
         let is_free = event.is_free();
         let frees_the_one_before = is_free && self.before == Some((index, event.size));

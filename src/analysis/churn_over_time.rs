@@ -255,7 +255,7 @@ impl Question for ChurnOverTimeQuestion {
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         if self.window.is_over(event.elapsed) {
             self.is_over = true;
             return ControlFlow::Break(());

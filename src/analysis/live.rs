@@ -56,7 +56,11 @@ impl Question for Live {
         self.time
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a step in memory costs more than to replay it"
+    )]
+    #[inline(always)]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         if step.event.elapsed <= self.time {
             return ControlFlow::Continue(());

@@ -126,7 +126,7 @@ impl Question for LiveBlocksQuestion {
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         if event.elapsed > self.time || step.number > self.events {
             return ControlFlow::Break(());
         }

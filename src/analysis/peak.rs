@@ -199,7 +199,11 @@ impl Question for PeakQuestion {
         self.mark(self.window.from(), place.events);
     }
 
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "a step in memory costs more than to replay it"
+    )]
+    #[inline(always)]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         let index = TraceId::to_disk(step.event.trace);
         let time = step.event.elapsed;

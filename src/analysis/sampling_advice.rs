@@ -273,7 +273,7 @@ impl Question for SamplingAdvice {
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         let place = self.cuts.partition_point(|&cut| cut <= event.size);
         let maxima = self.maxima;
         if let Some(range) = self.ranges.get_mut(place) {

@@ -221,7 +221,7 @@ impl Question for SizesQuestion {
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         if self.window.is_over(event.elapsed) {
             return ControlFlow::Break(());
         }

@@ -258,7 +258,7 @@ impl Question for LifetimesQuestion {
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         let index = TraceId::to_disk(event.trace);
         if !self.set.as_ref().is_none_or(|set| set.has(index)) {
             return ControlFlow::Continue(());

@@ -1,5 +1,10 @@
 //! How far questions are: which wait, which see events, and which have seen enough.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a step that is handed on in memory costs more than to replay it"
+)]
+
 use std::ops::ControlFlow;
 
 use super::{LogEnd, LogPlace, LogStep, Question, Questions};
@@ -52,7 +57,7 @@ impl<Q: Question> Open for Asked<Q> {
         from
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         match self.state {
             State::Waiting => ControlFlow::Continue(()),
@@ -118,7 +123,7 @@ macro_rules! tuples {
                 due.into_iter().min().unwrap_or(Elapsed::MAX)
             }
 
-            #[inline]
+            #[inline(always)]
             fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
                 let ($($q,)*) = self;
                 let mut done = true;

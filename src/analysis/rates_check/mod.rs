@@ -279,7 +279,7 @@ impl Question for CheckRates {
     type Answer = RatesCheck;
 
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+        let event = &step.event;
         let behind = i128::from(event.elapsed.as_micros()) - i128::from(event.wall.as_micros());
         if behind != self.behind {
             self.behind = behind;
