@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
-use crate::raw::decode::{Decoder, WINDOW};
+use crate::raw::decode::Decoder;
 use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
+use crate::raw::way::WINDOW;
 use crate::raw::{Event, LogPosition};
 
 /// A log: a file, as long as it was when it was opened, or memory.

@@ -33,7 +33,7 @@ use super::checksum::Checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
 use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_varint};
-use crate::raw::decode::{LONGEST, SHORTEST};
+use crate::raw::event::{LONGEST, SHORTEST};
 use crate::raw::hpc::Layout;
 use crate::raw::rates::SamplingRates;
 use crate::time::{Clock, Elapsed, StartTime, WallOffset};

@@ -16,10 +16,6 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
-/// The most bytes that are decoded at once. What holds for a whole window need not be asked for
-/// each event.
-pub(crate) const WINDOW: usize = 256 * 1024;
-
 /// Where the decoding of a log stands, apart from the bytes: so that whoever owns a buffer can
 /// decode from it, and fill it again. What is left of the window is held by the owner, and shrinks
 /// by each event.
@@ -43,12 +39,6 @@ pub(crate) struct Decoder {
     pub(crate) error: Option<DecodeError>,
     pub(crate) strange: Strange,
 }
-
-/// The bytes of the shortest event: a head, and a byte for each number.
-pub(crate) const SHORTEST: usize = 4 + 3;
-
-/// The bytes of the longest event: a head, and three numbers of 64 bits.
-pub(crate) const LONGEST: usize = 4 + 3 * 10;
 
 /// The clock that adds this for each event.
 const fn clock(half: u64) -> Clock {

@@ -4,6 +4,12 @@ use super::rates::SamplingRates;
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
+/// The bytes of the shortest event: a head, and a byte for each number.
+pub(crate) const SHORTEST: usize = 4 + 3;
+
+/// The bytes of the longest event: a head, and three numbers of 64 bits.
+pub(crate) const LONGEST: usize = 4 + 3 * 10;
+
 /// In the head of a record: the time went backwards.
 pub(crate) const BACKWARDS: u32 = 1 << 31;
 /// In the head of a record: the event is a free.

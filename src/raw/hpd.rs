@@ -4,8 +4,9 @@
 
 use std::iter::FusedIterator;
 
-use super::decode::{Decoder, SHORTEST, WINDOW};
-use super::event::{Event, LogPosition};
+use super::decode::Decoder;
+use super::event::{Event, LogPosition, SHORTEST};
+use super::way::WINDOW;
 use crate::error::DecodeError;
 use crate::time::Clock;
 

@@ -85,7 +85,7 @@ pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
 mod shape;
-mod way;
+pub(crate) mod way;
 pub(crate) mod write;
 
 pub use event::{Event, EventKind, LogPosition};

@@ -5,8 +5,12 @@
 //! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
 //! themselves, so that nearly all recordings are of the first kind; but not all.
 
-use super::decode::{SHORTEST, WINDOW};
+use super::event::SHORTEST;
 use crate::time::SECOND;
+
+/// The most bytes that are decoded at once. What holds for a whole window need not be asked for
+/// each event.
+pub(crate) const WINDOW: usize = 256 * 1024;
 
 /// How events of the usual shapes are told apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
