@@ -48,25 +48,29 @@ pub(crate) struct Change {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Flaws(u8);
 
+const SATURATED: u8 = 1;
+const NEGATIVE: u8 = 1 << 1;
+const UNKNOWN_TRACE: u8 = 1 << 2;
+
 impl Flaws {
     pub(crate) const NONE: Self = Self(0);
 
     /// The balance left 63 bits and stays at the limit.
     #[inline]
     pub(crate) const fn saturated(self) -> bool {
-        self.0 & 1 != 0
+        self.0 & SATURATED != 0
     }
 
     /// The balance is negative, by a free.
     #[inline]
     pub(crate) const fn negative(self) -> bool {
-        self.0 & 2 != 0
+        self.0 & NEGATIVE != 0
     }
 
     /// The table does not have the trace.
     #[inline]
     pub(crate) const fn unknown_trace(self) -> bool {
-        self.0 & 4 != 0
+        self.0 & UNKNOWN_TRACE != 0
     }
 }
 
@@ -137,7 +141,9 @@ impl LiveHeap {
         let mut change = self
             .balances
             .update(index, |balance| change(balance, bytes));
-        change.flaws.0 |= u8::from(is_unknown) << 2;
+        if is_unknown {
+            change.flaws.0 |= UNKNOWN_TRACE;
+        }
         change
     }
 
@@ -201,12 +207,17 @@ fn change_below_zero(balance: &mut i64, bytes: i64) -> Change {
     let before = *balance;
     let after = before.saturating_add(bytes);
     *balance = after;
-    let saturated = before.checked_add(bytes).is_none();
-    let negative = after < 0 && bytes < 0;
+    let mut flaws = Flaws::NONE;
+    if before.checked_add(bytes).is_none() {
+        flaws.0 |= SATURATED;
+    }
+    if after < 0 && bytes < 0 {
+        flaws.0 |= NEGATIVE;
+    }
     Change {
         before,
         after,
-        flaws: Flaws(u8::from(saturated) | u8::from(negative) << 1),
+        flaws,
     }
 }
 

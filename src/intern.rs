@@ -11,7 +11,7 @@
 //! ```
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
@@ -73,17 +73,19 @@ impl Interner {
     /// The number of a line, and whether it is new.
     pub(crate) fn frame(&mut self, frame: Frame<'_>) -> Result<(FrameId, bool), Full> {
         let file = self.file(frame.file)?;
-        let next = self.frames.frames.len();
-        grow_fast(&mut self.frame_numbers);
-        match self.frame_numbers.entry((file, frame.line)) {
-            hashbrown::hash_map::Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
-            hashbrown::hash_map::Entry::Vacant(vacant) => {
-                let number = u32::try_from(next).map_err(|_| Full)?;
-                vacant.insert(number);
-                self.frames.frames.push((file, frame.line));
-                Ok((FrameId(number), true))
-            }
+        let line = (file, frame.line);
+        let numbers = &mut self.frame_numbers;
+        if let Some(&known) = numbers.get(&line) {
+            return Ok((FrameId(known), false));
         }
+        let number = u32::try_from(self.frames.frames.len()).map_err(|_| Full)?;
+        if numbers.len() == numbers.capacity() {
+            let more = more_room(numbers.len());
+            numbers.try_reserve(more).map_err(|_| Full)?;
+        }
+        numbers.insert(line, number);
+        self.frames.frames.push(line);
+        Ok((FrameId(number), true))
     }
 
     fn file(&mut self, name: &str) -> Result<u32, Full> {
@@ -112,13 +114,11 @@ impl Interner {
     }
 }
 
-/// Makes room in a full map for four times as much: to move all that is in it costs more than memory
-/// that is given back soon.
-#[inline]
-pub(crate) fn grow_fast<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    if map.len() == map.capacity() {
-        map.reserve(3 * map.len());
-    }
+/// How many more things to make room for in a full map: up to here four times as many, since to move
+/// them costs more than memory that is given back soon; then what the map takes itself.
+pub(crate) const fn more_room(len: usize) -> usize {
+    const LARGE: usize = 1 << 17;
+    if len < LARGE { 3 * len + 1 } else { 1 }
 }
 
 /// How many places the cache of recent frames has, as a power of two.
@@ -195,11 +195,12 @@ impl<'a> RecordInterner<'a> {
                 };
                 let (id, _) = self.interner.frame(Frame::new(&name, frame.line()))?;
                 let known = Known { record, id };
-                if self.records.len() == self.records.capacity() {
-                    self.records.reserve(3 * self.records.len(), |it| it.hash);
+                let records = &mut self.records;
+                if records.len() == records.capacity() {
+                    let more = more_room(records.len());
+                    records.try_reserve(more, |it| it.hash).map_err(|_| Full)?;
                 }
-                self.records
-                    .insert_unique(hash, Hashed { hash, known }, |it| it.hash);
+                records.insert_unique(hash, Hashed { hash, known }, |it| it.hash);
                 known
             }
         };

@@ -121,7 +121,7 @@ impl Log {
         loop {
             let mut rest = &*bytes;
             loop {
-                let place = decoder.position(rest);
+                let place = decoder.position(rest.len());
                 let so_far = decoder.strange;
                 let next;
                 (decoder, next) = decoder.next_of_any_shape(rest, Some(rates));
@@ -135,6 +135,7 @@ impl Log {
                     before: Some(place),
                     strange: decoder.strange.count != so_far.count,
                 });
+                debug_assert!(shown.is_some(), "nothing is shown three times");
                 if let Some(ControlFlow::Break(())) = shown {
                     return Ok(Ended {
                         place,
@@ -160,7 +161,7 @@ impl Log {
                 );
                 if flow.is_break() {
                     return Ok(Ended {
-                        place: decoder.position(rest),
+                        place: decoder.position(rest.len()),
                         strange: decoder.strange.first,
                         error: None,
                         stopped: true,
@@ -168,7 +169,7 @@ impl Log {
                 }
             }
             let end = decoder.error;
-            let (offset, left) = (decoder.offset(rest), rest.len());
+            let (offset, left) = (decoder.offset(rest.len()), rest.len());
             match go_on(self, bytes, offset, left, end)? {
                 Next::Bytes(more) => {
                     decoder.enter(offset, &more);
@@ -177,7 +178,7 @@ impl Log {
                 Next::End(error) => {
                     decoder.enter(offset, &[]);
                     return Ok(Ended {
-                        place: decoder.position(&[]),
+                        place: decoder.position(0),
                         strange: decoder.strange.first,
                         error,
                         stopped: false,
@@ -223,14 +224,13 @@ pub struct LogEvents<'a> {
 }
 
 impl LogEvents<'_> {
-    #[inline]
-    fn rest(&self) -> &[u8] {
-        self.bytes.get(self.at..).unwrap_or_default()
-    }
-
     /// Where the next event begins, with both clocks: after the last whole event.
-    pub fn position(&self) -> LogPosition {
-        self.decoder.position(self.rest())
+    pub const fn position(&self) -> LogPosition {
+        let len = match &self.bytes {
+            Cow::Borrowed(bytes) => bytes.len(),
+            Cow::Owned(bytes) => bytes.len(),
+        };
+        self.decoder.position(len.saturating_sub(self.at))
     }
 
     /// The event inside which the log just ends, once the events have ended there.
@@ -274,7 +274,7 @@ impl Iterator for LogEvents<'_> {
             if self.ended {
                 return None;
             }
-            let (offset, left) = (self.decoder.offset(rest), rest.len());
+            let (offset, left) = (self.decoder.offset(rest.len()), rest.len());
             self.at = 0;
             let bytes = std::mem::take(&mut self.bytes);
             match go_on(self.log, bytes, offset, left, end) {

@@ -20,7 +20,7 @@ pub(crate) struct PerTrace<T> {
     strangers: HashMap<u32, T>,
 }
 
-/// So many bytes of places there may be for traces, whether they are met or not.
+/// Up to so many bytes traces have places, whether they are met or not.
 const FREE: usize = 1 << 22;
 /// Beyond that, one in so many must be met.
 const SPARSE: usize = 16;

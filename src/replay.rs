@@ -46,7 +46,8 @@ pub(crate) struct Step {
     pub(crate) number: u64,
     /// Where its record begins.
     pub(crate) offset: u64,
-    /// The place in the log before it. Where it is not at hand, `None` has the step shown once more.
+    /// The place in the log before it. Whoever needs it where it is not at hand has the step shown
+    /// once more.
     pub(crate) before: Option<LogPosition>,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
@@ -76,7 +77,7 @@ impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// `take` is called from two places, and to call it costs as much as to decode an event: so
+    /// `take` stands in three loops, and to call it costs as much as to decode an event: so
     /// whoever runs a pass has it inlined always.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make

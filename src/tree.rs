@@ -17,10 +17,9 @@
 //! Nodes stand in preorder: a parent before its children, a subtree in one run.
 
 use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
 
 use crate::id::FrameId;
-use crate::intern::{Full, grow_fast};
+use crate::intern::{Full, more_room};
 
 /// The node of the empty stack.
 pub(crate) const ROOT: u32 = 0;
@@ -140,20 +139,22 @@ impl TreeBuilder {
 
     /// The node of the stack of `parent` with one frame more.
     pub(crate) fn child(&mut self, parent: u32, frame: FrameId) -> Result<u32, Full> {
-        grow_fast(&mut self.children);
-        match self.children.entry((parent, frame)) {
-            Entry::Occupied(known) => Ok(*known.get()),
-            Entry::Vacant(vacant) => {
-                let node = u32::try_from(self.parents.len())
-                    .ok()
-                    .filter(|&node| node != NONE)
-                    .ok_or(Full)?;
-                vacant.insert(node);
-                self.parents.push(parent);
-                self.frames.push(frame);
-                Ok(node)
-            }
+        let children = &mut self.children;
+        if let Some(&known) = children.get(&(parent, frame)) {
+            return Ok(known);
         }
+        let node = u32::try_from(self.parents.len())
+            .ok()
+            .filter(|&node| node != NONE)
+            .ok_or(Full)?;
+        if children.len() == children.capacity() {
+            let more = more_room(children.len());
+            children.try_reserve(more).map_err(|_| Full)?;
+        }
+        children.insert((parent, frame), node);
+        self.parents.push(parent);
+        self.frames.push(frame);
+        Ok(node)
     }
 
     /// The tree, with its nodes in preorder; renumbers `nodes`.

@@ -200,22 +200,75 @@ fn every_way_over_every_end_of_a_window() {
     }
 }
 
+/// Logs so long that the decoder looks at their lengths more than once, and too long for the way it
+/// has chosen before.
+#[test]
+fn lengths_that_change_after_a_megabyte() {
+    let folder = tempfile::tempdir().unwrap();
+    for [first, second] in [
+        [Lengths::Steady, Lengths::Random],
+        [Lengths::RandomSizes, Lengths::Any],
+        [Lengths::Random, Lengths::Steady],
+        [Lengths::Steady, Lengths::RandomSizes],
+    ] {
+        let mut log = Log::new();
+        log.stretch(first, 60_000);
+        log.stretch(second, 150_000);
+        assert!(log.bytes.len() > 5 * (256 << 10));
+        assert_eq!(check(&log.bytes, folder.path()), 210_000);
+    }
+}
+
+#[test]
+fn a_log_is_entered_at_any_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut log = Log::new();
+    for lengths in [Lengths::Steady, Lengths::RandomSizes, Lengths::Random] {
+        log.stretch(lengths, 50_000);
+    }
+    let (expected, _) = plain::events(&log.bytes, &SamplingRates::unsampled());
+    check(&log.bytes, folder.path());
+    let reader = Reader::open(folder.path().join("long")).unwrap();
+    let mut walk = EventLog::new(&log.bytes).events();
+    for skipped in [0, 9_999, 29_000, 40_000, 60_001] {
+        let place = walk.position();
+        let passed = usize::try_from(place.events()).unwrap();
+        let from_file = reader.events_from(place).unwrap().map(Result::unwrap);
+        let from_memory = EventLog::new(&log.bytes).events_from(place);
+        let from_memory = from_memory.map(Result::unwrap);
+        assert!(
+            from_file
+                .map(plain::Event::from)
+                .eq(expected[passed..].iter().copied())
+        );
+        assert!(
+            from_memory
+                .map(plain::Event::from)
+                .eq(expected[passed..].iter().copied())
+        );
+        let _ = walk.by_ref().take(skipped + 1).count();
+    }
+}
+
 const LARGEST: u64 = i64::MAX as u64;
 
 #[test]
 fn a_clock_near_its_limit_ends_the_log_where_it_would_leave_it() {
     let folder = tempfile::tempdir().unwrap();
     // So near that the limit is met in the first window, in the second, and not at all.
-    for (left, whole) in [
-        (9_000, 1 + 9_000 / 3),
-        (150_000, 1 + 50_000),
-        (1 << 40, 1 + 80_000),
+    for (step, left, whole) in [
+        (3, 9_000, 1 + 9_000 / 3),
+        (3, 150_000, 1 + 50_000),
+        (3, 1 << 40, 1 + 80_000),
+        (999_999, 999_999 * 9_000, 1 + 9_000),
+        (999_999, 999_999 * 60_001 - 1, 1 + 60_000),
+        (999_999, 999_999 * 80_000, 1 + 80_000),
     ] {
         let mut log = Log::new();
         let first = LARGEST - left;
         log.event(1, first / 1_000_000, first % 1_000_000, 9);
         for _ in 0..80_000 {
-            log.event(1, 0, 3, 9);
+            log.event(1, 0, step, 9);
         }
         assert_eq!(check(&log.bytes, folder.path()), whole);
         let error = EventLog::new(&log.bytes).events().find_map(Result::err);
@@ -231,7 +284,7 @@ fn a_log_cut_around_the_end_of_a_window() {
     for lengths in [Lengths::Steady, Lengths::Random] {
         let mut log = Log::new();
         log.stretch(lengths, 50_000);
-        for cut in (256 << 10) - 9..(256 << 10) + 9 {
+        for cut in (256 << 10) - 14..(256 << 10) + 14 {
             check(&log.bytes[..cut], folder.path());
         }
     }

@@ -13,8 +13,9 @@ use crate::raw::{DigestWriter, LogPosition};
 use crate::replay::{Pass, Passed, STOP, Step};
 use crate::time::{Elapsed, StartTime};
 
-/// How many events pass, at least, between two looks at who wants to stop.
-const TELL_EVERY: u64 = 1 << 12;
+/// How many events pass, at least, between two looks at who wants to stop; at most 5000, since a place
+/// is at hand that often.
+const TELL_EVERY: u64 = 1 << 11;
 
 /// Says when it is time to look at who wants to stop.
 #[derive(Default)]
@@ -23,8 +24,7 @@ struct Bell {
 }
 
 impl Bell {
-    /// The place before the step, if it is time. Only asked where a place is at hand, which is often
-    /// enough.
+    /// The place before the step, if it is time and the place is at hand.
     #[inline]
     fn rings(&mut self, step: &Step) -> Option<LogPosition> {
         let before = step.before?;

@@ -32,7 +32,7 @@ impl Changes {
         }
     }
 
-    /// The balance of a trace may change. `None`, and nothing is done, if the table does not have it.
+    /// The balance of a trace may change. `None`, and nothing is done, if it has no mark.
     #[inline]
     pub(super) fn mark(&mut self, index: u32) -> Option<()> {
         *self.marks.get_mut(index as usize / BLOCK)? = true;
@@ -144,6 +144,7 @@ mod tests {
         }
         assert_eq!(drained(&mut changes, &heap), [(3, 31, 0), (1 << 29, 9, 10)]);
     }
+
     #[test]
     fn only_what_was_met_takes_memory() {
         let traces = 1 << 29;

@@ -103,8 +103,8 @@ impl<'a> DigestOptions<'a> {
         self
     }
 
-    /// Who is told, every 4096 events and at the end, how far the digest is, and can stop it with
-    /// [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
+    /// Who is told, after 5000 events or sooner each time and at the end, how far the digest is, and
+    /// can stop it with [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
     /// there, and [says so](crate::Digest::is_stopped).
     #[doc(alias = "verbose")]
     #[must_use]

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::block::varint;
 use super::event::{BACKWARDS, Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
-use super::shape::{LONGEST_BRANCHING, Shape};
+use super::shape::Shape;
 use super::way::{PATIENCE, Way, is_near_limit};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
@@ -115,17 +115,17 @@ impl Decoder {
         self.patience = PATIENCE;
     }
 
-    /// Where in the log the next event begins, of a window of which this is left.
+    /// Where in the log the next event begins, of a window of which so many bytes are left.
     #[inline]
-    pub(crate) const fn offset(&self, rest: &[u8]) -> u64 {
-        self.end.saturating_sub(rest.len() as u64)
+    pub(crate) const fn offset(&self, left: usize) -> u64 {
+        self.end.saturating_sub(left as u64)
     }
 
     #[inline]
-    pub(crate) const fn position(&self, rest: &[u8]) -> LogPosition {
+    pub(crate) const fn position(&self, left: usize) -> LogPosition {
         let elapsed = self.halves / 2;
         LogPosition::shown(
-            self.offset(rest),
+            self.offset(left),
             self.events,
             Elapsed::from_micros(elapsed),
             wall(elapsed, self.behind),
@@ -199,7 +199,11 @@ impl Decoder {
         take: &mut impl FnMut(Event, u64, u64) -> Option<ControlFlow<()>>,
     ) -> ControlFlow<()> {
         while let Some(usual) = self.usual(rest, way) {
-            match take(usual.event, self.events.wrapping_add(1), self.offset(rest)) {
+            match take(
+                usual.event,
+                self.events.wrapping_add(1),
+                self.offset(rest.len()),
+            ) {
                 Some(ControlFlow::Continue(())) => {}
                 Some(ControlFlow::Break(())) => return ControlFlow::Break(()),
                 None => break,
@@ -246,7 +250,7 @@ impl Decoder {
             let after = rest.get(fields.len..).ok_or(Kind::Cut)?;
             Ok((fields, halves, behind, after))
         });
-        let error = |kind| DecodeError::new(FileKind::Hpd, self.offset(rest), kind);
+        let error = |kind| DecodeError::new(FileKind::Hpd, self.offset(rest.len()), kind);
         match moved {
             Ok((fields, halves, behind, after)) => {
                 if let Some(found) = fields.strange {
@@ -259,7 +263,7 @@ impl Decoder {
                 self.behind = behind;
                 if is_near_limit(halves) {
                     self.way = Way::Careful;
-                } else if fields.len > LONGEST_BRANCHING {
+                } else if self.is_for_another_way(rest) {
                     self.patience = self.patience.saturating_sub(1);
                     if self.patience == 0 {
                         self.way = Way::Computing;
@@ -275,6 +279,13 @@ impl Decoder {
                 (self, None)
             }
         }
+    }
+
+    /// Whether the event with which this begins is told only by another way.
+    fn is_for_another_way(&self, rest: &[u8]) -> bool {
+        matches!(self.way, Way::Branching | Way::ComputingSizes)
+            && Shape::of(rest, self.way).is_none()
+            && Shape::of(rest, Way::Computing).is_some()
     }
 
     #[inline]

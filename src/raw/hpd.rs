@@ -102,7 +102,7 @@ impl Events<'_> {
     /// Where the next event begins, with both clocks: after the last whole event, also when that
     /// was followed by an error.
     pub const fn position(&self) -> LogPosition {
-        self.decoder.position(self.rest)
+        self.decoder.position(self.rest.len())
     }
 
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
@@ -148,7 +148,7 @@ impl Events<'_> {
                 return (self, Some(Ok(event)));
             }
             let end = self.decoder.error;
-            let offset = self.decoder.offset(self.rest);
+            let offset = self.decoder.offset(self.rest.len());
             match next_window(self.log, offset, self.rest.len(), end) {
                 Some(window) => {
                     self.decoder.enter(offset, window);

@@ -180,9 +180,9 @@ impl SamplingRates {
             table: None,
         };
         if !rates.deciding.is_empty() {
-            rates.table = Some(Box::new(std::array::from_fn(|size| {
-                rates.compute(size as u64)
-            })));
+            let table = (0..TABLE_LEN as u64).map(|size| rates.compute(size));
+            // Not by way of an array, which would be on the stack.
+            rates.table = table.collect::<Box<[u64]>>().try_into().ok();
         }
         Self(Arc::new(rates))
     }

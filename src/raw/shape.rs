@@ -6,8 +6,8 @@
 //!                                      or 1xxxxxxx 0xxxxxxx or 1xxxxxxx 0xxxxxxx
 //! ```
 //!
-//! And with up to three bytes of microseconds and four of the size, where that is computed. An event
-//! of a usual shape is less than a second after the one before, and at any rates the estimate of its
+//! Where the lengths of both are computed, also with three bytes of microseconds and four of the size.
+//! An event of a usual shape is less than a second after the one before, and at any rates the estimate of its
 //! size is in range.
 
 #![expect(
@@ -18,11 +18,8 @@
 use super::way::Way;
 use crate::time::SECOND;
 
-/// No event of a usual shape has more bytes, and so many are looked at.
-const LONGEST: usize = 4 + 1 + 8;
-
-/// No event that is told by branches has more bytes.
-pub(super) const LONGEST_BRANCHING: usize = 4 + 1 + 2 + 2;
+/// So many bytes are looked at: a head, seconds, and two numbers of eight bytes together.
+const LOOKED_AT: usize = 4 + 1 + 8;
 
 /// In the first eight bytes, the first as the highest: the time went backwards, or there are seconds.
 const UNUSUAL: u64 = 0x8000_0000_ff00_0000;
@@ -49,7 +46,7 @@ impl<'a> Shape<'a> {
     /// way and the bytes do not end soon.
     #[inline(always)]
     pub(super) fn of(rest: &'a [u8], way: Way) -> Option<Self> {
-        let longest = rest.first_chunk::<LONGEST>()?;
+        let longest = rest.first_chunk::<LOOKED_AT>()?;
         let shape = |word: u64, halves, size, len: usize| Self {
             head: (word >> 32) as u32,
             halves,
@@ -110,7 +107,7 @@ impl<'a> Shape<'a> {
 }
 
 /// The two numbers with which these bytes begin, the first byte as the lowest, and their length; if
-/// they are microseconds of less than a second, and a size of four bytes at most.
+/// they are microseconds of less than a second, and a size of 28 bits at most.
 #[inline(always)]
 fn numbers_of(bytes: u64) -> Option<(u64, u64, usize)> {
     // The highest bits of the last bytes of numbers; of these the first and the second.
@@ -190,7 +187,7 @@ mod tests {
 
         #[test]
         fn what_is_told_at_once_is_what_is_told_field_by_field(bytes in bytes()) {
-            let lengths = lengths(&bytes).filter(|_| bytes.len() >= LONGEST);
+            let lengths = lengths(&bytes).filter(|_| bytes.len() >= LOOKED_AT);
             for way in WAYS {
                 let usual = lengths.is_some_and(|(micros, size)| match way {
                     Way::Branching => micros <= 2 && size <= 2,

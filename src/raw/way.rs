@@ -21,7 +21,8 @@ pub(super) enum Way {
     ComputingSizes,
     /// By computing the lengths of both numbers.
     Computing,
-    /// Not at all: the clock is so near its limit that each event may be one too many.
+    /// Not at all: the clock is so near its limit that each event may be one too many. Or there is
+    /// nothing to look at yet.
     Careful,
 }
 
@@ -29,8 +30,8 @@ pub(super) enum Way {
 /// costs as much as decoding a thousand events.
 const OUTLOOK: u64 = 4 * WINDOW as u64;
 
-/// So many events of a window may be longer than its way is for, though the look at its beginning
-/// did not foretell it: one is as slow as ten others.
+/// So many events of a window may be longer than its way is for, though a look did not foretell it:
+/// one is as slow as ten others.
 pub(super) const PATIENCE: u32 = 512;
 
 impl Way {
@@ -39,7 +40,7 @@ impl Way {
     #[inline(never)]
     pub(super) fn through(window: &[u8], offset: u64, halves: u64, before: Option<Self>) -> Self {
         debug_assert!(window.len() <= WINDOW);
-        if is_near_limit(halves) {
+        if is_near_limit(halves) || window.is_empty() {
             return Self::Careful;
         }
         if let Some(before) = before
@@ -86,7 +87,8 @@ pub(super) enum Steady {
 
 impl Steady {
     /// How it is at the beginning of `bytes`, by what a simple predictor guesses: five events of eight
-    /// or more; or of the microseconds alone, seven of eight.
+    /// or more; or of the microseconds alone, seven of eight. A number of more than two bytes, for
+    /// which there is no branch, counts as three guesses more that are wrong.
     #[inline(never)]
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut at = 0;

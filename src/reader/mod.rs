@@ -70,7 +70,7 @@ pub struct Reader {
 }
 
 /// What a pass over the log needs to know of the `.hpm` file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct Counted {
     /// How many whole traces it has.
     traces: u32,
