@@ -65,6 +65,9 @@ pub trait Question {
     ///
     /// Breaks when it has seen enough: the event at which it breaks need not be in the answer, and
     /// it sees no more. The pass ends once all have broken.
+    ///
+    /// Called for each event, so inline it where a few nanoseconds count, and read the fields of
+    /// `step` where they are: a copy of its [`Event`] costs more than to decode it.
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()>;
 
     /// The answer, after the pass.
