@@ -73,19 +73,16 @@ impl Interner {
     /// The number of a line, and whether it is new.
     pub(crate) fn frame(&mut self, frame: Frame<'_>) -> Result<(FrameId, bool), Full> {
         let file = self.file(frame.file)?;
-        let line = (file, frame.line);
-        let numbers = &mut self.frame_numbers;
-        if let Some(&known) = numbers.get(&line) {
-            return Ok((FrameId(known), false));
+        let next = self.frames.frames.len();
+        match self.frame_numbers.entry((file, frame.line)) {
+            hashbrown::hash_map::Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
+            hashbrown::hash_map::Entry::Vacant(vacant) => {
+                let number = u32::try_from(next).map_err(|_| Full)?;
+                vacant.insert(number);
+                self.frames.frames.push((file, frame.line));
+                Ok((FrameId(number), true))
+            }
         }
-        let number = u32::try_from(self.frames.frames.len()).map_err(|_| Full)?;
-        if numbers.len() == numbers.capacity() {
-            let more = more_room(numbers.len());
-            numbers.try_reserve(more).map_err(|_| Full)?;
-        }
-        numbers.insert(line, number);
-        self.frames.frames.push(line);
-        Ok((FrameId(number), true))
     }
 
     fn file(&mut self, name: &str) -> Result<u32, Full> {
@@ -112,13 +109,6 @@ impl Interner {
         self.frames.frames.shrink_to_fit();
         self.frames
     }
-}
-
-/// How many more things to make room for in a full map: up to here four times as many, since to move
-/// them costs more than memory that is given back soon; then what the map takes itself.
-pub(crate) const fn more_room(len: usize) -> usize {
-    const LARGE: usize = 1 << 17;
-    if len < LARGE { 3 * len + 1 } else { 1 }
 }
 
 /// How many places the cache of recent frames has, as a power of two.
@@ -186,21 +176,13 @@ impl<'a> RecordInterner<'a> {
                 met.known
             }
             None => {
-                let name = match str::from_utf8(frame.file_bytes()) {
-                    Ok(name) => Cow::Borrowed(name),
-                    Err(_) => {
-                        not_utf8 = true;
-                        frame.file_name()
-                    }
-                };
+                let name = frame.file_name();
+                // Bytes that are UTF-8 are borrowed as they are.
+                not_utf8 = matches!(name, Cow::Owned(_));
                 let (id, _) = self.interner.frame(Frame::new(&name, frame.line()))?;
                 let known = Known { record, id };
-                let records = &mut self.records;
-                if records.len() == records.capacity() {
-                    let more = more_room(records.len());
-                    records.try_reserve(more, |it| it.hash).map_err(|_| Full)?;
-                }
-                records.insert_unique(hash, Hashed { hash, known }, |it| it.hash);
+                self.records
+                    .insert_unique(hash, Hashed { hash, known }, |it| it.hash);
                 known
             }
         };

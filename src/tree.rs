@@ -16,10 +16,12 @@
 //!
 //! Nodes stand in preorder: a parent before its children, a subtree in one run.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::id::FrameId;
-use crate::intern::{Full, more_room};
+use crate::intern::Full;
 
 /// The node of the empty stack.
 pub(crate) const ROOT: u32 = 0;
@@ -116,8 +118,8 @@ impl CallTree {
 pub(crate) struct TreeBuilder {
     parents: Vec<u32>,
     frames: Vec<FrameId>,
-    /// The last node of a stack, by the node before it and its last frame.
-    children: HashMap<(u32, FrameId), u32>,
+    children: HashTable<u32>,
+    hasher: DefaultHashBuilder,
 }
 
 impl TreeBuilder {
@@ -125,7 +127,8 @@ impl TreeBuilder {
         Self {
             parents: vec![ROOT],
             frames: vec![FrameId(0)],
-            children: HashMap::new(),
+            children: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -139,21 +142,29 @@ impl TreeBuilder {
 
     /// The node of the stack of `parent` with one frame more.
     pub(crate) fn child(&mut self, parent: u32, frame: FrameId) -> Result<u32, Full> {
-        let children = &mut self.children;
-        if let Some(&known) = children.get(&(parent, frame)) {
+        let Self {
+            parents,
+            frames,
+            children,
+            hasher,
+        } = self;
+        let key = |node: u32| {
+            let node = node as usize;
+            Some((*parents.get(node)?, *frames.get(node)?))
+        };
+        let hash = hasher.hash_one((parent, frame));
+        if let Some(&known) = children.find(hash, |&node| key(node) == Some((parent, frame))) {
             return Ok(known);
         }
-        let node = u32::try_from(self.parents.len())
+        let node = u32::try_from(parents.len())
             .ok()
             .filter(|&node| node != NONE)
             .ok_or(Full)?;
-        if children.len() == children.capacity() {
-            let more = more_room(children.len());
-            children.try_reserve(more).map_err(|_| Full)?;
-        }
-        children.insert((parent, frame), node);
-        self.parents.push(parent);
-        self.frames.push(frame);
+        children.insert_unique(hash, node, |&node| {
+            key(node).map_or(0, |key| hasher.hash_one(key))
+        });
+        parents.push(parent);
+        frames.push(frame);
         Ok(node)
     }
 

@@ -72,8 +72,6 @@ struct Walk<'d> {
     ids: Vec<u32>,
     /// The edge between two nodes.
     numbers: HashMap<(u32, u32), u32>,
-    /// Of each node the source of the edge to it that was met last, and that edge: likely the next.
-    recent: Vec<(u32, u32)>,
     path: Vec<(FrameId, Step)>,
     /// How often each line is on the path.
     line_on_path: Vec<u32>,
@@ -89,7 +87,6 @@ impl<'d> Walk<'d> {
             ids: vec![NONE; lines],
             // Most places have an edge that others have too.
             numbers: HashMap::with_capacity(draft.subtree.len() / 2),
-            recent: Vec::new(),
             path: Vec::new(),
             line_on_path: vec![0; lines],
         }
@@ -147,7 +144,6 @@ impl<'d> Walk<'d> {
             lines: smallvec![frame],
             weights: smallvec![Weights::default(); columns],
         });
-        self.recent.push((NONE, NONE));
         new
     }
 
@@ -174,15 +170,9 @@ impl<'d> Walk<'d> {
             edges,
             draft,
             numbers,
-            recent,
             ..
         } = self;
-        let mut unknown = (NONE, NONE);
-        let recent = recent.get_mut(to as usize).unwrap_or(&mut unknown);
-        if recent.0 == from {
-            return recent.1;
-        }
-        let edge = *numbers.entry((from, to)).or_insert_with(|| {
+        *numbers.entry((from, to)).or_insert_with(|| {
             let edge = Edge {
                 from: from as usize,
                 to: to as usize,
@@ -191,9 +181,7 @@ impl<'d> Walk<'d> {
             };
             edges.push(Growing { edge, on_path: 0 });
             u32::try_from(edges.len() - 1).unwrap_or(NONE)
-        });
-        *recent = (from, edge);
-        edge
+        })
     }
 
     fn add_to_edge(&mut self, number: u32, place: usize, skipped: bool) {
