@@ -12,8 +12,8 @@ use crate::usage::Usage;
 /// The live bytes of each trace, as the events so far leave them.
 ///
 /// For who walks the events and wants to know what is live on the way; [`Reader`](crate::Reader)
-/// answers the usual questions. Memory: 8 to 16 bytes a trace, up to the largest that was met, and
-/// more only for traces that the table does not have.
+/// answers the usual questions. Memory: 8 bytes a trace of the table; if that is more than 4 MB, 8 to 16
+/// bytes a trace up to the largest that was met. More only for traces that the table does not have.
 ///
 /// ```
 /// use heapprof::{LiveHeap, SamplingRates, raw::{EventLog, TraceLog}};
@@ -157,7 +157,7 @@ impl LiveHeap {
         self.balances.get(index).copied().unwrap_or(0)
     }
 
-    /// The balances of traces whose indices follow on each other, as far as they were met.
+    /// The balances of traces whose indices follow on each other, as far as they have places.
     pub(crate) fn run(&self, indices: Range<usize>) -> &[i64] {
         self.balances.run(indices)
     }

@@ -6,12 +6,12 @@ use hashbrown::HashMap;
 
 use crate::id::TraceId;
 
-/// A value for each trace: in one run for those that the table has, as far as they were met, and in
-/// a map for others.
+/// A value for each trace: in one run for those that the table has, of a large one as far as they were
+/// met, and in a map for others.
 #[derive(Debug, Clone)]
 pub(crate) struct PerTrace<T> {
-    /// By trace index; 0 is unknown. As far as traces were met: a file can have any number of them,
-    /// and few that matter.
+    /// By trace index; 0 is unknown. All of a table that takes little; else as far as traces were met:
+    /// a file can have any number of them, and few that matter.
     items: Vec<T>,
     /// How many of these there may be.
     limit: usize,
@@ -20,17 +20,25 @@ pub(crate) struct PerTrace<T> {
     strangers: HashMap<u32, T>,
 }
 
-/// Up to so many bytes traces have places, whether they are met or not.
+/// A table that takes no more bytes than this has all its places at once, and of a larger one traces
+/// have places up to here, whether they are met or not.
 const FREE: usize = 1 << 22;
 /// Beyond that, one in so many must be met.
 const SPARSE: usize = 16;
 
+const fn is_free<T>(places: usize) -> bool {
+    places <= FREE / size_of::<T>()
+}
+
 impl<T: Clone + Default> PerTrace<T> {
     /// Nothing yet, for a table of so many traces.
     pub(crate) fn new(traces: usize) -> Self {
+        let limit = traces.min(TraceId::MAX.get() as usize) + 1;
+        // To grow is to move what there is, and to ask for memory again and again.
+        let places = if is_free::<T>(limit) { limit } else { 0 };
         Self {
-            items: Vec::new(),
-            limit: traces.min(TraceId::MAX.get() as usize) + 1,
+            items: vec![T::default(); places],
+            limit,
             strangers: HashMap::new(),
         }
     }
@@ -62,8 +70,7 @@ impl<T: Clone + Default> PerTrace<T> {
         let place = index as usize;
         // A trace can be a byte of its file, and less than that is no reason for as much memory as
         // this takes: where few of many traces are met, they stay strangers.
-        let is_free = place < FREE / size_of::<T>().max(1);
-        let is_dense = is_free || place / SPARSE < self.strangers.len();
+        let is_dense = is_free::<T>(place + 1) || place / SPARSE < self.strangers.len();
         if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
             // Where there was no memory before, some of this range are among the strangers.
             let len = self.items.len();
@@ -90,7 +97,7 @@ impl<T: Clone + Default> PerTrace<T> {
         }
     }
 
-    /// The values of traces whose indices follow on each other, as far as they were met.
+    /// The values of traces whose indices follow on each other, as far as they have places.
     pub(crate) fn run(&self, indices: Range<usize>) -> &[T] {
         let end = indices.end.min(self.items.len());
         self.items.get(indices.start..end).unwrap_or_default()
@@ -107,7 +114,7 @@ impl<T: Clone + Default> PerTrace<T> {
         self.items.iter().chain(self.strangers.values())
     }
 
-    /// All traces up to the largest that was met, and what they have, in the order of the ids. Those
+    /// All traces that have a place or were met, and what they have, in the order of the ids. Those
     /// that were not met have the default.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<TraceId>, &T)> {
         let mut strangers: Vec<(u32, &T)> = self
@@ -195,6 +202,12 @@ mod tests {
         add(&mut items, 3000, 1);
         assert!(items.items.len() <= 6000);
         assert_eq!(items.values().sum::<i64>(), 2);
-        assert_eq!(PerTrace::<i64>::new(0).get(0), None);
+        assert_eq!(items.get(6001), None);
+
+        // A table of a few megabytes is there at once, and one that is a place larger is not.
+        let most = FREE / size_of::<i64>() - 1;
+        assert_eq!(PerTrace::<i64>::new(most).items.len(), most + 1);
+        assert_eq!(PerTrace::<i64>::new(most + 1).items.len(), 0);
+        assert_eq!(PerTrace::<i64>::new(0).get(1), None);
     }
 }
