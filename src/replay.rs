@@ -77,18 +77,29 @@ impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// `take` stands in three loops, and to call it costs as much as to decode an event: so
-    /// whoever runs a pass has it inlined always.
+    /// `take` stands in three loops for logs of which everything was recorded, since no table of
+    /// estimates is asked for those, and in three for others. To call it costs as much as to decode an
+    /// event: so whoever runs a pass has it inlined always.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
     #[inline]
-    pub(crate) fn run(
+    pub(crate) fn run(self, from: LogPosition, take: impl FnMut(Step) -> Taken) -> Result<Passed> {
+        if self.rates.is_unsampled() {
+            return self.run_with(from, |size| size, take);
+        }
+        let estimates = self.rates.estimates();
+        self.run_with(from, |size| estimates.of(size), take)
+    }
+
+    /// The same, with a way to estimate the bytes that an event stands for.
+    #[inline]
+    fn run_with(
         self,
         from: LogPosition,
+        estimate: impl Fn(u64) -> u64,
         mut take: impl FnMut(Step) -> Taken,
     ) -> Result<Passed> {
-        let estimates = self.rates.estimates();
         let traces = self.traces;
         let mut first = First::default();
         let noted = &mut first;
@@ -101,7 +112,7 @@ impl Pass<'_> {
                 let taken = take(Step {
                     event: seen.event,
                     index,
-                    bytes: seen.event.signed_in_range(estimates.of(seen.event.size)),
+                    bytes: seen.event.signed_in_range(estimate(seen.event.size)),
                     number: seen.number,
                     offset: seen.offset,
                     before: seen.before,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 
@@ -11,18 +11,6 @@ const FULL: u32 = u32::MAX;
 
 /// Sizes below this have their estimate looked up.
 const TABLE_LEN: usize = 4096;
-
-/// The table where nothing is sampled.
-#[expect(clippy::indexing_slicing, reason = "the compiler runs this")]
-static UNSAMPLED: [u64; TABLE_LEN] = {
-    let mut table = [0; TABLE_LEN];
-    let mut size = 0;
-    while size < TABLE_LEN {
-        table[size] = size as u64;
-        size += 1;
-    }
-    table
-};
 
 /// With which probability a block was recorded, by its size.
 ///
@@ -57,8 +45,9 @@ struct Rates {
     /// The ranges that can decide, ascending: the first in the order of the file whose upper size
     /// is above decides, so one that is not above all before it never does.
     deciding: Box<[SamplingRange]>,
-    /// The estimates of the smallest sizes; [`UNSAMPLED`] if there is none.
-    table: Option<Box<[u64; TABLE_LEN]>>,
+    /// The estimates of the smallest sizes, made for the first pass: to open a profile takes less
+    /// than to make them.
+    table: OnceLock<Box<[u64; TABLE_LEN]>>,
 }
 
 /// One range of sizes and its probability.
@@ -174,16 +163,11 @@ impl SamplingRates {
                 decides
             })
             .collect();
-        let mut rates = Rates {
+        let rates = Rates {
             stated,
             deciding,
-            table: None,
+            table: OnceLock::new(),
         };
-        if !rates.deciding.is_empty() {
-            let table = (0..TABLE_LEN as u64).map(|size| rates.compute(size));
-            // Not by way of an array, which would be on the stack.
-            rates.table = table.collect::<Box<[u64]>>().try_into().ok();
-        }
         Self(Arc::new(rates))
     }
 
@@ -278,7 +262,7 @@ impl SamplingRates {
     #[inline]
     pub(crate) fn estimates(&self) -> Estimates<'_> {
         Estimates {
-            table: self.0.table.as_deref().unwrap_or(&UNSAMPLED),
+            table: self.0.table(),
             rates: &self.0,
         }
     }
@@ -295,6 +279,21 @@ impl Estimates<'_> {
 }
 
 impl Rates {
+    #[inline]
+    fn table(&self) -> &[u64; TABLE_LEN] {
+        self.table.get_or_init(|| {
+            #[expect(
+                clippy::large_stack_arrays,
+                reason = "32 KiB, once, and only if not optimized"
+            )]
+            let mut table = Box::new([0; TABLE_LEN]);
+            for (size, estimate) in (0..).zip(table.iter_mut()) {
+                *estimate = self.compute(size);
+            }
+            table
+        })
+    }
+
     fn range(&self, size: u64) -> Option<SamplingRange> {
         let at = self
             .deciding
