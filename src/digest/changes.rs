@@ -58,9 +58,18 @@ impl Changes {
             let now = heap.run(first..first + BLOCK);
             let before = self.before.run_mut(first..first + BLOCK);
             if now.len() == BLOCK && before.len() == BLOCK {
-                for ((index, before), &now) in indices.zip(before).zip(now) {
-                    if *before != now {
-                        visit(index, *before, now);
+                // All are compared before one is visited: which of them have changed cannot be
+                // foretold.
+                let mut changed = 0_u64;
+                for (bit, (before, now)) in before.iter().zip(now).enumerate() {
+                    changed |= u64::from(before != now) << bit;
+                }
+                while changed != 0 {
+                    let bit = changed.trailing_zeros();
+                    changed &= changed - 1;
+                    let at = bit as usize;
+                    if let (Some(before), Some(&now)) = (before.get_mut(at), now.get(at)) {
+                        visit(indices.start + bit, *before, now);
                         *before = now;
                     }
                 }

@@ -34,6 +34,17 @@ fn long_varint(bytes: &[u8], mut at: usize) -> Result<(u64, usize), DecodeErrorK
     Err(DecodeErrorKind::Varint)
 }
 
+/// The number of which these are the bytes, four at most and the first as the lowest.
+#[expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+#[inline(always)]
+pub(crate) const fn digits(bytes: u64) -> u64 {
+    let pairs = (bytes & 0x007f_007f) | (bytes >> 1 & 0x3f80_3f80);
+    (pairs & 0x3fff) | (pairs >> 2 & 0x0fff_c000)
+}
+
 /// Reads blocks one after the other from a slice, for what is not read millions of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {
@@ -107,6 +118,8 @@ pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
 
 #[cfg(test)]
 mod tests {
+    use byteorder::LittleEndian;
+
     use super::*;
 
     fn decoded(bytes: &[u8]) -> Result<(u64, usize), DecodeErrorKind> {
@@ -120,6 +133,9 @@ mod tests {
                 let mut bytes = Vec::new();
                 push_varint(&mut bytes, value);
                 assert_eq!(decoded(&bytes), Ok((value, bytes.len())));
+                if bytes.len() <= 4 {
+                    assert_eq!(digits(LittleEndian::read_uint(&bytes, bytes.len())), value);
+                }
                 for cut in 0..bytes.len() {
                     assert_eq!(decoded(&bytes[..cut]), Err(DecodeErrorKind::Cut));
                 }

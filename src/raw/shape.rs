@@ -15,6 +15,7 @@
     reason = "a call for each event costs as much as decoding it"
 )]
 
+use super::block::digits;
 use super::way::Way;
 use crate::time::SECOND;
 
@@ -115,18 +116,11 @@ fn numbers_of(bytes: u64) -> Option<(u64, u64, usize)> {
     let others = ends & ends.wrapping_sub(1);
     let (first, second) = (ends & ends.wrapping_neg(), others & others.wrapping_neg());
     let len = others.trailing_zeros() / 8 + 1;
-    let micros = squeezed(bytes & first.wrapping_sub(1));
+    let micros = digits(bytes & first.wrapping_sub(1));
     let size = (bytes & second.wrapping_sub(1)) >> 1;
     let size = size.wrapping_shr(first.trailing_zeros());
     let is_usual = second != 0 && first < 1 << 31 && micros < SECOND && size < 1 << 32;
-    is_usual.then_some((micros, squeezed(size), len as usize))
-}
-
-/// The number of which these are four bytes.
-#[inline(always)]
-const fn squeezed(bytes: u64) -> u64 {
-    let pairs = (bytes & 0x007f_007f) | (bytes >> 1 & 0x3f80_3f80);
-    (pairs & 0x3fff) | (pairs >> 2 & 0x0fff_c000)
+    is_usual.then_some((micros, digits(size), len as usize))
 }
 
 /// Keeps the compiler from computing both sides of a branch.

@@ -1,19 +1,15 @@
 //! The live heap in the order and in the encoding of a snapshot, edited as it changes.
 //!
 //! Between two snapshots few traces change: a few hundred of tens of thousands in a second of a real
-//! log. So the entries are kept in blocks, each of which holds them encoded. A change decodes and
-//! encodes again the one or two blocks it falls in; the others go into the next snapshot as they
-//! are:
-//!
-//! ```text
-//!   block   first   (weight, trace)   encoded when it is written: it follows on another block
-//!           tail    bytes             the entries after it, encoded
-//!           last    weight            of the last entry, which the next block follows on
-//! ```
+//! log. So the entries are kept in [blocks](block), each of which holds them encoded. A change
+//! rewrites the block it falls in; the others go into the next snapshot as they are.
 //!
 //! Unknown is kept apart, since folding adds to it.
 
-use crate::raw::block::varint;
+mod block;
+
+use block::Block;
+
 use crate::raw::write::hpc::push_entry;
 use crate::usage::saturated;
 
@@ -43,54 +39,14 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
     blocks: Vec<Block>,
-    /// Entries in hand while a block is edited.
-    hand: Vec<Entry>,
+    spare: Spare,
 }
 
-#[derive(Debug)]
-struct Block {
-    first: Entry,
-    tail: Vec<u8>,
-    last: i64,
-    len: usize,
-    sum: i128,
-}
-
-impl Block {
-    /// The entries are one at least.
-    fn encode(entries: &[Entry]) -> Option<Self> {
-        let (&first, rest) = entries.split_first()?;
-        let mut tail = Vec::with_capacity(3 * rest.len());
-        let mut before = first.weight;
-        let mut sum = i128::from(before);
-        for entry in rest {
-            push_entry(&mut tail, Some(before), entry.trace, entry.weight);
-            before = entry.weight;
-            sum += i128::from(before);
-        }
-        Some(Self {
-            first,
-            tail,
-            last: before,
-            len: entries.len(),
-            sum,
-        })
-    }
-
-    fn entries(&self) -> impl Iterator<Item = Entry> + '_ {
-        let mut at = 0;
-        let mut weight = self.first.weight;
-        let rest = std::iter::from_fn(move || {
-            // These bytes are our own.
-            let (trace, next) = varint(&self.tail, at).ok()?;
-            let (less, next) = varint(&self.tail, next).ok()?;
-            at = next;
-            weight = weight.checked_sub_unsigned(less)?;
-            let trace = u32::try_from(trace).ok()?;
-            Some(Entry { weight, trace })
-        });
-        std::iter::once(self.first).chain(rest)
-    }
+/// Memory that is used again for each block that changes.
+#[derive(Debug, Default)]
+struct Spare {
+    entries: Vec<Entry>,
+    bytes: Vec<u8>,
 }
 
 /// Balances that have changed: what is no more in the order, and what is new in it.
@@ -147,23 +103,18 @@ impl Ordered {
                 edited.extend(block);
                 continue;
             }
-            self.hand.clear();
-            // A block before that has room takes the entries of this one up.
-            if let Some(before) = edited.pop_if(|before| {
-                let len = block.as_ref().map_or(0, |block| block.len) + new_here.len();
-                before.len + len <= FULL
-            }) {
-                self.hand.extend(before.entries());
+            let changed = match block {
+                Some(block) => block.edited(gone_here, new_here, &mut self.spare),
+                None => Block::encode(new_here),
+            };
+            let Some(changed) = changed else {
+                continue;
+            };
+            match edited.last_mut() {
+                _ if changed.len > FULL => edited.extend(changed.divided()),
+                Some(before) if before.len + changed.len <= FULL => before.append(&changed),
+                _ => edited.push(changed),
             }
-            merge(
-                block.iter().flat_map(Block::entries),
-                gone_here,
-                new_here,
-                &mut self.hand,
-            );
-            let parts = self.hand.len().div_ceil(FULL).max(1);
-            let part = self.hand.len().div_ceil(parts).max(1);
-            edited.extend(self.hand.chunks(part).filter_map(Block::encode));
         }
         self.blocks = edited;
         edits.gone.clear();
@@ -238,22 +189,6 @@ impl Ordered {
         }
         encoder.finish()
     }
-}
-
-/// The entries of a block without what is gone and with what is new, all three in order.
-fn merge(block: impl Iterator<Item = Entry>, gone: &[Entry], new: &[Entry], out: &mut Vec<Entry>) {
-    let mut gone = gone.iter().peekable();
-    let mut new = new.iter().peekable();
-    for entry in block {
-        if gone.next_if(|&&gone| gone == entry).is_some() {
-            continue;
-        }
-        while let Some(&new) = new.next_if(|new| new.precedes(entry)) {
-            out.push(new);
-        }
-        out.push(entry);
-    }
-    out.extend(new);
 }
 
 /// Writes entries and whole blocks one after the other, and unknown where it belongs.
