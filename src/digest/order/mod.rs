@@ -334,6 +334,23 @@ mod tests {
         }
 
         #[test]
+        fn a_few_edits_in_large_blocks(
+            traces in vec((any::<u32>(), 0_u32..30), 700),
+            weights in vec((0_i64..1 << 40, 0_u32..40), 700),
+            later in vec(vec((0_usize..700, -1_i64..300), 1..12), 1..8),
+        ) {
+            // Numbers of all lengths, and each trace once.
+            let trace = |(bits, shift): (u32, u32)| bits >> 2 >> shift;
+            let traces: Vec<u32> = traces.into_iter().map(trace).collect();
+            let weights = weights.into_iter().map(|(bits, shift)| bits >> shift);
+            let mut rounds = vec![traces.iter().copied().zip(weights).collect::<Vec<_>>()];
+            rounds.extend(later.into_iter().map(|edits| {
+                edits.into_iter().map(|(at, weight)| (traces[at], weight)).collect()
+            }));
+            check(&rounds, 0.1)?;
+        }
+
+        #[test]
         fn also_with_weights_of_all_sizes(
             rounds in vec(vec((0_u32..40, -(1_i64 << 50)..1 << 50), 0..30), 1..6),
             precision in 0.01_f64..0.99,
