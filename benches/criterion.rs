@@ -56,6 +56,12 @@ fn log(criterion: &mut Criterion, profile: &Profile) {
             sizes.fold(0, |sum, event| sum ^ event.size)
         });
     });
+    group.bench_function("find the end of a file", |it| {
+        it.iter(|| {
+            let reader = Reader::open(&profile.filebase).unwrap();
+            reader.end().unwrap().events()
+        });
+    });
     group.bench_function("live heap", |it| {
         let traces = reader.traces().unwrap().len();
         it.iter(|| {

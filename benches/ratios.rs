@@ -18,7 +18,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{Profile, bytewise, sum, with_mixed_lengths};
-use heapprof::raw::{EventLog, TraceLog};
+use heapprof::raw::{EventLog, TraceLog, TraceWriter};
 use heapprof::{
     Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
     Question, Reader, TimeSeries, TraceTable, Track, Usage,
@@ -99,6 +99,12 @@ impl Measured {
             ..Self::default()
         };
         let mixed = with_mixed_lengths(hpd);
+        let log: &'static [u8] = hpd.to_vec().leak();
+        let without_stacks = {
+            let log = TraceLog::new(hpm).unwrap();
+            let writer = TraceWriter::new(Vec::new(), log.start(), log.rates());
+            writer.unwrap().into_inner()
+        };
         let rounds = (400_000_000 / (hpd.len() + hpm.len() / 4 + 1)).clamp(3, 15);
         for round in 0..=rounds {
             let mut time = |name, work: &mut dyn FnMut() -> u64| {
@@ -122,6 +128,7 @@ impl Measured {
             });
             time("bytewise", &mut || next_bytewise(hpd));
             time("bytewise mixed", &mut || next_bytewise(&mixed));
+            time("end", &mut || end(&without_stacks, log));
             time("replay", &mut || {
                 in_memory.live_at_end().unwrap().total().cast_unsigned()
             });
@@ -166,6 +173,7 @@ impl Measured {
                 "times",
             ),
             ("next_vs_for_each", ratio("for_each", "next"), "ratio"),
+            ("end_of_sum", ratio("sum hpd", "end"), "ratio"),
             ("replay_of_decode", ratio("next", "replay"), "ratio"),
             ("ask_of_replay", ratio("replay", "ask"), "ratio"),
             ("digest_of_replay", ratio("replay", "digest"), "ratio"),
@@ -212,6 +220,13 @@ fn next(hpd: &[u8]) -> u64 {
         sum += event.size ^ event.elapsed.as_micros();
     }
     sum
+}
+
+/// How many events a log has, and how long it took: a whole log, decoded for nothing but that.
+fn end(hpm: &[u8], log: &'static [u8]) -> u64 {
+    let reader = Reader::from_bytes(hpm.to_vec(), log, None).unwrap();
+    let end = reader.end().unwrap();
+    end.events() ^ end.elapsed().as_micros()
 }
 
 fn next_bytewise(hpd: &[u8]) -> u64 {
