@@ -1,18 +1,19 @@
 //! Things by the number that each belongs to: children by parent, edges by node.
 
-/// The places of things, those that belong to one number together, in their order.
+/// The places of things, those that belong to one number together, in their order. There are fewer
+/// than 2³² of them, as many as a call tree has nodes at most.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Groups {
-    places: Vec<usize>,
+    places: Vec<u32>,
     /// Where the group of each number begins, and the end.
-    begins: Vec<usize>,
+    begins: Vec<u32>,
 }
 
 impl Groups {
     /// Groups things by the number that each belongs to; what has a number of `count` or more is left
     /// out. O(things + numbers).
     pub(super) fn new(numbers: impl Iterator<Item = usize> + Clone, count: usize) -> Self {
-        let mut begins = vec![0; count + 1];
+        let mut begins = vec![0_u32; count + 1];
         for number in numbers.clone().filter(|&number| number < count) {
             if let Some(after) = begins.get_mut(number + 1) {
                 *after += 1;
@@ -24,12 +25,12 @@ impl Groups {
             *begin = sum;
         }
         let mut next = begins.clone();
-        let mut places = vec![0; sum];
-        for (place, number) in numbers.enumerate() {
+        let mut places = vec![0; sum as usize];
+        for (place, number) in (0..).zip(numbers) {
             if number < count
                 && let Some(next) = next.get_mut(number)
             {
-                if let Some(slot) = places.get_mut(*next) {
+                if let Some(slot) = places.get_mut(*next as usize) {
                     *slot = place;
                 }
                 *next += 1;
@@ -40,14 +41,18 @@ impl Groups {
 
     fn range(&self, number: usize) -> std::ops::Range<usize> {
         match self.begins.get(number..) {
-            Some(&[begin, end, ..]) => begin..end,
+            Some(&[begin, end, ..]) => begin as usize..end as usize,
             _ => 0..0,
         }
     }
 
     /// The places of the things that belong to a number.
-    pub(super) fn of(&self, number: usize) -> &[usize] {
-        self.places.get(self.range(number)).unwrap_or_default()
+    pub(super) fn of(
+        &self,
+        number: usize,
+    ) -> impl ExactSizeIterator<Item = usize> + DoubleEndedIterator {
+        let group = self.places.get(self.range(number)).unwrap_or_default();
+        group.iter().map(|&place| place as usize)
     }
 
     /// Sorts the things of each number by a key, which is asked for once a thing: things are
@@ -59,7 +64,7 @@ impl Groups {
             if range.len() > 1
                 && let Some(group) = self.places.get_mut(range)
             {
-                keyed.extend(group.iter().map(|&place| (key(place), place)));
+                keyed.extend(group.iter().map(|&place| (key(place as usize), place)));
                 keyed.sort_unstable();
                 for (place, (_, sorted)) in group.iter_mut().zip(keyed.drain(..)) {
                     *place = sorted;
@@ -70,15 +75,15 @@ impl Groups {
 
     /// The groups of the same things once they stand in the order of these groups.
     pub(super) fn in_their_order(mut self) -> Self {
-        for (number, place) in self.places.iter_mut().enumerate() {
+        for (number, place) in (0..).zip(&mut self.places) {
             *place = number;
         }
         self
     }
 
     /// All places, those of the first number first.
-    pub(super) fn places(&self) -> &[usize] {
-        &self.places
+    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.places.iter().map(|&place| place as usize)
     }
 }
 
@@ -90,13 +95,14 @@ mod tests {
     fn things_keep_their_order_in_groups() {
         let numbers = [2, 0, 2, 9, 1, 2];
         let mut groups = Groups::new(numbers.into_iter(), 4);
-        assert_eq!(groups.of(2), [0, 2, 5]);
-        assert_eq!(groups.of(0), [1]);
-        assert_eq!(groups.of(3), [0_usize; 0]);
-        assert_eq!(groups.of(9), [0_usize; 0]);
+        let of = |groups: &Groups, number| groups.of(number).collect::<Vec<_>>();
+        assert_eq!(of(&groups, 2), [0, 2, 5]);
+        assert_eq!(of(&groups, 0), [1]);
+        assert_eq!(of(&groups, 3), [0_usize; 0]);
+        assert_eq!(of(&groups, 9), [0_usize; 0]);
         groups.sort_each_by_key(std::cmp::Reverse);
-        assert_eq!(groups.places(), [1, 4, 5, 2, 0]);
+        assert_eq!(groups.places().collect::<Vec<_>>(), [1, 4, 5, 2, 0]);
         let groups = groups.in_their_order();
-        assert_eq!((groups.of(1), groups.of(2)), (&[1][..], &[2, 3, 4][..]));
+        assert_eq!((of(&groups, 1), of(&groups, 2)), (vec![1], vec![2, 3, 4]));
     }
 }

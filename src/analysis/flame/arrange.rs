@@ -100,8 +100,8 @@ impl FlameGraph {
                     .map_or_else(FlameWeight::default, |it| it.own),
                 total: total_of(draft),
             });
-            let below = children.of(draft).iter().rev();
-            ahead.extend(below.map(|&child| (child, here, depth + 1)));
+            let below = children.of(draft).rev();
+            ahead.extend(below.map(|child| (child, here, depth + 1)));
         }
         // A subtree ends where the last of its nodes does.
         for place in (1..nodes.len()).rev() {

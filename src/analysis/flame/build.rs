@@ -15,7 +15,9 @@ impl FlameGraph {
     /// O(n log n) for the n nodes of the graph.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
         let subtree = Subtree::new(traces, &[usage]);
-        let mut drafts = vec![ALL; subtree.len()];
+        // One more for what is unknown.
+        let mut drafts = Vec::with_capacity(subtree.len() + 1);
+        drafts.resize(subtree.len(), ALL);
         let parents = subtree.parents().iter().skip(1);
         for ((place, _, frame), &parent) in subtree.places().zip(parents) {
             if let Some(draft) = drafts.get_mut(place) {

@@ -240,9 +240,9 @@ impl FlowGraph {
 
     fn edges_at<'g>(
         &'g self,
-        places: &'g [usize],
+        places: impl ExactSizeIterator<Item = usize> + DoubleEndedIterator + 'g,
     ) -> impl ExactSizeIterator<Item = FlowEdge<'g>> + DoubleEndedIterator {
-        places.iter().map(|&place| FlowEdge { graph: self, place })
+        places.map(|place| FlowEdge { graph: self, place })
     }
 
     /// Orders nodes and edges, and finds the edges of each node.
@@ -276,7 +276,7 @@ impl FlowGraph {
             let edge = self.edges.get(place);
             edge.map(|edge| (Reverse(size(&edge.weights)), edge.to))
         });
-        put_in_order(&mut self.edges, outgoing.places().to_vec());
+        put_in_order(&mut self.edges, outgoing.places().collect());
         self.outgoing = outgoing.in_their_order();
         self.incoming = Groups::new(self.edges.iter().map(|edge| edge.to), self.nodes.len());
         self

@@ -198,7 +198,7 @@ impl FlowGraph {
         let mut ahead = VecDeque::from([sought.to]);
         let mut looked_at = 0;
         while let Some(node) = ahead.pop_front() {
-            for &place in into.of(node) {
+            for place in into.of(node) {
                 looked_at += 1;
                 if looked_at > SEARCH {
                     return false;
