@@ -11,45 +11,49 @@ impl FlowGraph {
         let mut out = vec![Only::Nothing; count];
         let mut into = vec![Only::Nothing; count];
         for edge in &self.edges {
-            if let Some(out) = out.get_mut(edge.from) {
-                out.meet(edge.to);
+            if let Some(out) = out.get_mut(edge.from()) {
+                out.meet(edge.to());
             }
-            if let Some(into) = into.get_mut(edge.to) {
-                into.meet(edge.from);
+            if let Some(into) = into.get_mut(edge.to()) {
+                into.meet(edge.from());
             }
         }
         let mut next: Vec<Option<usize>> = vec![None; count];
         let mut has_before = vec![false; count];
         for edge in self.edges.iter().filter(|edge| !edge.residual) {
-            let (Some(from), Some(to)) = (self.nodes.get(edge.from), self.nodes.get(edge.to))
-            else {
+            let (caller, callee) = (edge.from(), edge.to());
+            let (Some(from), Some(to)) = (self.nodes.get(caller), self.nodes.get(callee)) else {
                 continue;
             };
-            let no_choice = out.get(edge.from) == Some(&Only::One(edge.to))
-                && into.get(edge.to) == Some(&Only::One(edge.from))
-                && out.get(edge.to) != Some(&Only::One(edge.from));
+            let no_choice = out.get(caller) == Some(&Only::One(callee))
+                && into.get(callee) == Some(&Only::One(caller))
+                && out.get(callee) != Some(&Only::One(caller));
             // All that contains one contains the other, and goes from one to the other.
-            let same = from.weights.iter().zip(&to.weights).zip(&edge.weights).all(
-                |((from, to), &weight)| {
-                    from.local == 0
-                        && from.cumulative == to.cumulative
-                        && weight == to.cumulative
-                        && to.begins == 0
-                },
-            );
+            let weights = self.weights.of(edge);
+            let same =
+                from.weights
+                    .iter()
+                    .zip(&to.weights)
+                    .zip(weights)
+                    .all(|((from, to), &weight)| {
+                        from.local == 0
+                            && from.cumulative == to.cumulative
+                            && weight == to.cumulative
+                            && to.begins == 0
+                    });
             if no_choice && same && !from.lines.is_empty() {
-                if let Some(next) = next.get_mut(edge.from) {
-                    *next = Some(edge.to);
+                if let Some(next) = next.get_mut(caller) {
+                    *next = Some(callee);
                 }
-                if let Some(before) = has_before.get_mut(edge.to) {
+                if let Some(before) = has_before.get_mut(callee) {
                     *before = true;
                 }
             }
         }
         // Each chain becomes its first node. A ring of chains has no first and stays as it is.
-        let mut joined: Vec<usize> = (0..count).collect();
+        let mut joined: Vec<u32> = (0..).take(count).collect();
         let mut keep = vec![true; count];
-        for first in 0..count {
+        for (first, number) in (0..count).zip(0..) {
             if has_before.get(first) != Some(&false) {
                 continue;
             }
@@ -58,7 +62,7 @@ impl FlowGraph {
             while let Some(following) = next.get(last).copied().flatten() {
                 lines.extend(self.nodes.get(following).map(|it| it.lines.clone()));
                 if let Some(joined) = joined.get_mut(following) {
-                    *joined = first;
+                    *joined = number;
                 }
                 if let Some(keep) = keep.get_mut(following) {
                     *keep = false;
@@ -75,11 +79,8 @@ impl FlowGraph {
                 }
             }
         }
-        let of = |id: usize| joined.get(id).copied().unwrap_or(id);
-        for edge in &mut self.edges {
-            (edge.from, edge.to) = (of(edge.from), of(edge.to));
-        }
-        self.edges.retain(|edge| edge.from != edge.to);
+        self.renumber(|id| joined.get(id).copied());
+        self.edges.retain(|edge| edge.from() != edge.to());
         self.keep_nodes(&keep);
     }
 }

@@ -1,8 +1,9 @@
 //! How does memory flow through the lines of a program? A graph, for one usage or several side by
 //! side.
 
+mod build;
 mod collapse;
-mod edges;
+mod edge;
 mod node;
 mod options;
 mod prune;
@@ -19,6 +20,7 @@ use crate::id::FrameId;
 use crate::trace::TraceTable;
 use crate::usage::{Usage, saturated};
 
+use edge::{Edge, EdgeWeights};
 pub use node::{FlowEdge, FlowNode};
 pub use options::{EdgeBase, FlowOptions};
 
@@ -74,6 +76,7 @@ pub struct FlowGraph {
     nodes: Vec<Node>,
     /// Those of one source together, in the order of the sources.
     edges: Vec<Edge>,
+    weights: EdgeWeights,
     /// The edges by source, and by target.
     outgoing: Groups,
     incoming: Groups,
@@ -103,15 +106,6 @@ struct Weights {
     cumulative: i64,
     /// Of the stacks that begin here.
     begins: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Edge {
-    from: usize,
-    to: usize,
-    /// One for each column.
-    weights: SmallVec<[i64; 2]>,
-    residual: bool,
 }
 
 impl FlowGraph {
@@ -260,26 +254,34 @@ impl FlowGraph {
             (first.is_some(), Reverse(sum), first)
         });
         let mut new_id = vec![0; order.len()];
-        for (new, &old) in order.iter().enumerate() {
+        for (new, &old) in (0..).zip(&order) {
             if let Some(place) = new_id.get_mut(old) {
                 *place = new;
             }
         }
-        let of = |old: usize| new_id.get(old).copied().unwrap_or(0);
-        for edge in &mut self.edges {
-            (edge.from, edge.to) = (of(edge.from), of(edge.to));
-        }
+        self.renumber(|old| new_id.get(old).copied());
         put_in_order(&mut self.nodes, order);
 
-        let mut outgoing = Groups::new(self.edges.iter().map(|edge| edge.from), self.nodes.len());
+        let mut outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
         outgoing.sort_each_by_key(|place| {
             let edge = self.edges.get(place);
-            edge.map(|edge| (Reverse(size(&edge.weights)), edge.to))
+            edge.map(|edge| (Reverse(self.weights.size(edge)), edge.to()))
         });
         put_in_order(&mut self.edges, outgoing.places().collect());
         self.outgoing = outgoing.in_their_order();
-        self.incoming = Groups::new(self.edges.iter().map(|edge| edge.to), self.nodes.len());
+        self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
+        self.weights.keep(&mut self.edges);
         self
+    }
+
+    /// Gives the ends of all edges the numbers that the nodes have now; where a node has none, the
+    /// edge is left out.
+    fn renumber(&mut self, number: impl Fn(usize) -> Option<u32>) {
+        self.edges.retain_mut(|edge| {
+            let new = edge.renumbered(&number);
+            *edge = new.unwrap_or(*edge);
+            new.is_some()
+        });
     }
 }
 
@@ -298,13 +300,6 @@ fn put_in_order<T>(things: &mut [T], mut order: Vec<usize>) {
             place = from;
         }
     }
-}
-
-/// Weights without their sign, those of all columns together.
-fn size(weights: &[i64]) -> u64 {
-    weights.iter().fold(0, |sum: u64, weight| {
-        sum.saturating_add(weight.unsigned_abs())
-    })
 }
 
 /// What a graph is made from: the weights of each column in the part of the call tree that they use.

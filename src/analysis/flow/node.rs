@@ -115,21 +115,24 @@ impl<'g> FlowEdge<'g> {
         self.graph.edges.get(self.place)
     }
 
+    fn weights(self) -> &'g [i64] {
+        self.edge().map_or(&[], |edge| self.graph.weights.of(edge))
+    }
+
     /// The id of the node that calls.
     pub fn from(self) -> usize {
-        self.edge().map_or(0, |edge| edge.from)
+        self.edge().map_or(0, Edge::from)
     }
 
     /// The id of the node that is called.
     pub fn to(self) -> usize {
-        self.edge().map_or(0, |edge| edge.to)
+        self.edge().map_or(0, Edge::to)
     }
 
     /// The weight of the stacks in which one follows the other, in a column.
     #[doc(alias = "edgeUsage")]
     pub fn weight(self, column: usize) -> i64 {
-        let weights = self.edge().map_or(&[][..], |edge| &edge.weights);
-        weights.get(column).copied().unwrap_or(0)
+        self.weights().get(column).copied().unwrap_or(0)
     }
 
     /// The weight as a fraction of the column: to draw an edge with.
@@ -172,11 +175,10 @@ impl fmt::Debug for FlowNode<'_> {
 
 impl fmt::Debug for FlowEdge<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let weights: &[i64] = self.edge().map_or(&[], |edge| &edge.weights);
         f.debug_struct("FlowEdge")
             .field("from", &self.from())
             .field("to", &self.to())
-            .field("weights", &weights)
+            .field("weights", &self.weights())
             .field("residual", &self.is_residual())
             .finish()
     }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use smallvec::SmallVec;
 
-use super::{Draft, EdgeBase, FlowGraph, FlowOptions, Node, Weights, size};
+use super::{Draft, Edge, EdgeBase, FlowGraph, FlowOptions, Node, Weights};
 use crate::analysis::groups::Groups;
 
 /// After how many edges the search for another way gives up, and takes it that there is none.
@@ -77,9 +77,9 @@ impl FlowGraph {
             // Of each node what its edges in and out carry, and the sums of x log x over these.
             let mut sums = vec![[Shares::default(); 2]; self.nodes.len()];
             for edge in &self.edges {
-                for (end, way) in [(edge.to, 0), (edge.from, 1)] {
+                for (end, way) in [(edge.to(), 0), (edge.from(), 1)] {
                     if let Some(sum) = sums.get_mut(end).and_then(|it| it.get_mut(way)) {
-                        sum.add(of(&edge.weights));
+                        sum.add(of(self.weights.of(edge)));
                     }
                 }
             }
@@ -112,16 +112,17 @@ impl FlowGraph {
         let Self {
             nodes,
             edges,
+            weights,
             columns,
             ..
         } = self;
         edges.retain(|edge| {
-            edge.weights.iter().zip(columns.iter()).enumerate().any(
+            weights.of(edge).iter().zip(columns.iter()).enumerate().any(
                 |(number, (&weight, column))| {
                     let whole = match options.edge_base {
                         EdgeBase::Total => column.gross,
                         EdgeBase::Source => {
-                            let source = nodes.get(edge.from);
+                            let source = nodes.get(edge.from());
                             let weights = source.and_then(|source| source.weights.get(number));
                             weights.map_or(0, |weights| weights.cumulative)
                         }
@@ -138,11 +139,11 @@ impl FlowGraph {
     /// Which of two equal ones goes is for their names to decide, not for the order of the traces.
     pub(super) fn remove_redundant(&mut self) {
         let count = self.nodes.len();
-        let into = Groups::new(self.edges.iter().map(|edge| edge.to), count);
+        let into = Groups::new(self.edges.iter().map(Edge::to), count);
         let mut lightest_direct = vec![u64::MAX; count];
         for edge in self.edges.iter().filter(|edge| !edge.residual) {
-            if let Some(lightest) = lightest_direct.get_mut(edge.to) {
-                *lightest = size(&edge.weights).min(*lightest);
+            if let Some(lightest) = lightest_direct.get_mut(edge.to()) {
+                *lightest = self.weights.size(edge).min(*lightest);
             }
         }
         let line = |node: usize| {
@@ -154,9 +155,9 @@ impl FlowGraph {
             .iter()
             .enumerate()
             .filter(|(_, edge)| edge.residual)
-            .map(|(place, edge)| (size(&edge.weights), place))
+            .map(|(place, edge)| (self.weights.size(edge), place))
             .filter(|&(size, place)| {
-                let to = self.edges.get(place).map_or(0, |edge| edge.to);
+                let to = self.edges.get(place).map_or(0, Edge::to);
                 lightest_direct
                     .get(to)
                     .is_some_and(|&direct| size <= direct)
@@ -164,7 +165,7 @@ impl FlowGraph {
             .collect();
         let ends = |place: usize| {
             let edge = self.edges.get(place);
-            edge.map(|edge| (line(edge.from), line(edge.to)))
+            edge.map(|edge| (line(edge.from()), line(edge.to())))
         };
         candidates.sort_by(|&(size_a, a), &(size_b, b)| {
             size_a.cmp(&size_b).then_with(|| ends(a).cmp(&ends(b)))
@@ -195,7 +196,7 @@ impl FlowGraph {
         let Some(sought) = self.edges.get(edge) else {
             return false;
         };
-        let mut ahead = VecDeque::from([sought.to]);
+        let mut ahead = VecDeque::from([sought.to()]);
         let mut looked_at = 0;
         while let Some(node) = ahead.pop_front() {
             for place in into.of(node) {
@@ -209,14 +210,14 @@ impl FlowGraph {
                 if place == edge || gone.get(place) == Some(&true) {
                     continue;
                 }
-                if next.from == sought.from {
+                if next.from() == sought.from() {
                     return true;
                 }
-                if let Some(met) = met.get_mut(next.from)
+                if let Some(met) = met.get_mut(next.from())
                     && *met != edge
                 {
                     *met = edge;
-                    ahead.push_back(next.from);
+                    ahead.push_back(next.from());
                 }
             }
         }
@@ -225,19 +226,24 @@ impl FlowGraph {
 
     /// Adds a root above where the stacks begin, if they begin at several nodes.
     pub(super) fn add_root(&mut self) {
-        let begins: Vec<(usize, SmallVec<[i64; 2]>)> = self
-            .nodes
-            .iter()
-            .map(|node| node.weights.iter().map(|weights| weights.begins).collect())
-            .enumerate()
-            .filter(|(_, begins): &(usize, SmallVec<[i64; 2]>)| {
+        let begins: Vec<(u32, SmallVec<[i64; 2]>)> = (0..)
+            .zip(&self.nodes)
+            .map(|(id, node)| {
+                (
+                    id,
+                    node.weights.iter().map(|weights| weights.begins).collect(),
+                )
+            })
+            .filter(|(_, begins): &(u32, SmallVec<[i64; 2]>)| {
                 begins.iter().any(|&weight| weight != 0)
             })
             .collect();
         if begins.len() < 2 {
             return;
         }
-        let root = self.nodes.len();
+        let Ok(root) = u32::try_from(self.nodes.len()) else {
+            return;
+        };
         let weights = self.columns.iter().map(|column| Weights {
             local: column.unknown,
             cumulative: column.total,
@@ -247,13 +253,10 @@ impl FlowGraph {
             lines: SmallVec::new(),
             weights: weights.collect(),
         });
-        self.edges
-            .extend(begins.into_iter().map(|(to, weights)| super::Edge {
-                from: root,
-                to,
-                weights,
-                residual: false,
-            }));
+        for (to, weights) in begins {
+            let row = self.weights.push(weights);
+            self.edges.push(Edge::new(root, to, row));
+        }
     }
 }
 

@@ -1,9 +1,11 @@
 //! From the call tree to nodes and edges, when some lines are skipped.
 
-use hashbrown::HashMap;
+use std::hash::BuildHasher;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::smallvec;
 
-use super::{Draft, Edge, FlowGraph, Node, Weights};
+use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights};
 use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 
@@ -39,16 +41,22 @@ impl Draft<'_> {
             walk.leave(self.traces.tree().depth(node) - 1);
             walk.enter(place, frame, kept.get(frame.index()) == Some(&true));
         }
-        let Walk { nodes, edges, .. } = walk;
-        let mut edges: Vec<Edge> = edges.into_iter().map(|growing| growing.edge).collect();
+        let Walk {
+            nodes,
+            edges,
+            weights,
+            ..
+        } = walk;
+        let edges = edges.into_iter().map(|growing| growing.edge);
         // Where lines are skipped, a stack can end at one; it stays counted at the kept ones above,
         // as their cumulative usage. Edges whose stacks cancel are no rows.
-        edges.retain(|edge| edge.weights.iter().any(|&weight| weight != 0));
+        let edges = edges.filter(|edge| weights.of(edge).iter().any(|&weight| weight != 0));
         FlowGraph {
             traces: self.traces.clone(),
             columns: self.columns.clone(),
             nodes,
-            edges,
+            edges: edges.collect(),
+            weights,
             outgoing: Groups::default(),
             incoming: Groups::default(),
             damaged: self.damaged,
@@ -68,10 +76,12 @@ struct Walk<'d> {
     draft: &'d Draft<'d>,
     nodes: Vec<Node>,
     edges: Vec<Growing>,
+    weights: EdgeWeights,
     /// The node of each line.
     ids: Vec<u32>,
-    /// The edge between two nodes.
-    numbers: HashMap<(u32, u32), u32>,
+    /// The edges by the nodes that they are between.
+    numbers: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     path: Vec<(FrameId, Step)>,
     /// How often each line is on the path.
     line_on_path: Vec<u32>,
@@ -84,9 +94,11 @@ impl<'d> Walk<'d> {
             draft,
             nodes: Vec::new(),
             edges: Vec::new(),
+            weights: EdgeWeights::new(draft.columns.len()),
             ids: vec![NONE; lines],
             // Most places have an edge that others have too.
-            numbers: HashMap::with_capacity(draft.subtree.len() / 2),
+            numbers: HashTable::with_capacity(draft.subtree.len() / 2),
+            hasher: DefaultHashBuilder::default(),
             path: Vec::new(),
             line_on_path: vec![0; lines],
         }
@@ -168,20 +180,27 @@ impl<'d> Walk<'d> {
     fn edge(&mut self, from: u32, to: u32) -> u32 {
         let Self {
             edges,
-            draft,
+            weights,
             numbers,
+            hasher,
             ..
         } = self;
-        *numbers.entry((from, to)).or_insert_with(|| {
-            let edge = Edge {
-                from: from as usize,
-                to: to as usize,
-                weights: smallvec![0; draft.columns.len()],
-                residual: false,
-            };
-            edges.push(Growing { edge, on_path: 0 });
-            u32::try_from(edges.len() - 1).unwrap_or(NONE)
-        })
+        let edge = |number: u32| edges.get(number as usize).map(|growing| growing.edge);
+        let hash = hasher.hash_one((from, to));
+        let known = |&number: &u32| edge(number).is_some_and(|edge| edge.ends() == (from, to));
+        if let Some(&known) = numbers.find(hash, known) {
+            return known;
+        }
+        let zeros = std::iter::repeat_n(0, self.draft.columns.len());
+        let number = weights.push(zeros);
+        numbers.insert_unique(hash, number, |&number| {
+            edge(number).map_or(0, |edge| hasher.hash_one(edge.ends()))
+        });
+        edges.push(Growing {
+            edge: Edge::new(from, to, number),
+            on_path: 0,
+        });
+        number
     }
 
     fn add_to_edge(&mut self, number: u32, place: usize, skipped: bool) {
@@ -191,7 +210,7 @@ impl<'d> Walk<'d> {
         edge.residual |= skipped;
         *on_path += 1;
         if *on_path == 1 {
-            for (sum, below) in edge.weights.iter_mut().zip(&self.draft.below) {
+            for (sum, below) in self.weights.of_mut(edge).iter_mut().zip(&self.draft.below) {
                 *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
             }
         }
@@ -211,7 +230,7 @@ impl FlowGraph {
             })
             .collect();
         for edge in &self.edges {
-            for end in [edge.from, edge.to] {
+            for end in [edge.from(), edge.to()] {
                 if let Some(told) = told.get_mut(end) {
                     *told = true;
                 }
@@ -227,7 +246,7 @@ impl FlowGraph {
         let mut count = 0;
         for &kept in kept {
             new_id.push(kept.then_some(count));
-            count += usize::from(kept);
+            count += u32::from(kept);
         }
         let of = |old: usize| new_id.get(old).copied().flatten();
         let mut place = 0;
@@ -235,13 +254,6 @@ impl FlowGraph {
             place += 1;
             of(place - 1).is_some()
         });
-        self.edges
-            .retain_mut(|edge| match (of(edge.from), of(edge.to)) {
-                (Some(from), Some(to)) => {
-                    (edge.from, edge.to) = (from, to);
-                    true
-                }
-                _ => false,
-            });
+        self.renumber(of);
     }
 }
