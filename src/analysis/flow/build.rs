@@ -96,8 +96,8 @@ impl<'d> Walk<'d> {
             edges: Vec::new(),
             weights: EdgeWeights::new(draft.columns.len()),
             ids: vec![NONE; lines],
-            // Most places have an edge that others have too.
-            numbers: HashTable::with_capacity(draft.subtree.len() / 2),
+            // A place has one edge at most.
+            numbers: HashTable::with_capacity(draft.subtree.len()),
             hasher: DefaultHashBuilder::default(),
             path: Vec::new(),
             line_on_path: vec![0; lines],
@@ -191,8 +191,7 @@ impl<'d> Walk<'d> {
         if let Some(&known) = numbers.find(hash, known) {
             return known;
         }
-        let zeros = std::iter::repeat_n(0, self.draft.columns.len());
-        let number = weights.push(zeros);
+        let number = weights.push_zeros();
         numbers.insert_unique(hash, number, |&number| {
             edge(number).map_or(0, |edge| hasher.hash_one(edge.ends()))
         });

@@ -62,11 +62,19 @@ impl EdgeWeights {
     }
 
     /// A row more, and its number.
-    pub(super) fn push(&mut self, weights: impl IntoIterator<Item = i64>) -> u32 {
-        let row = self.len;
+    pub(super) fn push(&mut self, weights: &[i64]) -> u32 {
+        self.rows.extend_from_slice(weights);
         self.len += 1;
-        self.rows.extend(weights);
-        row
+        self.len - 1
+    }
+
+    #[inline]
+    pub(super) fn push_zeros(&mut self) -> u32 {
+        for _ in 0..self.columns {
+            self.rows.push(0);
+        }
+        self.len += 1;
+        self.len - 1
     }
 
     pub(super) fn of(&self, edge: &Edge) -> &[i64] {
@@ -97,7 +105,7 @@ impl EdgeWeights {
         }
         let mut kept = Self::new(self.columns);
         for edge in edges {
-            edge.row = kept.push(self.of(edge).iter().copied());
+            edge.row = kept.push(self.of(edge));
         }
         *self = kept;
     }

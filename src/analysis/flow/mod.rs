@@ -8,7 +8,6 @@ mod node;
 mod options;
 mod prune;
 
-use std::cmp::Reverse;
 use std::fmt;
 
 use smallvec::SmallVec;
@@ -251,7 +250,8 @@ impl FlowGraph {
                 })
             });
             let first = node.and_then(|node| node.lines.first().copied());
-            (first.is_some(), Reverse(sum), first)
+            // The synthetic root comes first, then the heaviest.
+            key(first.is_some(), sum, first.map_or(0, FrameId::index))
         });
         let mut new_id = vec![0; order.len()];
         for (new, &old) in (0..).zip(&order) {
@@ -265,7 +265,7 @@ impl FlowGraph {
         let mut outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
         outgoing.sort_each_by_key(|place| {
             let edge = self.edges.get(place);
-            edge.map(|edge| (Reverse(self.weights.size(edge)), edge.to()))
+            edge.map_or(0, |edge| key(false, self.weights.size(edge), edge.to()))
         });
         put_in_order(&mut self.edges, outgoing.places().collect());
         self.outgoing = outgoing.in_their_order();
@@ -283,6 +283,12 @@ impl FlowGraph {
             new.is_some()
         });
     }
+}
+
+/// What puts the heaviest first, and of those that weigh the same the smallest number: one number, since
+/// to compare several costs a branch for each that cannot be foretold.
+fn key(last: bool, size: u64, number: usize) -> u128 {
+    u128::from(last) << 127 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
 }
 
 /// Puts at each place what stood at the one that `order` has there, of all places. In place: memory

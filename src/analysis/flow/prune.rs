@@ -19,6 +19,9 @@ impl Draft<'_> {
     /// For each line of the table whether its cumulative usage is such a fraction of the total in
     /// any column. Weights count without their sign.
     pub(super) fn passing(&self, fraction: f64) -> Vec<bool> {
+        if fraction <= 0.0 && !self.columns.is_empty() {
+            return vec![true; self.traces.frame_count()];
+        }
         let recurring = self.traces.recurring();
         let mut kept = vec![false; self.traces.frame_count()];
         for ((below, gross), column) in self.below.iter().zip(&self.gross).zip(&self.columns) {
@@ -254,7 +257,7 @@ impl FlowGraph {
             weights: weights.collect(),
         });
         for (to, weights) in begins {
-            let row = self.weights.push(weights);
+            let row = self.weights.push(&weights);
             self.edges.push(Edge::new(root, to, row));
         }
     }
