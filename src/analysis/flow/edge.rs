@@ -1,5 +1,5 @@
-//! The edges of a flow graph, and what they weigh: many, in little memory, since to touch memory that
-//! is new costs more than all else that is done with an edge.
+//! The edges of a flow graph, and what they weigh. There can be nearly as many as the call tree has
+//! nodes, so they are small: memory that is new is slow, and so is what does not fit a cache.
 
 /// From one node to another.
 #[derive(Debug, Clone, Copy)]
