@@ -26,8 +26,9 @@ const FREE: usize = 1 << 22;
 /// Beyond that, one in so many must be met.
 const SPARSE: usize = 16;
 
+/// Whether so many places are too few to ask what they are for.
 const fn is_free<T>(places: usize) -> bool {
-    places <= FREE / size_of::<T>()
+    places.saturating_mul(size_of::<T>()) <= FREE
 }
 
 impl<T: Clone + Default> PerTrace<T> {
