@@ -29,18 +29,14 @@ impl FlowGraph {
                 && into.get(callee) == Some(&Only::One(caller))
                 && out.get(callee) != Some(&Only::One(caller));
             // All that contains one contains the other, and goes from one to the other.
-            let weights = self.weights.of(edge);
-            let same =
-                from.weights
-                    .iter()
-                    .zip(&to.weights)
-                    .zip(weights)
-                    .all(|((from, to), &weight)| {
-                        from.local == 0
-                            && from.cumulative == to.cumulative
-                            && weight == to.cumulative
-                            && to.begins == 0
-                    });
+            let ends = from.weights.iter().zip(&to.weights);
+            let mut columns = ends.zip(self.weights.of(edge));
+            let same = columns.all(|((from, to), &weight)| {
+                from.local == 0
+                    && from.cumulative == to.cumulative
+                    && weight == to.cumulative
+                    && to.begins == 0
+            });
             if no_choice && same && !from.lines.is_empty() {
                 if let Some(next) = next.get_mut(caller) {
                     *next = Some(callee);

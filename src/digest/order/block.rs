@@ -61,11 +61,10 @@ impl Block {
     }
 
     /// Blocks with as many entries each, none of them with too many.
-    pub(super) fn divided(&self) -> Vec<Self> {
-        let entries: Vec<Entry> = self.entries().collect();
+    pub(super) fn divided(entries: &[Entry]) -> impl Iterator<Item = Self> {
         let parts = entries.len().div_ceil(FULL).max(1);
         let part = entries.len().div_ceil(parts).max(1);
-        entries.chunks(part).filter_map(Self::encode).collect()
+        entries.chunks(part).filter_map(Self::encode)
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> + '_ {

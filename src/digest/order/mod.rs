@@ -103,15 +103,18 @@ impl Ordered {
                 edited.extend(block);
                 continue;
             }
-            let changed = match block {
-                Some(block) => block.edited(gone_here, new_here, &mut self.spare),
-                None => Block::encode(new_here),
+            let Some(block) = block else {
+                edited.extend(Block::divided(new_here));
+                continue;
             };
-            let Some(changed) = changed else {
+            let Some(changed) = block.edited(gone_here, new_here, &mut self.spare) else {
                 continue;
             };
             match edited.last_mut() {
-                _ if changed.len > FULL => edited.extend(changed.divided()),
+                _ if changed.len > FULL => {
+                    let entries: Vec<Entry> = changed.entries().collect();
+                    edited.extend(Block::divided(&entries));
+                }
                 Some(before) if before.len + changed.len <= FULL => before.append(&changed),
                 _ => edited.push(changed),
             }
@@ -339,7 +342,7 @@ mod tests {
             weights in vec((0_i64..1 << 40, 0_u32..40), 700),
             later in vec(vec((0_usize..700, -1_i64..300), 1..12), 1..8),
         ) {
-            // Numbers of all lengths, and each trace once.
+            // Numbers of all lengths.
             let trace = |(bits, shift): (u32, u32)| bits >> 2 >> shift;
             let traces: Vec<u32> = traces.into_iter().map(trace).collect();
             let weights = weights.into_iter().map(|(bits, shift)| bits >> shift);
