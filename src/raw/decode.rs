@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use super::block::varint;
 use super::event::{BACKWARDS, Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
-use super::shape::Shape;
+use super::shape::{Ahead, Shape};
 use super::way::{PATIENCE, Way, is_near_limit};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
@@ -33,6 +33,8 @@ pub(crate) struct Decoder {
     /// The offset in the log at which the window ends.
     end: u64,
     way: Way,
+    /// Of the next event, where sizes are [computed](Way::ComputingSizes).
+    ahead: Ahead,
     /// How many more events of this window may be too long for this way, before it is another.
     patience: u32,
     /// Why there are no more events in the window, if it has not just come to its end.
@@ -61,11 +63,13 @@ const fn wall(elapsed: u64, behind: u64) -> WallOffset {
     WallOffset::from_micros(elapsed.wrapping_sub(behind).cast_signed())
 }
 
-/// An event of a usual shape, with the time and what is left of the window after it.
+/// An event of a usual shape, with the time after it, what is left of the window, and what is known of
+/// the next event.
 struct Usual<'a> {
     event: Event,
     halves: u64,
     after: &'a [u8],
+    ahead: Ahead,
 }
 
 /// The fields of one event, and its length.
@@ -100,6 +104,7 @@ impl Decoder {
             events: position.events(),
             end: position.offset().saturating_add(window.len() as u64),
             way: Way::through(window, position.offset(), halves, None),
+            ahead: Ahead::of(window),
             patience: PATIENCE,
             error: None,
             strange: Strange::default(),
@@ -112,6 +117,7 @@ impl Decoder {
         self.end = offset.saturating_add(window.len() as u64);
         self.error = None;
         self.way = Way::through(window, offset, self.halves, Some(self.way));
+        self.ahead = Ahead::of(window);
         self.patience = PATIENCE;
     }
 
@@ -158,14 +164,15 @@ impl Decoder {
     pub(crate) fn next_usual(&mut self, rest: &mut &[u8]) -> Option<Event> {
         let usual = self.usual(rest, self.way)?;
         *rest = usual.after;
-        self.pass(usual.halves);
+        self.pass(usual.halves, usual.ahead);
         Some(usual.event)
     }
 
     /// An event of a usual shape has been taken.
     #[inline]
-    fn pass(&mut self, halves: u64) {
+    fn pass(&mut self, halves: u64, ahead: Ahead) {
         self.halves = halves;
+        self.ahead = ahead;
         self.events = self.events.wrapping_add(1);
     }
 
@@ -209,7 +216,7 @@ impl Decoder {
                 None => break,
             }
             *rest = usual.after;
-            self.pass(usual.halves);
+            self.pass(usual.halves, usual.ahead);
         }
         ControlFlow::Continue(())
     }
@@ -217,12 +224,13 @@ impl Decoder {
     /// The next event, if it is of a usual shape.
     #[inline(always)]
     fn usual<'a>(&self, rest: &'a [u8], way: Way) -> Option<Usual<'a>> {
-        let shape = Shape::of(rest, way)?;
+        let shape = Shape::of(rest, way, self.ahead)?;
         let halves = self.halves + (shape.halves + self.half);
         Some(Usual {
             event: self.event(halves, shape.head, shape.size),
             halves,
             after: shape.after,
+            ahead: shape.ahead,
         })
     }
 
@@ -261,6 +269,7 @@ impl Decoder {
                 self.events = self.events.wrapping_add(1);
                 self.halves = halves;
                 self.behind = behind;
+                self.ahead = Ahead::of(after);
                 if is_near_limit(halves) {
                     self.way = Way::Careful;
                 } else if self.is_for_another_way(rest) {
@@ -284,8 +293,8 @@ impl Decoder {
     /// Whether the event with which this begins is told only by another way.
     fn is_for_another_way(&self, rest: &[u8]) -> bool {
         matches!(self.way, Way::Branching | Way::ComputingSizes)
-            && Shape::of(rest, self.way).is_none()
-            && Shape::of(rest, Way::Computing).is_some()
+            && Shape::of(rest, self.way, Ahead::of(rest)).is_none()
+            && Shape::of(rest, Way::Computing, Ahead::of(rest)).is_some()
     }
 
     #[inline]

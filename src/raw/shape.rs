@@ -19,8 +19,8 @@ use super::block::digits;
 use super::way::Way;
 use crate::time::SECOND;
 
-/// So many bytes are looked at: a head, seconds, and two numbers of eight bytes together.
-const LOOKED_AT: usize = 4 + 1 + 8;
+/// So many bytes are looked at: an event of eight, and of the next one up to the first of its size.
+const LOOKED_AT: usize = 8 + 7;
 
 /// In the first eight bytes, the first as the highest: the time went backwards, or there are seconds.
 const UNUSUAL: u64 = 0x8000_0000_ff00_0000;
@@ -40,19 +40,47 @@ pub(super) struct Shape<'a> {
     pub(super) size: u64,
     /// What follows on it.
     pub(super) after: &'a [u8],
+    /// Of the next event, where sizes are [computed](Way::ComputingSizes).
+    pub(super) ahead: Ahead,
+}
+
+/// Whether the size of an event has more than one byte, if its microseconds have one: known before the
+/// turn of the event. Else where an event ends would wait for its bytes to be loaded, and these for
+/// where the event before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ahead(bool);
+
+impl Ahead {
+    /// Where nothing asks for it.
+    const UNUSED: Self = Self(false);
+
+    /// Of the event with which these bytes begin.
+    #[inline]
+    pub(super) fn of(rest: &[u8]) -> Self {
+        Self(rest.get(6).is_some_and(|&byte| byte >= 0x80))
+    }
+
+    /// Of the event after one of seven bytes, or of eight if that is `longer`, of which these are the
+    /// last bytes that are looked at.
+    #[inline(always)]
+    fn of_next(longer: bool, last: [u8; 2]) -> Self {
+        let end = if longer { 0x8000 } else { 0x80 };
+        Self(u16::from_le_bytes(last) & end != 0)
+    }
 }
 
 impl<'a> Shape<'a> {
     /// The event with which these bytes begin, if it is of one of the shapes that are told apart this
-    /// way and the bytes do not end soon.
+    /// way and the bytes do not end soon. What is known `ahead` of it is asked where sizes are computed.
     #[inline(always)]
-    pub(super) fn of(rest: &'a [u8], way: Way) -> Option<Self> {
+    pub(super) fn of(rest: &'a [u8], way: Way, ahead: Ahead) -> Option<Self> {
         let longest = rest.first_chunk::<LOOKED_AT>()?;
         let shape = |word: u64, halves, size, len: usize| Self {
             head: (word >> 32) as u32,
             halves,
             size,
             after: rest.get(len..).unwrap_or_default(),
+            ahead: Ahead::UNUSED,
         };
         // Head, seconds, and the first three bytes after them.
         let (first, _) = longest.split_first_chunk()?;
@@ -85,8 +113,9 @@ impl<'a> Shape<'a> {
             Way::ComputingSizes | Way::Computing => {
                 branch();
                 if way == Way::Computing {
-                    let (_, numbers) = longest.split_last_chunk()?;
-                    let (micros, size, len) = numbers_of(u64::from_le_bytes(*numbers))?;
+                    let (_, numbers) = longest.split_first_chunk::<5>()?;
+                    let numbers = u64::from_le_bytes(*numbers.first_chunk()?);
+                    let (micros, size, len) = numbers_of(numbers)?;
                     let is_usual = word & UNUSUAL == 0;
                     return is_usual.then(|| shape(word, 2 * micros, size, 5 + len));
                 }
@@ -94,10 +123,13 @@ impl<'a> Shape<'a> {
                 if word & (UNUSUAL | LONG_MICROS) != 0 || word & both == both {
                     return None;
                 }
-                // From the bytes as they stand: where the next event begins waits for it.
-                let longer = word.swap_bytes() >> 55 & 1;
-                let size = (second & 0x7f) | ((third << 7) * longer);
-                Some(shape(word, halves, size, 7 + longer as usize))
+                debug_assert_eq!(ahead, Ahead::of(rest));
+                let longer = ahead.0;
+                let size = (second & 0x7f) | ((third << 7) * u64::from(longer));
+                Some(Self {
+                    ahead: Ahead::of_next(longer, *longest.last_chunk()?),
+                    ..shape(word, halves, size, 7 + usize::from(longer))
+                })
             }
             Way::Careful => {
                 branch();
@@ -189,7 +221,7 @@ mod tests {
                     // A fifth byte can be one too many.
                     _ => micros <= 3 && (size <= 4 || size == 5 && bytes[5 + micros + 4] == 0),
                 });
-                let shape = Shape::of(&bytes, way);
+                let shape = Shape::of(&bytes, way, Ahead::of(&bytes));
                 prop_assert_eq!(shape.is_some(), usual, "{:?} {:?}", way, lengths);
                 if let Some(shape) = shape {
                     let fields = fields(&bytes, None).unwrap();
@@ -198,9 +230,12 @@ mod tests {
                     prop_assert_eq!(fields.backward, 0);
                     prop_assert_eq!(shape.size, fields.size);
                     prop_assert_eq!(shape.after, &bytes[fields.len..]);
+                    if way == Way::ComputingSizes {
+                        prop_assert_eq!(shape.ahead, Ahead::of(shape.after));
+                    }
                 }
             }
-            prop_assert!(Shape::of(&bytes, Way::Careful).is_none());
+            prop_assert!(Shape::of(&bytes, Way::Careful, Ahead::of(&bytes)).is_none());
         }
     }
 
@@ -215,7 +250,7 @@ mod tests {
             push_varint(&mut bytes, micros);
             push_varint(&mut bytes, size);
             bytes.extend([0xff; 8]);
-            let shape = Shape::of(&bytes, Way::Computing);
+            let shape = Shape::of(&bytes, Way::Computing, Ahead::of(&bytes));
             let found =
                 shape.map(|shape| (shape.head, shape.halves, shape.size, shape.after.len()));
             assert_eq!(found, usual.then_some((0x7fff_ffff, 2 * micros, size, 8)));
