@@ -19,8 +19,10 @@ use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 /// Where the decoding of a log stands, apart from the bytes: so that whoever owns a buffer can
 /// decode from it, and fill it again. What is left of the window is held by the owner, and shrinks
 /// by each event.
+///
+/// It decodes with the times of any clock; or with those recorded, and has nothing to add to them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Decoder {
+pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
     /// The elapsed time in half microseconds, so that the clock can add one for each event and no
     /// branch need ask for it: 63 bits of microseconds are 64 bits of these.
     halves: u64,
@@ -83,13 +85,14 @@ pub(super) struct Fields {
     pub(super) strange: Option<u64>,
 }
 
-impl Decoder {
+impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     /// Decodes a window of bytes that follow on `position`, with the times of its clock.
     ///
     /// Like all that makes or changes a decoder it is inlined: one whose address a function was given
     /// lives in memory, and then decoding takes twice as long.
     #[inline]
     pub(crate) fn at(position: LogPosition, window: &[u8]) -> Self {
+        debug_assert!(ANY_CLOCK || position.clock() == Clock::Recorded);
         let elapsed = position.elapsed().as_micros().min(LARGEST);
         let half = match position.clock() {
             Clock::Recorded => 0,
@@ -109,6 +112,12 @@ impl Decoder {
             error: None,
             strange: Strange::default(),
         }
+    }
+
+    /// What the clock adds for each event.
+    #[inline]
+    const fn half(&self) -> u64 {
+        if ANY_CLOCK { self.half } else { 0 }
     }
 
     /// Goes on with the window that begins where the next event does, at `offset`.
@@ -135,7 +144,7 @@ impl Decoder {
             self.events,
             Elapsed::from_micros(elapsed),
             wall(elapsed, self.behind),
-            clock(self.half),
+            clock(self.half()),
         )
     }
 
@@ -225,7 +234,7 @@ impl Decoder {
     #[inline(always)]
     fn usual<'a>(&self, rest: &'a [u8], way: Way) -> Option<Usual<'a>> {
         let shape = Shape::of(rest, way, self.ahead)?;
-        let halves = self.halves + (shape.halves + self.half);
+        let halves = self.halves + (shape.halves + self.half());
         Some(Usual {
             event: self.event(halves, shape.head, shape.size),
             halves,
@@ -248,7 +257,7 @@ impl Decoder {
             return (self, None);
         }
         let moved = fields(rest, rates).and_then(|fields| {
-            let forward = 2 * fields.forward + self.half;
+            let forward = 2 * fields.forward + self.half();
             let halves = self.halves.checked_add(forward).ok_or(Kind::Time)?;
             let behind = self.behind.saturating_add(fields.backward);
             // The wall clock is never ahead, so it stays in range if it is not too far behind.

@@ -95,7 +95,7 @@ pub struct Events<'a> {
     log: &'a [u8],
     /// What is left of the window that is being decoded.
     rest: &'a [u8],
-    decoder: Decoder,
+    decoder: Decoder<false>,
 }
 
 impl Events<'_> {

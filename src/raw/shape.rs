@@ -64,8 +64,8 @@ impl Ahead {
     /// last bytes that are looked at.
     #[inline(always)]
     fn of_next(longer: bool, last: [u8; 2]) -> Self {
-        let end = if longer { 0x8000 } else { 0x80 };
-        Self(u16::from_le_bytes(last) & end != 0)
+        let last = u32::from(u16::from_le_bytes(last));
+        Self(last >> (7 + 8 * u32::from(longer)) & 1 != 0)
     }
 }
 
