@@ -1,7 +1,7 @@
 //! In which way is a window decoded: can a processor foretell how long the next events are?
 //!
 //! Where it can, the decoder branches on the length, and the processor works on several events at
-//! once: two to three times as fast as computing where the next one begins. Where it cannot, each
+//! once: up to three times as fast as computing where the next one begins. Where it cannot, each
 //! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
 //! themselves, so that nearly all recordings are of the first kind; but not all.
 
