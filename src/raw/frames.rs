@@ -28,7 +28,11 @@ struct FramePlace {
 }
 
 /// The frame at `at`, or `None` if the trace ends there.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "a frame handed over in memory takes half as long again to read"
+)]
+#[inline(always)]
 fn skip_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
     // Nearly all frames have a line number of one or two bytes and a name whose length is one byte.
     if let Some(&[first, second, third]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
@@ -77,7 +81,11 @@ fn skip_any_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
 
 /// The frame at `at` and where the next begins, or with `None` that the trace ends there, and where
 /// the next begins.
-#[inline]
+#[expect(
+    clippy::inline_always,
+    reason = "a frame handed over in memory takes half as long again to read"
+)]
+#[inline(always)]
 pub(crate) fn frame_at(bytes: &[u8], at: usize) -> Result<(Option<RawFrame<'_>>, usize), Kind> {
     let Some(place) = skip_frame(bytes, at)? else {
         return varint(bytes, at).map(|(_, after)| (None, after));
