@@ -5,14 +5,15 @@
 //!
 //! ```text
 //!   bytes of the frame ──► recent    a small direct-mapped cache; compares all bytes
-//!                          records   a hash map from bytes; equal bytes are the same frame
-//!                          frames    a hash map from (file, line); two spellings of one line
-//!                                    (a longer varint, bytes that are no UTF-8) end up the same
+//!                          files     a hash map from the bytes of the name; two spellings of one
+//!                                    name (bytes that are no UTF-8) end up the same
+//!                          frames    a hash map from (file, line)
 //! ```
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
+use hashbrown::hash_map::Entry;
 use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use crate::frame::Frame;
@@ -73,13 +74,18 @@ impl Interner {
     /// The number of a line, and whether it is new.
     pub(crate) fn frame(&mut self, frame: Frame<'_>) -> Result<(FrameId, bool), Full> {
         let file = self.file(frame.file)?;
+        self.line(file, frame.line)
+    }
+
+    /// The same of a file whose number is known.
+    fn line(&mut self, file: u32, line: u32) -> Result<(FrameId, bool), Full> {
         let next = self.frames.frames.len();
-        match self.frame_numbers.entry((file, frame.line)) {
-            hashbrown::hash_map::Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
-            hashbrown::hash_map::Entry::Vacant(vacant) => {
+        match self.frame_numbers.entry((file, line)) {
+            Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
+            Entry::Vacant(vacant) => {
                 let number = u32::try_from(next).map_err(|_| Full)?;
                 vacant.insert(number);
-                self.frames.frames.push((file, frame.line));
+                self.frames.frames.push((file, line));
                 Ok((FrameId(number), true))
             }
         }
@@ -119,8 +125,8 @@ const RECENT_BITS: u32 = 12;
 pub(crate) struct RecordInterner<'a> {
     interner: Interner,
     recent: Box<[Known<'a>]>,
-    records: HashTable<Hashed<'a>>,
-    hasher: DefaultHashBuilder,
+    /// The number of each file by the bytes of its name.
+    files: HashMap<&'a [u8], u32>,
 }
 
 /// The bytes of a frame where it was met last, which are still in a cache then; no frame has none.
@@ -128,13 +134,6 @@ pub(crate) struct RecordInterner<'a> {
 struct Known<'a> {
     record: &'a [u8],
     id: FrameId,
-}
-
-/// A frame that was met before, and the hash of its bytes, so that they need not be looked at.
-#[derive(Debug)]
-struct Hashed<'a> {
-    hash: u64,
-    known: Known<'a>,
 }
 
 impl<'a> RecordInterner<'a> {
@@ -146,8 +145,7 @@ impl<'a> RecordInterner<'a> {
         Self {
             interner: Interner::default(),
             recent: vec![nothing; 1 << RECENT_BITS].into_boxed_slice(),
-            records: HashTable::new(),
-            hasher: DefaultHashBuilder::default(),
+            files: HashMap::new(),
         }
     }
 
@@ -166,30 +164,24 @@ impl<'a> RecordInterner<'a> {
 
     #[inline(never)]
     fn seldom(&mut self, frame: RawFrame<'a>, place: usize) -> Result<(FrameId, bool), Full> {
-        let record = frame.record();
-        let hash = self.hasher.hash_one(record);
         let mut not_utf8 = false;
-        let met = |it: &Hashed<'_>| it.hash == hash && it.known.record == record;
-        let known = match self.records.find_mut(hash, met) {
-            Some(met) => {
-                met.known.record = record;
-                met.known
-            }
-            None => {
+        let file = match self.files.entry(frame.file_bytes()) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(vacant) => {
                 let name = frame.file_name();
                 // Bytes that are UTF-8 are borrowed as they are.
                 not_utf8 = matches!(name, Cow::Owned(_));
-                let (id, _) = self.interner.frame(Frame::new(&name, frame.line()))?;
-                let known = Known { record, id };
-                self.records
-                    .insert_unique(hash, Hashed { hash, known }, |it| it.hash);
-                known
+                *vacant.insert(self.interner.file(&name)?)
             }
         };
+        let (id, _) = self.interner.line(file, frame.line())?;
         if let Some(recent) = self.recent.get_mut(place) {
-            *recent = known;
+            *recent = Known {
+                record: frame.record(),
+                id,
+            };
         }
-        Ok((known.id, not_utf8))
+        Ok((id, not_utf8))
     }
 
     pub(crate) fn into_frames(self) -> Frames {
