@@ -124,10 +124,18 @@ pub(crate) struct TreeBuilder {
 
 impl TreeBuilder {
     pub(crate) fn new() -> Self {
+        Self::with_room(0)
+    }
+
+    /// The same, with room for so many nodes before it grows.
+    pub(crate) fn with_room(nodes: usize) -> Self {
+        let (mut parents, mut frames) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes));
+        parents.push(ROOT);
+        frames.push(FrameId(0));
         Self {
-            parents: vec![ROOT],
-            frames: vec![FrameId(0)],
-            children: HashTable::new(),
+            parents,
+            frames,
+            children: HashTable::with_capacity(nodes),
             hasher: DefaultHashBuilder::default(),
         }
     }
@@ -173,57 +181,51 @@ impl TreeBuilder {
         let Self {
             parents, frames, ..
         } = self;
-        // The children of each node, in the order in which they were met.
-        let len = parents.len();
-        let mut first_child = vec![NONE; len];
-        let mut next_sibling = vec![NONE; len];
-        for (place, &parent) in parents.iter().enumerate().skip(1).rev() {
-            let head = first_child.get_mut(parent as usize);
-            let next = next_sibling.get_mut(place);
-            if let (Some(head), Some(next)) = (head, next) {
-                let node = u32::try_from(place).unwrap_or(NONE);
-                *next = std::mem::replace(head, node);
+        let at = |of: &[u32], node: u32| of.get(node as usize).copied().unwrap_or(NONE);
+        // A node is met after its parent: backwards, each is whole when it is added to its parent.
+        let mut sizes = vec![1_u32; parents.len()];
+        for (node, &parent) in parents.iter().enumerate().skip(1).rev() {
+            let size = sizes.get(node).copied().unwrap_or_default();
+            if let Some(whole) = sizes.get_mut(parent as usize) {
+                *whole += size;
             }
         }
-        let mut number = vec![ROOT; len];
-        let mut tree_parents = Vec::with_capacity(len);
-        let mut tree_frames = Vec::with_capacity(len);
-        let mut tree_depths = Vec::with_capacity(len);
-        let at = |of: &[u32], node: u32| of.get(node as usize).copied().unwrap_or(NONE);
-        let (mut node, mut depth) = (ROOT, 0_u32);
-        'nodes: loop {
-            if let Some(place) = number.get_mut(node as usize) {
-                *place = u32::try_from(tree_parents.len()).unwrap_or(NONE);
-            }
-            let parent = at(&parents, node);
-            tree_parents.push(at(&number, parent));
-            tree_frames.push(frames.get(node as usize).copied().unwrap_or(FrameId(0)));
-            tree_depths.push(depth);
-            let child = at(&first_child, node);
-            if child != NONE {
-                (node, depth) = (child, depth + 1);
+        // Forwards, each stands where its parent has room for the next child.
+        let mut next_child = sizes;
+        let mut numbers = vec![ROOT; parents.len()];
+        let mut tree = CallTree {
+            parents: vec![ROOT; parents.len()].into_boxed_slice(),
+            frames: vec![FrameId(0); parents.len()].into_boxed_slice(),
+            depths: vec![0; parents.len()].into_boxed_slice(),
+        };
+        if let Some(first) = next_child.first_mut() {
+            *first = 1;
+        }
+        for (node, (&parent, &frame)) in parents.iter().zip(&frames).enumerate().skip(1) {
+            let size = next_child.get(node).copied().unwrap_or_default();
+            let Some(room) = next_child.get_mut(parent as usize) else {
                 continue;
+            };
+            let number = *room;
+            *room += size;
+            let tree_parent = at(&numbers, parent);
+            let depth = at(&tree.depths, tree_parent).wrapping_add(1);
+            if let (Some(next), Some(own)) = (next_child.get_mut(node), numbers.get_mut(node)) {
+                (*next, *own) = (number + 1, number);
             }
-            loop {
-                if node == ROOT {
-                    break 'nodes;
-                }
-                let sibling = at(&next_sibling, node);
-                if sibling != NONE {
-                    node = sibling;
-                    break;
-                }
-                (node, depth) = (at(&parents, node), depth - 1);
+            let place = number as usize;
+            if let (Some(to_parent), Some(to_frame), Some(to_depth)) = (
+                tree.parents.get_mut(place),
+                tree.frames.get_mut(place),
+                tree.depths.get_mut(place),
+            ) {
+                (*to_parent, *to_frame, *to_depth) = (tree_parent, frame, depth);
             }
         }
         for node in nodes {
-            *node = at(&number, *node);
+            *node = at(&numbers, *node);
         }
-        CallTree {
-            parents: tree_parents.into_boxed_slice(),
-            frames: tree_frames.into_boxed_slice(),
-            depths: tree_depths.into_boxed_slice(),
-        }
+        tree
     }
 }
 

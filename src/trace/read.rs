@@ -24,6 +24,10 @@ use crate::tree::{ROOT, TreeBuilder};
 /// At how many places of the stack before a frame is looked for that recurs there.
 const TRIES: usize = 4;
 
+/// How many bytes of a file there are for a node of the tree, about: in real programs 850 and 1500.
+/// To grow a map again and again takes as long as to fill it.
+const BYTES_A_NODE: usize = 768;
+
 /// No level.
 const NONE: u32 = u32::MAX;
 
@@ -62,7 +66,7 @@ impl TraceTable {
         let mut reader = TableReader {
             bytes: log.bytes(),
             interner: RecordInterner::new(),
-            tree: TreeBuilder::new(),
+            tree: TreeBuilder::with_room(log.bytes().len() / BYTES_A_NODE),
             levels: Vec::new(),
             level_of: Vec::new(),
             decoded: Vec::new(),
