@@ -73,14 +73,6 @@ impl Groups {
         }
     }
 
-    /// The groups of the same things once they stand in the order of these groups.
-    pub(super) fn in_their_order(mut self) -> Self {
-        for (number, place) in (0..).zip(&mut self.places) {
-            *place = number;
-        }
-        self
-    }
-
     /// All places, those of the first number first.
     pub(super) fn places(&self) -> impl ExactSizeIterator<Item = usize> {
         self.places.iter().map(|&place| place as usize)
@@ -102,7 +94,5 @@ mod tests {
         assert_eq!(of(&groups, 9), [0_usize; 0]);
         groups.sort_each_by_key(std::cmp::Reverse);
         assert_eq!(groups.places().collect::<Vec<_>>(), [1, 4, 5, 2, 0]);
-        let groups = groups.in_their_order();
-        assert_eq!((of(&groups, 1), of(&groups, 2)), (vec![1], vec![2, 3, 4]));
     }
 }

@@ -115,6 +115,18 @@ impl<'t> Subtree<'t> {
         })
     }
 
+    /// For each place the one after the last that is at or below it.
+    pub(super) fn ends(&self) -> Vec<u32> {
+        let mut ends: Vec<u32> = (1..).take(self.len()).collect();
+        for (place, &parent) in self.parents.iter().enumerate().skip(1).rev() {
+            let end = ends.get(place).copied().unwrap_or(0);
+            if let Some(above) = ends.get_mut(parent as usize) {
+                *above = end.max(*above);
+            }
+        }
+        ends
+    }
+
     /// Sums the weights of all places up to the root: each gets those at or below it. A sum that
     /// leaves 63 bits saturates.
     pub(super) fn sum_up(&self, weights: &mut [i64]) {

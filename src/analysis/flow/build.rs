@@ -1,61 +1,50 @@
 //! From the call tree to nodes and edges, when some lines are skipped.
+//!
+//! A first walk over the tree finds the nearest kept line at or above each of its places: where that
+//! changes, one calls the other. Then the calls of one node after the other are summed up, so that
+//! a list of what it calls is all that has to be looked into: a graph has nearly as many edges as
+//! the tree has nodes, and a map of all of them would fit no cache.
 
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
 use smallvec::smallvec;
 
-use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights};
+use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights, node_key};
 use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 
-/// No line, no edge.
+/// No line.
 const NONE: u32 = u32::MAX;
 
-/// What is known of a node of the call tree on the way to where we are.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    /// The kept line nearest to here, itself included.
-    nearest: u32,
-    /// Whether lines were skipped since.
-    skipped: bool,
-    /// The edge that ends here.
-    edge: u32,
-}
-
-/// Above where stacks begin.
-const START: Step = Step {
-    nearest: NONE,
-    skipped: false,
-    edge: NONE,
-};
-
 impl Draft<'_> {
-    /// The graph of the lines that are kept.
-    ///
-    /// Walks the call tree once, in preorder, and knows at each node which edges are on the way to it:
-    /// the first time an edge is met, all stacks below contain it; the next time they are counted.
+    /// The graph of the lines that are kept. O(places of the call tree).
     pub(super) fn graph(&self, kept: &[bool]) -> FlowGraph {
-        let mut walk = Walk::new(self);
-        for (place, node, frame) in self.subtree.places() {
-            walk.leave(self.traces.tree().depth(node) - 1);
-            walk.enter(place, frame, kept.get(frame.index()) == Some(&true));
+        let skips = kept.contains(&false);
+        let recurring = self.traces.recurring();
+        let mut nodes = Sums::new(self);
+        let mut calls = Calls::new(self);
+        let above = self.subtree.parents().iter().skip(1);
+        for ((place, node, frame), &above) in self.subtree.places().zip(above) {
+            let is_kept = kept.get(frame.index()) == Some(&true);
+            let above = calls.nearest(above as usize);
+            calls.nearest.push(if is_kept {
+                let recurs = recurring.get(node as usize) == Some(&true);
+                calls.recurs |= recurs;
+                let id = nodes.id(frame);
+                nodes.add(id, place, !recurs, above == NONE);
+                id
+            } else {
+                above
+            });
+            if skips {
+                calls.skipped.push(!is_kept);
+            }
         }
-        let Walk {
-            nodes,
-            edges,
-            weights,
-            ..
-        } = walk;
-        let edges = edges.into_iter().map(|growing| growing.edge);
-        // Where lines are skipped, a stack can end at one; it stays counted at the kept ones above,
-        // as their cumulative usage. Edges whose stacks cancel are no rows.
-        let edges = edges.filter(|edge| weights.of(edge).iter().any(|&weight| weight != 0));
+        let nodes = nodes.in_order(&mut calls.nearest);
+        let (edges, weights) = calls.edges(nodes.len());
         FlowGraph {
             traces: self.traces.clone(),
             columns: self.columns.clone(),
             nodes,
-            edges: edges.collect(),
+            edges,
             weights,
             outgoing: Groups::default(),
             incoming: Groups::default(),
@@ -65,107 +54,50 @@ impl Draft<'_> {
     }
 }
 
-/// An edge, and how often it is on the path: both are looked at together.
-struct Growing {
-    edge: Edge,
-    on_path: u32,
-}
-
-/// A walk over the call tree.
-struct Walk<'d> {
+/// The nodes while they grow.
+struct Sums<'d> {
     draft: &'d Draft<'d>,
-    nodes: Vec<Node>,
-    edges: Vec<Growing>,
-    weights: EdgeWeights,
+    /// The line of each node.
+    lines: Vec<FrameId>,
+    /// For each node the weights of each column.
+    weights: Vec<Weights>,
     /// The node of each line.
     ids: Vec<u32>,
-    /// The edges by the nodes that they are between.
-    numbers: HashTable<u32>,
-    hasher: DefaultHashBuilder,
-    path: Vec<(FrameId, Step)>,
-    /// How often each line is on the path.
-    line_on_path: Vec<u32>,
 }
 
-impl<'d> Walk<'d> {
+impl<'d> Sums<'d> {
     fn new(draft: &'d Draft<'d>) -> Self {
-        let lines = draft.traces.frame_count();
         Self {
             draft,
-            nodes: Vec::new(),
-            edges: Vec::new(),
-            weights: EdgeWeights::new(draft.columns.len()),
-            ids: vec![NONE; lines],
-            // A place has one edge at most.
-            numbers: HashTable::with_capacity(draft.subtree.len()),
-            hasher: DefaultHashBuilder::default(),
-            path: Vec::new(),
-            line_on_path: vec![0; lines],
+            lines: Vec::new(),
+            weights: Vec::new(),
+            ids: vec![NONE; draft.traces.frame_count()],
         }
     }
 
-    /// Back to so many frames.
-    fn leave(&mut self, depth: usize) {
-        for (left, step) in self.path.drain(depth.min(self.path.len())..) {
-            if let Some(count) = self.line_on_path.get_mut(left.index()) {
-                *count -= 1;
-            }
-            if let Some(growing) = self.edges.get_mut(step.edge as usize) {
-                growing.on_path -= 1;
-            }
-        }
-    }
-
-    /// One frame further, to this place.
-    fn enter(&mut self, place: usize, frame: FrameId, is_kept: bool) {
-        let above = self.path.last().map_or(START, |&(_, step)| step);
-        let mut step = Step {
-            skipped: true,
-            edge: NONE,
-            ..above
-        };
-        let first = self
-            .line_on_path
-            .get_mut(frame.index())
-            .is_some_and(|count| {
-                *count += 1;
-                *count == 1
-            });
-        if is_kept {
-            let id = self.node(frame);
-            self.add_to_node(id, place, first, above.nearest == NONE);
-            if above.nearest != NONE && above.nearest != id {
-                step.edge = self.edge(above.nearest, id);
-                self.add_to_edge(step.edge, place, above.skipped);
-            }
-            step.nearest = id;
-            step.skipped = false;
-        }
-        self.path.push((frame, step));
-    }
-
-    fn node(&mut self, frame: FrameId) -> u32 {
-        let new = u32::try_from(self.nodes.len()).unwrap_or(NONE);
-        let columns = self.draft.columns.len();
+    /// The node of a line.
+    fn id(&mut self, frame: FrameId) -> u32 {
+        let new = u32::try_from(self.lines.len()).unwrap_or(NONE);
         match self.ids.get_mut(frame.index()) {
             Some(id) if *id != NONE => return *id,
             Some(id) => *id = new,
             None => {}
         }
-        self.nodes.push(Node {
-            lines: smallvec![frame],
-            weights: smallvec![Weights::default(); columns],
-        });
+        self.lines.push(frame);
+        for _ in &self.draft.columns {
+            self.weights.push(Weights::default());
+        }
         new
     }
 
-    fn add_to_node(&mut self, id: u32, place: usize, first: bool, begins: bool) {
-        let Some(node) = self.nodes.get_mut(id as usize) else {
-            return;
-        };
+    /// Adds what ends at a place, and at or below it, to a node.
+    fn add(&mut self, id: u32, place: usize, first: bool, begins: bool) {
+        let columns = self.draft.columns.len();
+        let row = id as usize * columns;
+        let row = self.weights.get_mut(row..row + columns);
         let at = |column: &Vec<i64>| column.get(place).copied().unwrap_or(0);
         let columns = self.draft.own.iter().zip(&self.draft.below);
-        for (sum, (own, below)) in node.weights.iter_mut().zip(columns) {
+        for (sum, (own, below)) in row.unwrap_or_default().iter_mut().zip(columns) {
             let below = at(below);
             sum.local = sum.local.saturating_add(at(own));
             if first {
@@ -177,42 +109,133 @@ impl<'d> Walk<'d> {
         }
     }
 
-    fn edge(&mut self, from: u32, to: u32) -> u32 {
-        let Self {
-            edges,
-            weights,
-            numbers,
-            hasher,
-            ..
-        } = self;
-        let edge = |number: u32| edges.get(number as usize).map(|growing| growing.edge);
-        let hash = hasher.hash_one((from, to));
-        let known = |&number: &u32| edge(number).is_some_and(|edge| edge.ends() == (from, to));
-        if let Some(&known) = numbers.find(hash, known) {
-            return known;
-        }
-        let number = weights.push_zeros();
-        numbers.insert_unique(hash, number, |&number| {
-            edge(number).map_or(0, |edge| hasher.hash_one(edge.ends()))
-        });
-        edges.push(Growing {
-            edge: Edge::new(from, to, number),
-            on_path: 0,
-        });
-        number
-    }
-
-    fn add_to_edge(&mut self, number: u32, place: usize, skipped: bool) {
-        let Some(Growing { edge, on_path }) = self.edges.get_mut(number as usize) else {
-            return;
-        };
-        edge.residual |= skipped;
-        *on_path += 1;
-        if *on_path == 1 {
-            for (sum, below) in self.weights.of_mut(edge).iter_mut().zip(&self.draft.below) {
-                *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
+    /// The nodes in their order; gives each place the number that its node has there. Where lines are
+    /// skipped, a stack can end at one; it stays counted at the kept ones above, as their cumulative
+    /// usage.
+    fn in_order(self, nearest: &mut [u32]) -> Vec<Node> {
+        let columns = self.draft.columns.len();
+        let row = |id: usize| self.weights.get(id * columns..(id + 1) * columns);
+        let mut order: Vec<(u128, u32)> = self
+            .lines
+            .iter()
+            .zip(0_u32..)
+            .map(|(&line, id)| {
+                let weights = row(id as usize).unwrap_or_default();
+                (node_key(Some(line), weights), id)
+            })
+            .collect();
+        order.sort_unstable();
+        let mut numbers = vec![NONE; order.len()];
+        let mut nodes = Vec::with_capacity(order.len());
+        for ((_, id), number) in order.into_iter().zip(0_u32..) {
+            let id = id as usize;
+            if let (Some(&line), Some(place)) = (self.lines.get(id), numbers.get_mut(id)) {
+                *place = number;
+                nodes.push(Node {
+                    lines: smallvec![line],
+                    weights: row(id).unwrap_or_default().into(),
+                });
             }
         }
+        for id in nearest {
+            *id = numbers.get(*id as usize).copied().unwrap_or(NONE);
+        }
+        nodes
+    }
+}
+
+/// Where in the call tree one node calls another.
+struct Calls<'d> {
+    draft: &'d Draft<'d>,
+    /// For each place the node of the nearest kept line at or above it.
+    nearest: Vec<u32>,
+    /// For each place whether its line is skipped; nothing where none is.
+    skipped: Vec<bool>,
+    /// Whether a kept line recurs in any stack.
+    recurs: bool,
+}
+
+impl<'d> Calls<'d> {
+    fn new(draft: &'d Draft<'d>) -> Self {
+        let mut nearest = Vec::with_capacity(draft.subtree.len());
+        nearest.push(NONE);
+        Self {
+            draft,
+            nearest,
+            skipped: vec![false],
+            recurs: false,
+        }
+    }
+
+    fn nearest(&self, place: usize) -> u32 {
+        self.nearest.get(place).copied().unwrap_or(NONE)
+    }
+
+    fn above(&self, place: usize) -> usize {
+        let parents = self.draft.subtree.parents();
+        parents.get(place).map_or(0, |&above| above as usize)
+    }
+
+    /// The edges between so many nodes, those of one caller together, and what they weigh.
+    fn edges(&self, count: usize) -> (Vec<Edge>, EdgeWeights) {
+        let by_caller = Groups::new(
+            (0..self.nearest.len()).map(|place| {
+                let (from, to) = (self.nearest(self.above(place)), self.nearest(place));
+                // No node has this number.
+                if from == to {
+                    usize::MAX
+                } else {
+                    from as usize
+                }
+            }),
+            count,
+        );
+        let ends = self.recurs.then(|| self.draft.subtree.ends());
+        let mut edges: Vec<Edge> = Vec::new();
+        let mut weights = EdgeWeights::new(self.draft.columns.len());
+        // The edge that was met last to each node.
+        let mut edge_to = vec![0_u32; count];
+        // Where the part of the tree ends that each edge of a caller has counted last.
+        let mut counted: Vec<u32> = Vec::new();
+        let mut keyed: Vec<(u128, Edge)> = Vec::new();
+        for (caller, from) in (0..count).zip(0_u32..) {
+            let first = edges.len();
+            counted.clear();
+            for place in by_caller.of(caller) {
+                let to = self.nearest(place);
+                let Some(last) = edge_to.get_mut(to as usize) else {
+                    continue;
+                };
+                let known = edges.get(*last as usize);
+                if known.is_none_or(|edge| edge.ends() != (from, to)) {
+                    *last = u32::try_from(edges.len()).unwrap_or(NONE);
+                    edges.push(Edge::new(from, to, weights.push_zeros()));
+                    counted.push(0);
+                }
+                let last = *last as usize;
+                let Some(edge) = edges.get_mut(last) else {
+                    continue;
+                };
+                edge.residual |= self.skipped.get(self.above(place)) == Some(&true);
+                // A stack that goes this way twice counts once, and all below is counted with it.
+                if let (Some(ends), Some(counted)) = (&ends, counted.get_mut(last - first)) {
+                    if place < *counted as usize {
+                        continue;
+                    }
+                    *counted = ends.get(place).copied().unwrap_or(0);
+                }
+                for (sum, below) in weights.of_mut(edge).iter_mut().zip(&self.draft.below) {
+                    *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
+                }
+            }
+            // Edges whose stacks cancel are no rows.
+            let told = |edge: &Edge| weights.of(edge).iter().any(|&weight| weight != 0);
+            let told = edges.drain(first..).filter(told);
+            keyed.extend(told.map(|edge| (weights.key(&edge), edge)));
+            keyed.sort_unstable_by_key(|&(key, _)| key);
+            edges.extend(keyed.drain(..).map(|(_, edge)| edge));
+        }
+        (edges, weights)
     }
 }
 
@@ -235,7 +258,9 @@ impl FlowGraph {
                 }
             }
         }
-        self.keep_nodes(&told);
+        if told.contains(&false) {
+            self.keep_nodes(&told);
+        }
         self
     }
 

@@ -1,6 +1,8 @@
 //! The edges of a flow graph, and what they weigh. There can be nearly as many as the call tree has
 //! nodes, so they are small: memory that is new is slow, and so is what does not fit a cache.
 
+use super::key;
+
 /// From one node to another.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Edge {
@@ -96,6 +98,11 @@ impl EdgeWeights {
         self.of(edge).iter().fold(0, |sum: u64, weight| {
             sum.saturating_add(weight.unsigned_abs())
         })
+    }
+
+    /// What puts the edges of one source in their order.
+    pub(super) fn key(&self, edge: &Edge) -> u128 {
+        key(false, self.size(edge), edge.to())
     }
 
     /// Gives up the rows of all edges but these.

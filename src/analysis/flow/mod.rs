@@ -238,37 +238,28 @@ impl FlowGraph {
         places.map(|place| FlowEdge { graph: self, place })
     }
 
-    /// Orders nodes and edges, and finds the edges of each node.
+    /// Orders nodes and edges where they are not in order any more, and finds the edges of each node.
     fn arranged(mut self) -> Self {
-        let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-        order.sort_by_cached_key(|&id| {
-            let node = self.nodes.get(id);
-            let sum = node.map_or(0, |node| {
-                let weights = node.weights.iter();
-                weights.fold(0, |sum: u64, weights| {
-                    sum.saturating_add(weights.cumulative.unsigned_abs())
-                })
-            });
-            let first = node.and_then(|node| node.lines.first().copied());
-            // The synthetic root comes first, then the heaviest.
-            key(first.is_some(), sum, first.map_or(0, FrameId::index))
-        });
-        let mut new_id = vec![0; order.len()];
-        for (new, &old) in (0..).zip(&order) {
-            if let Some(place) = new_id.get_mut(old) {
-                *place = new;
+        let node = |node: &Node| node_key(node.lines.first().copied(), &node.weights);
+        if !self.nodes.is_sorted_by_key(node) {
+            let mut order: Vec<usize> = (0..self.nodes.len()).collect();
+            order.sort_by_cached_key(|&id| self.nodes.get(id).map(node));
+            let mut new_id = vec![0; order.len()];
+            for (new, &old) in (0..).zip(&order) {
+                if let Some(place) = new_id.get_mut(old) {
+                    *place = new;
+                }
             }
+            self.renumber(|old| new_id.get(old).copied());
+            put_in_order(&mut self.nodes, order);
         }
-        self.renumber(|old| new_id.get(old).copied());
-        put_in_order(&mut self.nodes, order);
-
-        let mut outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
-        outgoing.sort_each_by_key(|place| {
-            let edge = self.edges.get(place);
-            edge.map_or(0, |edge| key(false, self.weights.size(edge), edge.to()))
-        });
-        put_in_order(&mut self.edges, outgoing.places().collect());
-        self.outgoing = outgoing.in_their_order();
+        let edge = |edge: &Edge| (edge.from(), self.weights.key(edge));
+        if !self.edges.is_sorted_by_key(edge) {
+            let mut order: Vec<usize> = (0..self.edges.len()).collect();
+            order.sort_by_cached_key(|&place| self.edges.get(place).map(edge));
+            put_in_order(&mut self.edges, order);
+        }
+        self.outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
         self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
         self.weights.keep(&mut self.edges);
         self
@@ -289,6 +280,14 @@ impl FlowGraph {
 /// to compare several costs a branch for each that cannot be foretold.
 fn key(last: bool, size: u64, number: usize) -> u128 {
     u128::from(last) << 127 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
+}
+
+/// What puts nodes in their order: the synthetic root, which has no line, and then the heaviest.
+fn node_key(first: Option<FrameId>, weights: &[Weights]) -> u128 {
+    let sum = weights.iter().fold(0, |sum: u64, weights| {
+        sum.saturating_add(weights.cumulative.unsigned_abs())
+    });
+    key(first.is_some(), sum, first.map_or(0, FrameId::index))
 }
 
 /// Puts at each place what stood at the one that `order` has there, of all places. In place: memory
