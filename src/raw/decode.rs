@@ -171,7 +171,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     /// The next event, if it is of a usual shape.
     #[inline(always)]
     pub(crate) fn next_usual(&mut self, rest: &mut &[u8]) -> Option<Event> {
-        let usual = self.usual(rest, self.way)?;
+        let usual = self.usual(rest, self.way, self.way.bar())?;
         *rest = usual.after;
         self.pass(usual.halves, usual.ahead);
         Some(usual.event)
@@ -199,8 +199,10 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         let len = piece.len();
         self.end = self.end.wrapping_sub(others.len() as u64);
         let flow = match self.way {
-            Way::Branching => self.each_usual_by(Way::Branching, &mut piece, &mut take),
-            way => self.each_usual_by(way, &mut piece, &mut take),
+            Way::Branching => {
+                self.each_usual_by(Way::Branching, Way::Branching.bar(), &mut piece, &mut take)
+            }
+            way => self.each_usual_by(way, Way::BARRED, &mut piece, &mut take),
         };
         self.end = self.end.wrapping_add(others.len() as u64);
         *rest = rest.get(len - piece.len()..).unwrap_or_default();
@@ -211,10 +213,11 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     fn each_usual_by(
         &mut self,
         way: Way,
+        bar: u64,
         rest: &mut &[u8],
         take: &mut impl FnMut(Event, u64, u64) -> Option<ControlFlow<()>>,
     ) -> ControlFlow<()> {
-        while let Some(usual) = self.usual(rest, way) {
+        while let Some(usual) = self.usual(rest, way, bar) {
             match take(
                 usual.event,
                 self.events.wrapping_add(1),
@@ -232,8 +235,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
 
     /// The next event, if it is of a usual shape.
     #[inline(always)]
-    fn usual<'a>(&self, rest: &'a [u8], way: Way) -> Option<Usual<'a>> {
-        let shape = Shape::of(rest, way, self.ahead)?;
+    fn usual<'a>(&self, rest: &'a [u8], way: Way, bar: u64) -> Option<Usual<'a>> {
+        let shape = Shape::of(rest, way, bar, self.ahead)?;
         let halves = self.halves + (shape.halves + self.half());
         Some(Usual {
             event: self.event(halves, shape.head, shape.size),
@@ -302,8 +305,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     /// Whether the event with which this begins is told only by another way.
     fn is_for_another_way(&self, rest: &[u8]) -> bool {
         matches!(self.way, Way::Branching | Way::ComputingSizes)
-            && Shape::of(rest, self.way, Ahead::of(rest)).is_none()
-            && Shape::of(rest, Way::Computing, Ahead::of(rest)).is_some()
+            && Shape::of(rest, self.way, self.way.bar(), Ahead::of(rest)).is_none()
+            && Shape::of(rest, Way::Computing, Way::BARRED, Ahead::of(rest)).is_some()
     }
 
     #[inline]

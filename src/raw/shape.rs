@@ -71,9 +71,10 @@ impl Ahead {
 
 impl<'a> Shape<'a> {
     /// The event with which these bytes begin, if it is of one of the shapes that are told apart this
-    /// way and the bytes do not end soon. What is known `ahead` of it is asked where sizes are computed.
+    /// way, of which this is the [bar](Way::bar), and the bytes do not end soon. What is known `ahead` of
+    /// it is asked where sizes are computed.
     #[inline(always)]
-    pub(super) fn of(rest: &'a [u8], way: Way, ahead: Ahead) -> Option<Self> {
+    pub(super) fn of(rest: &'a [u8], way: Way, bar: u64, ahead: Ahead) -> Option<Self> {
         let longest = rest.first_chunk::<LOOKED_AT>()?;
         let shape = |word: u64, halves, size, len: usize| Self {
             head: (word >> 32) as u32,
@@ -87,11 +88,11 @@ impl<'a> Shape<'a> {
         let word = u64::from_be_bytes(*first);
         let halves = (word >> 15) & 0xfe;
         let (second, third) = ((word >> 8) & 0xff, word & 0xff);
+        if (word | bar) & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
+            return Some(shape(word, halves, second, 7));
+        }
         match way {
             Way::Branching => {
-                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
-                    return Some(shape(word, halves, second, 7));
-                }
                 if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
                     branch();
                     let size = (second & 0x7f) | (third << 7);
@@ -221,7 +222,7 @@ mod tests {
                     // A fifth byte can be one too many.
                     _ => micros <= 3 && (size <= 4 || size == 5 && bytes[5 + micros + 4] == 0),
                 });
-                let shape = Shape::of(&bytes, way, Ahead::of(&bytes));
+                let shape = Shape::of(&bytes, way, way.bar(), Ahead::of(&bytes));
                 prop_assert_eq!(shape.is_some(), usual, "{:?} {:?}", way, lengths);
                 if let Some(shape) = shape {
                     let fields = fields(&bytes, None).unwrap();
@@ -235,7 +236,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(Shape::of(&bytes, Way::Careful, Ahead::of(&bytes)).is_none());
+            prop_assert!(Shape::of(&bytes, Way::Careful, Way::BARRED, Ahead::of(&bytes)).is_none());
         }
     }
 
@@ -250,7 +251,7 @@ mod tests {
             push_varint(&mut bytes, micros);
             push_varint(&mut bytes, size);
             bytes.extend([0xff; 8]);
-            let shape = Shape::of(&bytes, Way::Computing, Ahead::of(&bytes));
+            let shape = Shape::of(&bytes, Way::Computing, Way::BARRED, Ahead::of(&bytes));
             let found =
                 shape.map(|shape| (shape.head, shape.halves, shape.size, shape.after.len()));
             assert_eq!(found, usual.then_some((0x7fff_ffff, 2 * micros, size, 8)));
