@@ -26,11 +26,13 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn key(self) -> impl Ord {
-        (std::cmp::Reverse(self.weight), self.trace)
+    #[inline]
+    const fn key(self) -> i128 {
+        (!self.weight as i128) << u32::BITS | self.trace as i128
     }
 
-    fn precedes(self, other: Self) -> bool {
+    #[inline]
+    const fn precedes(self, other: Self) -> bool {
         self.key() < other.key()
     }
 }
@@ -47,6 +49,7 @@ pub(crate) struct Ordered {
 struct Spare {
     entries: Vec<Entry>,
     bytes: Vec<u8>,
+    keys: Vec<u64>,
 }
 
 /// Balances that have changed: what is no more in the order, and what is new in it.
@@ -71,12 +74,37 @@ impl Edits {
     }
 }
 
+/// Brings entries into their order.
+///
+/// Those of a few GiB and of no debt, as all are in most programs, by keys that are numbers: which
+/// takes a third of the time.
+fn sort(entries: &mut [Entry], keys: &mut Vec<u64>) {
+    const TRACE: u32 = 30;
+    keys.clear();
+    keys.extend(entries.iter().map_while(|entry| {
+        let is_short =
+            (0..1 << (u64::BITS - TRACE)).contains(&entry.weight) && entry.trace >> TRACE == 0;
+        is_short.then(|| (!entry.weight).cast_unsigned() << TRACE | u64::from(entry.trace))
+    }));
+    if keys.len() < entries.len() {
+        entries.sort_unstable_by_key(|entry| entry.key());
+        return;
+    }
+    keys.sort_unstable();
+    for (entry, &key) in entries.iter_mut().zip(&*keys) {
+        *entry = Entry {
+            weight: (!key >> TRACE).cast_signed(),
+            trace: (key & ((1 << TRACE) - 1)) as u32,
+        };
+    }
+}
+
 impl Ordered {
     /// Applies the edits and empties them. O(edits × log edits + blocks), and the entries of each
     /// block that an edit falls in.
     pub(crate) fn edit(&mut self, edits: &mut Edits) {
-        edits.gone.sort_unstable_by_key(|entry| entry.key());
-        edits.new.sort_unstable_by_key(|entry| entry.key());
+        sort(&mut edits.gone, &mut self.spare.keys);
+        sort(&mut edits.new, &mut self.spare.keys);
         let mut gone = edits.gone.as_slice();
         let mut new = edits.new.as_slice();
 
