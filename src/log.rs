@@ -16,6 +16,7 @@ use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
 use crate::raw::way::WINDOW;
 use crate::raw::{Event, LogPosition};
+use crate::time::Clock;
 
 /// A log: a file, as long as it was when it was opened, or memory.
 #[derive(Debug)]
@@ -53,19 +54,33 @@ impl Log {
         rates: &'a SamplingRates,
         position: LogPosition,
     ) -> LogEvents<'a> {
-        let bytes = match self {
-            Self::File(..) => Cow::Owned(Vec::new()),
-            Self::Memory(bytes) => Cow::Borrowed(window(bytes, position.offset())),
-        };
+        let (bytes, decoder) = self.begin(position);
         LogEvents {
             log: self,
             rates,
-            decoder: Decoder::at(position, &bytes),
+            decoder,
             bytes,
             at: 0,
             ended: false,
             cut: None,
         }
+    }
+
+    /// What a walk from `position` on has in hand: of a file no bytes yet.
+    ///
+    /// Taken apart by who asks, so that the decoder is copied into registers; one that a function wrote
+    /// where it stays would live in memory.
+    #[inline]
+    fn begin<const ANY_CLOCK: bool>(
+        &self,
+        position: LogPosition,
+    ) -> (Cow<'_, [u8]>, Decoder<ANY_CLOCK>) {
+        let bytes = match self {
+            Self::File(..) => Cow::Owned(Vec::new()),
+            Self::Memory(bytes) => Cow::Borrowed(window(bytes, position.offset())),
+        };
+        let decoder = Decoder::at(position, &bytes);
+        (bytes, decoder)
     }
 }
 
@@ -111,13 +126,24 @@ impl Log {
         &self,
         rates: &SamplingRates,
         from: LogPosition,
+        take: impl FnMut(Seen) -> Option<ControlFlow<()>>,
+    ) -> Result<Ended> {
+        match from.clock() {
+            Clock::Recorded => self.each_on::<false>(rates, from, take),
+            Clock::Corrected => self.each_on::<true>(rates, from, take),
+        }
+    }
+
+    /// The same on any clock, or on the recorded one, which has nothing to add to an event: so loops
+    /// that are short of registers have one more.
+    #[inline]
+    fn each_on<const ANY_CLOCK: bool>(
+        &self,
+        rates: &SamplingRates,
+        from: LogPosition,
         mut take: impl FnMut(Seen) -> Option<ControlFlow<()>>,
     ) -> Result<Ended> {
-        let LogEvents {
-            mut bytes,
-            mut decoder,
-            ..
-        } = self.events(rates, from);
+        let (mut bytes, mut decoder) = self.begin::<ANY_CLOCK>(from);
         loop {
             let mut rest = &*bytes;
             loop {

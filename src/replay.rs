@@ -77,9 +77,9 @@ impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// `take` stands in three loops for logs of which everything was recorded, since no table of
-    /// estimates is asked for those, and in three for others. To call it costs as much as to decode an
-    /// event: so whoever runs a pass has it inlined always.
+    /// `take` stands in twelve loops: three for each clock, and these for logs of which everything was
+    /// recorded, since no table of estimates is asked for those, and for others. To call it costs as much
+    /// as to decode an event: so whoever runs a pass has it inlined always.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.

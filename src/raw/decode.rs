@@ -95,8 +95,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         debug_assert!(ANY_CLOCK || position.clock() == Clock::Recorded);
         let elapsed = position.elapsed().as_micros().min(LARGEST);
         let half = match position.clock() {
-            Clock::Recorded => 0,
-            Clock::Corrected => 1,
+            Clock::Corrected if ANY_CLOCK => 1,
+            _ => 0,
         };
         let behind = i128::from(elapsed) - i128::from(position.wall().as_micros());
         let halves = 2 * elapsed + (position.events() & half);
