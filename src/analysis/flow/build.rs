@@ -7,7 +7,7 @@
 
 use smallvec::smallvec;
 
-use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights, node_key};
+use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights, node_key, place_of, with_place};
 use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 
@@ -115,20 +115,19 @@ impl<'d> Sums<'d> {
     fn in_order(self, nearest: &mut [u32]) -> Vec<Node> {
         let columns = self.draft.columns.len();
         let row = |id: usize| self.weights.get(id * columns..(id + 1) * columns);
-        let mut order: Vec<(u128, u32)> = self
+        let mut order: Vec<u128> = self
             .lines
             .iter()
-            .zip(0_u32..)
+            .zip(0..)
             .map(|(&line, id)| {
                 let weights = row(id as usize).unwrap_or_default();
-                (node_key(Some(line), weights), id)
+                with_place(node_key(Some(line), weights), id)
             })
             .collect();
         order.sort_unstable();
         let mut numbers = vec![NONE; order.len()];
         let mut nodes = Vec::with_capacity(order.len());
-        for ((_, id), number) in order.into_iter().zip(0_u32..) {
-            let id = id as usize;
+        for (id, number) in order.into_iter().map(place_of).zip(0_u32..) {
             if let (Some(&line), Some(place)) = (self.lines.get(id), numbers.get_mut(id)) {
                 *place = number;
                 nodes.push(Node {
@@ -197,7 +196,8 @@ impl<'d> Calls<'d> {
         let mut edge_to = vec![0_u32; count];
         // Where the part of the tree ends that each edge of a caller has counted last.
         let mut counted: Vec<u32> = Vec::new();
-        let mut keyed: Vec<(u128, Edge)> = Vec::new();
+        let mut order: Vec<u128> = Vec::new();
+        let mut met: Vec<Edge> = Vec::new();
         for (caller, from) in (0..count).zip(0_u32..) {
             let first = edges.len();
             counted.clear();
@@ -229,11 +229,16 @@ impl<'d> Calls<'d> {
                 }
             }
             // Edges whose stacks cancel are no rows.
-            let told = |edge: &Edge| weights.of(edge).iter().any(|&weight| weight != 0);
-            let told = edges.drain(first..).filter(told);
-            keyed.extend(told.map(|edge| (weights.key(&edge), edge)));
-            keyed.sort_unstable_by_key(|&(key, _)| key);
-            edges.extend(keyed.drain(..).map(|(_, edge)| edge));
+            met.extend(edges.drain(first..));
+            for (edge, place) in met.iter().zip(0..) {
+                if weights.of(edge).iter().any(|&weight| weight != 0) {
+                    order.push(with_place(weights.key(edge), place));
+                }
+            }
+            order.sort_unstable();
+            let in_order = order.drain(..).map(place_of);
+            edges.extend(in_order.filter_map(|place| met.get(place)));
+            met.clear();
         }
         (edges, weights)
     }

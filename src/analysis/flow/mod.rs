@@ -279,7 +279,21 @@ impl FlowGraph {
 /// What puts the heaviest first, and of those that weigh the same the smallest number: one number, since
 /// to compare several costs a branch for each that cannot be foretold.
 fn key(last: bool, size: u64, number: usize) -> u128 {
-    u128::from(last) << 127 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
+    u128::from(last) << 96 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
+}
+
+/// The bits that a [`key`] leaves.
+const PLACE: u32 = u128::BITS - 97;
+
+/// A key with the place of what it is of, below 2³¹: so that one number is sorted, and nothing moved
+/// with it.
+const fn with_place(key: u128, place: u32) -> u128 {
+    key << PLACE | place as u128 & ((1 << PLACE) - 1)
+}
+
+/// The place that a key was given.
+const fn place_of(key: u128) -> usize {
+    (key & ((1 << PLACE) - 1)) as usize
 }
 
 /// What puts nodes in their order: the synthetic root, which has no line, and then the heaviest.
