@@ -11,7 +11,7 @@ use super::block::varint;
 use super::event::{BACKWARDS, Event, EventKind, LogPosition};
 use super::rates::SamplingRates;
 use super::shape::{Ahead, Shape};
-use super::way::{PATIENCE, Way, is_near_limit};
+use super::way::{PATIENCE, STRIDE, Way};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
@@ -23,11 +23,11 @@ use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 /// It decodes with the times of any clock; or with those recorded, and has nothing to add to them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
-    /// The elapsed time in half microseconds, so that the clock can add one for each event and no
-    /// branch need ask for it: 63 bits of microseconds are 64 bits of these.
-    halves: u64,
-    /// What the clock adds for each event: one half microsecond, or none.
-    half: u64,
+    /// The elapsed time. A tick is half a microsecond, so that the clock can add one for each event
+    /// and no branch need ask for it; or a microsecond, where it has nothing to add.
+    ticks: u64,
+    /// What the clock adds for each event: one tick, or none.
+    tick: u64,
     /// How far the wall clock lies behind: the sum of its steps back. So the wall clock need not be
     /// moved with every event.
     behind: u64,
@@ -45,8 +45,8 @@ pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
 }
 
 /// The clock that adds this for each event.
-const fn clock(half: u64) -> Clock {
-    match half {
+const fn clock(tick: u64) -> Clock {
+    match tick {
         0 => Clock::Recorded,
         _ => Clock::Corrected,
     }
@@ -69,7 +69,7 @@ const fn wall(elapsed: u64, behind: u64) -> WallOffset {
 /// the next event.
 struct Usual<'a> {
     event: Event,
-    halves: u64,
+    ticks: u64,
     after: &'a [u8],
     ahead: Ahead,
 }
@@ -86,6 +86,16 @@ pub(super) struct Fields {
 }
 
 impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
+    /// How many ticks a microsecond has.
+    const TICKS: u64 = if ANY_CLOCK { 2 } else { 1 };
+
+    /// The last tick: 63 bits of microseconds are 64 bits of their halves.
+    const LAST: u64 = if ANY_CLOCK { u64::MAX } else { LARGEST };
+
+    const fn is_near_limit(ticks: u64) -> bool {
+        ticks > Self::LAST - Self::TICKS * STRIDE
+    }
+
     /// Decodes a window of bytes that follow on `position`, with the times of its clock.
     ///
     /// Like all that makes or changes a decoder it is inlined: one whose address a function was given
@@ -94,19 +104,19 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     pub(crate) fn at(position: LogPosition, window: &[u8]) -> Self {
         debug_assert!(ANY_CLOCK || position.clock() == Clock::Recorded);
         let elapsed = position.elapsed().as_micros().min(LARGEST);
-        let half = match position.clock() {
+        let tick = match position.clock() {
             Clock::Corrected if ANY_CLOCK => 1,
             _ => 0,
         };
         let behind = i128::from(elapsed) - i128::from(position.wall().as_micros());
-        let halves = 2 * elapsed + (position.events() & half);
+        let ticks = Self::TICKS * elapsed + (position.events() & tick);
         Self {
-            halves,
-            half,
+            ticks,
+            tick,
             behind: u64::try_from(behind).unwrap_or(0),
             events: position.events(),
             end: position.offset().saturating_add(window.len() as u64),
-            way: Way::through(window, position.offset(), halves, None),
+            way: Way::through(window, position.offset(), Self::is_near_limit(ticks), None),
             ahead: Ahead::of(window),
             patience: PATIENCE,
             error: None,
@@ -116,8 +126,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
 
     /// What the clock adds for each event.
     #[inline]
-    const fn half(&self) -> u64 {
-        if ANY_CLOCK { self.half } else { 0 }
+    const fn tick(&self) -> u64 {
+        if ANY_CLOCK { self.tick } else { 0 }
     }
 
     /// Goes on with the window that begins where the next event does, at `offset`.
@@ -125,7 +135,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     pub(crate) fn enter(&mut self, offset: u64, window: &[u8]) {
         self.end = offset.saturating_add(window.len() as u64);
         self.error = None;
-        self.way = Way::through(window, offset, self.halves, Some(self.way));
+        let is_near_limit = Self::is_near_limit(self.ticks);
+        self.way = Way::through(window, offset, is_near_limit, Some(self.way));
         self.ahead = Ahead::of(window);
         self.patience = PATIENCE;
     }
@@ -138,13 +149,13 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
 
     #[inline]
     pub(crate) const fn position(&self, left: usize) -> LogPosition {
-        let elapsed = self.halves / 2;
+        let elapsed = self.ticks / Self::TICKS;
         LogPosition::shown(
             self.offset(left),
             self.events,
             Elapsed::from_micros(elapsed),
             wall(elapsed, self.behind),
-            clock(self.half()),
+            clock(self.tick()),
         )
     }
 
@@ -173,14 +184,14 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     pub(crate) fn next_usual(&mut self, rest: &mut &[u8]) -> Option<Event> {
         let usual = self.usual(rest, self.way, self.way.bar())?;
         *rest = usual.after;
-        self.pass(usual.halves, usual.ahead);
+        self.pass(usual.ticks, usual.ahead);
         Some(usual.event)
     }
 
     /// An event of a usual shape has been taken.
     #[inline]
-    fn pass(&mut self, halves: u64, ahead: Ahead) {
-        self.halves = halves;
+    fn pass(&mut self, ticks: u64, ahead: Ahead) {
+        self.ticks = ticks;
         self.ahead = ahead;
         self.events = self.events.wrapping_add(1);
     }
@@ -228,7 +239,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
                 None => break,
             }
             *rest = usual.after;
-            self.pass(usual.halves, usual.ahead);
+            self.pass(usual.ticks, usual.ahead);
         }
         ControlFlow::Continue(())
     }
@@ -237,10 +248,10 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     #[inline(always)]
     fn usual<'a>(&self, rest: &'a [u8], way: Way, bar: u64) -> Option<Usual<'a>> {
         let shape = Shape::of(rest, way, bar, self.ahead)?;
-        let halves = self.halves + (shape.halves + self.half());
+        let ticks = self.ticks + (Self::TICKS * shape.micros + self.tick());
         Some(Usual {
-            event: self.event(halves, shape.head, shape.size),
-            halves,
+            event: self.event(ticks, shape.head, shape.size),
+            ticks,
             after: shape.after,
             ahead: shape.ahead,
         })
@@ -260,29 +271,32 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
             return (self, None);
         }
         let moved = fields(rest, rates).and_then(|fields| {
-            let forward = 2 * fields.forward + self.half();
-            let halves = self.halves.checked_add(forward).ok_or(Kind::Time)?;
+            let forward = Self::TICKS * fields.forward + self.tick();
+            let ticks = self.ticks.checked_add(forward);
+            let ticks = ticks
+                .filter(|&ticks| ticks <= Self::LAST)
+                .ok_or(Kind::Time)?;
             let behind = self.behind.saturating_add(fields.backward);
             // The wall clock is never ahead, so it stays in range if it is not too far behind.
-            if behind.saturating_sub(halves / 2) > LARGEST {
+            if behind.saturating_sub(ticks / Self::TICKS) > LARGEST {
                 return Err(Kind::Time);
             }
             let after = rest.get(fields.len..).ok_or(Kind::Cut)?;
-            Ok((fields, halves, behind, after))
+            Ok((fields, ticks, behind, after))
         });
         let error = |kind| DecodeError::new(FileKind::Hpd, self.offset(rest.len()), kind);
         match moved {
-            Ok((fields, halves, behind, after)) => {
+            Ok((fields, ticks, behind, after)) => {
                 if let Some(found) = fields.strange {
                     let error = error(Kind::Microseconds { found });
                     self.strange.first.get_or_insert(error);
                     self.strange.count = self.strange.count.saturating_add(1);
                 }
                 self.events = self.events.wrapping_add(1);
-                self.halves = halves;
+                self.ticks = ticks;
                 self.behind = behind;
                 self.ahead = Ahead::of(after);
-                if is_near_limit(halves) {
+                if Self::is_near_limit(ticks) {
                     self.way = Way::Careful;
                 } else if self.is_for_another_way(rest) {
                     self.patience = self.patience.saturating_sub(1);
@@ -292,7 +306,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
                 }
                 (
                     self,
-                    Some((self.event(halves, fields.head, fields.size), after)),
+                    Some((self.event(ticks, fields.head, fields.size), after)),
                 )
             }
             Err(kind) => {
@@ -310,8 +324,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     }
 
     #[inline]
-    const fn event(&self, halves: u64, head: u32, size: u64) -> Event {
-        let elapsed = halves / 2;
+    const fn event(&self, ticks: u64, head: u32, size: u64) -> Event {
+        let elapsed = ticks / Self::TICKS;
         Event {
             elapsed: Elapsed::from_micros(elapsed),
             wall: wall(elapsed, self.behind),

@@ -35,8 +35,7 @@ const LONG_THIRD: u64 = 0x80;
 /// An event of a usual shape.
 pub(super) struct Shape<'a> {
     pub(super) head: u32,
-    /// Its microseconds, twice: half microseconds.
-    pub(super) halves: u64,
+    pub(super) micros: u64,
     pub(super) size: u64,
     /// What follows on it.
     pub(super) after: &'a [u8],
@@ -76,9 +75,9 @@ impl<'a> Shape<'a> {
     #[inline(always)]
     pub(super) fn of(rest: &'a [u8], way: Way, bar: u64, ahead: Ahead) -> Option<Self> {
         let longest = rest.first_chunk::<LOOKED_AT>()?;
-        let shape = |word: u64, halves, size, len: usize| Self {
+        let shape = |word: u64, micros, size, len: usize| Self {
             head: (word >> 32) as u32,
-            halves,
+            micros,
             size,
             after: rest.get(len..).unwrap_or_default(),
             ahead: Ahead::UNUSED,
@@ -86,28 +85,28 @@ impl<'a> Shape<'a> {
         // Head, seconds, and the first three bytes after them.
         let (first, _) = longest.split_first_chunk()?;
         let word = u64::from_be_bytes(*first);
-        let halves = (word >> 15) & 0xfe;
+        let micros = (word >> 16) & 0x7f;
         let (second, third) = ((word >> 8) & 0xff, word & 0xff);
         if (word | bar) & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
-            return Some(shape(word, halves, second, 7));
+            return Some(shape(word, micros, second, 7));
         }
         match way {
             Way::Branching => {
                 if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
                     branch();
                     let size = (second & 0x7f) | (third << 7);
-                    return Some(shape(word, halves, size, 8));
+                    return Some(shape(word, micros, size, 8));
                 }
-                let halves = halves | (second << 8);
+                let micros = micros | (second << 7);
                 if word & (UNUSUAL | LONG_MICROS | LONG_SECOND | LONG_THIRD) == LONG_MICROS {
                     branch();
-                    return Some(shape(word, halves, third, 8));
+                    return Some(shape(word, micros, third, 8));
                 }
                 let fourth = u64::from(longest[8]);
                 if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == LONG_MICROS && fourth < 0x80 {
                     branch();
                     let size = (third & 0x7f) | (fourth << 7);
-                    return Some(shape(word, halves, size, 9));
+                    return Some(shape(word, micros, size, 9));
                 }
                 None
             }
@@ -118,7 +117,7 @@ impl<'a> Shape<'a> {
                     let numbers = u64::from_le_bytes(*numbers.first_chunk()?);
                     let (micros, size, len) = numbers_of(numbers)?;
                     let is_usual = word & UNUSUAL == 0;
-                    return is_usual.then(|| shape(word, 2 * micros, size, 5 + len));
+                    return is_usual.then(|| shape(word, micros, size, 5 + len));
                 }
                 let both = LONG_SECOND | LONG_THIRD;
                 if word & (UNUSUAL | LONG_MICROS) != 0 || word & both == both {
@@ -129,7 +128,7 @@ impl<'a> Shape<'a> {
                 let size = (second & 0x7f) | ((third << 7) * u64::from(longer));
                 Some(Self {
                     ahead: Ahead::of_next(longer, *longest.last_chunk()?),
-                    ..shape(word, halves, size, 7 + usize::from(longer))
+                    ..shape(word, micros, size, 7 + usize::from(longer))
                 })
             }
             Way::Careful => {
@@ -227,7 +226,7 @@ mod tests {
                 if let Some(shape) = shape {
                     let fields = fields(&bytes, None).unwrap();
                     prop_assert_eq!(shape.head, fields.head);
-                    prop_assert_eq!(shape.halves, 2 * fields.forward);
+                    prop_assert_eq!(shape.micros, fields.forward);
                     prop_assert_eq!(fields.backward, 0);
                     prop_assert_eq!(shape.size, fields.size);
                     prop_assert_eq!(shape.after, &bytes[fields.len..]);
@@ -253,8 +252,8 @@ mod tests {
             bytes.extend([0xff; 8]);
             let shape = Shape::of(&bytes, Way::Computing, Way::BARRED, Ahead::of(&bytes));
             let found =
-                shape.map(|shape| (shape.head, shape.halves, shape.size, shape.after.len()));
-            assert_eq!(found, usual.then_some((0x7fff_ffff, 2 * micros, size, 8)));
+                shape.map(|shape| (shape.head, shape.micros, shape.size, shape.after.len()));
+            assert_eq!(found, usual.then_some((0x7fff_ffff, micros, size, 8)));
         }
     }
 }

@@ -53,9 +53,14 @@ impl Way {
     /// Through the window that begins at `offset`, if it was decoded this way `before` that.
     #[cold]
     #[inline(never)]
-    pub(super) fn through(window: &[u8], offset: u64, halves: u64, before: Option<Self>) -> Self {
+    pub(super) fn through(
+        window: &[u8],
+        offset: u64,
+        is_near_limit: bool,
+        before: Option<Self>,
+    ) -> Self {
         debug_assert!(window.len() <= WINDOW);
-        if is_near_limit(halves) || window.is_empty() {
+        if is_near_limit || window.is_empty() {
             return Self::Careful;
         }
         if let Some(before) = before
@@ -72,13 +77,9 @@ impl Way {
     }
 }
 
-/// So far the clock can go in one window without a look at its limit: in half microseconds, by the
-/// usual shapes, which are less than a second.
-const STRIDE: u64 = (WINDOW as u64 / SHORTEST as u64 + 1) * 2 * SECOND;
-
-pub(super) const fn is_near_limit(halves: u64) -> bool {
-    halves > u64::MAX - STRIDE
-}
+/// So far the clock can go in one window without a look at its limit: in microseconds, by the usual
+/// shapes, which are less than a second.
+pub(super) const STRIDE: u64 = (WINDOW as u64 / SHORTEST as u64 + 1) * SECOND;
 
 /// How many events are looked at.
 const SAMPLE: u32 = 512;

@@ -77,7 +77,7 @@ impl Edits {
 /// Brings entries into their order.
 ///
 /// Those of a few GiB and of no debt, as all are in most programs, by keys that are numbers: which
-/// takes a third of the time.
+/// takes half the time.
 fn sort(entries: &mut [Entry], keys: &mut Vec<u64>) {
     const TRACE: u32 = 30;
     keys.clear();
