@@ -7,7 +7,7 @@
 
 use smallvec::smallvec;
 
-use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights, node_key, place_of, with_place};
+use super::{Draft, Edge, EdgeWeights, FlowGraph, Node, Weights, node_key, number_of};
 use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 
@@ -118,16 +118,14 @@ impl<'d> Sums<'d> {
         let mut order: Vec<u128> = self
             .lines
             .iter()
-            .zip(0..)
-            .map(|(&line, id)| {
-                let weights = row(id as usize).unwrap_or_default();
-                with_place(node_key(Some(line), weights), id)
-            })
+            .enumerate()
+            .map(|(id, &line)| node_key(Some(line), row(id).unwrap_or_default()))
             .collect();
         order.sort_unstable();
         let mut numbers = vec![NONE; order.len()];
         let mut nodes = Vec::with_capacity(order.len());
-        for (id, number) in order.into_iter().map(place_of).zip(0_u32..) {
+        for (key, number) in order.into_iter().zip(0_u32..) {
+            let id = self.ids.get(number_of(key)).map_or(0, |&id| id as usize);
             if let (Some(&line), Some(place)) = (self.lines.get(id), numbers.get_mut(id)) {
                 *place = number;
                 nodes.push(Node {
@@ -228,16 +226,15 @@ impl<'d> Calls<'d> {
                     *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
                 }
             }
-            // Edges whose stacks cancel are no rows.
             met.extend(edges.drain(first..));
-            for (edge, place) in met.iter().zip(0..) {
-                if weights.of(edge).iter().any(|&weight| weight != 0) {
-                    order.push(with_place(weights.key(edge), place));
-                }
-            }
+            // Edges whose stacks cancel are no rows.
+            let told = |edge: &&Edge| weights.of(edge).iter().any(|&weight| weight != 0);
+            order.extend(met.iter().filter(told).map(|edge| weights.key(edge)));
             order.sort_unstable();
-            let in_order = order.drain(..).map(place_of);
-            edges.extend(in_order.filter_map(|place| met.get(place)));
+            edges.extend(order.drain(..).filter_map(|key| {
+                let place = *edge_to.get(number_of(key))? as usize;
+                met.get(place.checked_sub(first)?)
+            }));
             met.clear();
         }
         (edges, weights)

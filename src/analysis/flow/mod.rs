@@ -282,18 +282,9 @@ fn key(last: bool, size: u64, number: usize) -> u128 {
     u128::from(last) << 96 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
 }
 
-/// The bits that a [`key`] leaves.
-const PLACE: u32 = u128::BITS - 97;
-
-/// A key with the place of what it is of, below 2³¹: so that one number is sorted, and nothing moved
-/// with it.
-const fn with_place(key: u128, place: u32) -> u128 {
-    key << PLACE | place as u128 & ((1 << PLACE) - 1)
-}
-
-/// The place that a key was given.
-const fn place_of(key: u128) -> usize {
-    (key & ((1 << PLACE) - 1)) as usize
+/// The number that a key was given: what it is of, so that nothing need be moved with it.
+const fn number_of(key: u128) -> usize {
+    (key & 0xffff_ffff) as usize
 }
 
 /// What puts nodes in their order: the synthetic root, which has no line, and then the heaviest.
