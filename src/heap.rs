@@ -120,7 +120,7 @@ impl LiveHeap {
 
     #[inline]
     pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
-        match self.balances.place_mut(index) {
+        match self.balances.places_mut().get_mut(index as usize) {
             Some(balance) => change(balance, bytes),
             None => self.add_elsewhere(index, bytes),
         }
@@ -130,7 +130,16 @@ impl LiveHeap {
     /// nothing is done.
     #[inline]
     pub(crate) fn add_quickly(&mut self, index: u32, bytes: i64) -> Option<Change> {
-        change_above_zero(self.balances.place_mut(index)?, bytes)
+        self.quickly()(index, bytes)
+    }
+
+    /// What changes balances that have a place and with which there is nothing wrong; for others it
+    /// returns `None`, and nothing is done.
+    #[inline]
+    pub(crate) fn quickly(&mut self) -> impl FnMut(u32, i64) -> Option<Change> {
+        let balances = self.balances.places_mut();
+        #[inline(always)]
+        move |index, bytes| change_above_zero(balances.get_mut(index as usize)?, bytes)
     }
 
     /// The trace was not met yet, or the table does not have it.

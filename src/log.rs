@@ -108,29 +108,40 @@ pub(crate) struct Seen {
     pub(crate) number: u64,
     /// Where its record begins.
     pub(crate) offset: u64,
-    /// The place before it, if that is at hand.
-    pub(crate) before: Option<LogPosition>,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
 }
 
-impl Log {
-    /// Shows the [events](Self::events) one by one, until `take` breaks off: that event is not taken
-    /// any more.
+/// Who takes the events of a walk.
+///
+/// What is seldom done is out of the way of what is done for each event: nearly all events are taken
+/// [quickly](Self::quickly), without the place before them. With it are [taken](Self::take) the first
+/// of each [`PIECE`], and those that were not taken quickly.
+pub(crate) trait Taker {
+    /// Takes an event; or breaks off, and has not taken it.
+    fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()>;
+
+    /// What takes events as long as there is nothing unusual about them, for a piece. What it returns
+    /// `None` for, having done nothing, is shown once more, with the place before it.
     ///
-    /// Nearly all are shown without the place before them; with it is the first of each [`PIECE`].
-    /// What `take` returns `None` for, having done nothing, is shown once more, with the place. So
-    /// what is seldom done is out of the way of what is done for each event.
+    /// Made anew for each piece, so that what it needs for each event is in its own hand: what lies
+    /// behind a reference is loaded for each event.
+    fn quickly(&mut self) -> impl FnMut(Seen) -> Option<ControlFlow<()>>;
+}
+
+impl Log {
+    /// Shows the [events](Self::events) one by one, until who takes them breaks off: that event is
+    /// not taken any more.
     #[inline]
     pub(crate) fn each(
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        take: impl FnMut(Seen) -> Option<ControlFlow<()>>,
+        to: impl Taker,
     ) -> Result<Ended> {
         match from.clock() {
-            Clock::Recorded => self.each_on::<false>(rates, from, take),
-            Clock::Corrected => self.each_on::<true>(rates, from, take),
+            Clock::Recorded => self.each_on::<false>(rates, from, to),
+            Clock::Corrected => self.each_on::<true>(rates, from, to),
         }
     }
 
@@ -141,7 +152,7 @@ impl Log {
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut take: impl FnMut(Seen) -> Option<ControlFlow<()>>,
+        mut to: impl Taker,
     ) -> Result<Ended> {
         let (mut bytes, mut decoder) = self.begin::<ANY_CLOCK>(from);
         loop {
@@ -154,15 +165,13 @@ impl Log {
                 let Some((event, after)) = next else {
                     break;
                 };
-                let shown = take(Seen {
+                let seen = Seen {
                     event,
                     number: place.events().wrapping_add(1),
                     offset: place.offset(),
-                    before: Some(place),
                     strange: decoder.strange.count != so_far.count,
-                });
-                debug_assert!(shown.is_some(), "nothing is shown three times");
-                if let Some(ControlFlow::Break(())) = shown {
+                };
+                if to.take(seen, place).is_break() {
                     return Ok(Ended {
                         place,
                         strange: so_far.first,
@@ -171,6 +180,7 @@ impl Log {
                     });
                 }
                 rest = after;
+                let mut take = to.quickly();
                 let flow = decoder.each_usual(
                     &mut rest,
                     PIECE,
@@ -180,7 +190,6 @@ impl Log {
                             event,
                             number,
                             offset,
-                            before: None,
                             strange: false,
                         })
                     },

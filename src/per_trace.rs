@@ -49,10 +49,10 @@ impl<T: Clone + Default> PerTrace<T> {
         (index as usize) < self.limit
     }
 
-    /// The value of a trace that the table has, as far as they have a place.
+    /// The values of the traces that the table has, by index, as far as they have a place.
     #[inline]
-    pub(crate) fn place_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.items.get_mut(index as usize)
+    pub(crate) fn places_mut(&mut self) -> &mut [T] {
+        &mut self.items
     }
 
     /// Changes the value of a trace; one that was not met has the default.

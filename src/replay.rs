@@ -1,11 +1,16 @@
 //! One pass over a log: events with their estimates, and what is wrong with the log.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+
 use std::ops::ControlFlow;
 
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
-use crate::heap::{Change, Flaws, LiveHeap};
+use crate::heap::{Flaws, LiveHeap};
 use crate::id::TraceId;
-use crate::log::Log;
+use crate::log::{Log, Seen, Taker};
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
@@ -46,45 +51,69 @@ pub(crate) struct Step {
     pub(crate) number: u64,
     /// Where its record begins.
     pub(crate) offset: u64,
-    /// The place in the log before it. Whoever needs it where it is not at hand has the step shown
-    /// once more.
-    pub(crate) before: Option<LogPosition>,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
 }
 
-impl Step {
-    /// Changes the live bytes of its trace; `None`, and nothing is done, if the step is to be shown
-    /// once more for it.
+/// What became of a step: what is wrong with the balance of its trace then, or that the pass is to
+/// end before it.
+pub(crate) type Taken = ControlFlow<(), Flaws>;
+
+/// Who takes the steps of a pass: as a [`Taker`] takes events.
+pub(crate) trait Take {
+    /// Takes a step, with the place before it.
+    fn take(&mut self, step: Step, before: LogPosition) -> Taken;
+
+    /// What takes steps as long as there is nothing unusual about them.
+    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken>;
+}
+
+/// Steps are taken by a function, the usual ones without the place before them. What it returns `None`
+/// for, having done nothing, it is given once more, with the place.
+pub(crate) struct By<F>(pub(crate) F);
+
+impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
     #[inline]
-    pub(crate) fn change(&self, heap: &mut LiveHeap) -> Option<Change> {
-        match self.before {
-            None => heap.add_quickly(self.index, self.bytes),
-            Some(_) => Some(heap.add(self.index, self.bytes)),
-        }
+    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
+        let taken = (self.0)(step, Some(before));
+        debug_assert!(taken.is_some(), "nothing is shown three times");
+        taken.unwrap_or(Taken::Continue(Flaws::NONE))
+    }
+
+    #[inline]
+    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+        #[inline(always)]
+        |step| (self.0)(step, None)
     }
 }
 
-/// What became of a step: what is wrong with the balance of its trace then, or that the pass is to
-/// end before it. `None`: nothing was done, and the step is to be shown once more, with the place
-/// before it.
-pub(crate) type Taken = Option<ControlFlow<(), Flaws>>;
+/// A heap changes with each step.
+impl Take for &mut LiveHeap {
+    #[inline]
+    fn take(&mut self, step: Step, _: LogPosition) -> Taken {
+        Taken::Continue(self.add(step.index, step.bytes).flaws)
+    }
 
-/// The pass ends before the step.
-pub(crate) const STOP: Taken = Some(ControlFlow::Break(()));
+    #[inline]
+    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+        let mut change = LiveHeap::quickly(self);
+        #[inline(always)]
+        move |step| Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+    }
+}
 
 impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// `take` stands in twelve loops: three for each clock, and these for logs of which everything was
-    /// recorded, since no table of estimates is asked for those, and for others. To call it costs as much
-    /// as to decode an event: so whoever runs a pass has it inlined always.
+    /// What takes them [quickly](Take::quickly) stands in twelve loops: three for each clock, and these
+    /// for logs of which everything was recorded, since no table of estimates is asked for those, and
+    /// for others. To call it costs as much as to decode an event: so it is inlined always.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
     #[inline]
-    pub(crate) fn run(self, from: LogPosition, take: impl FnMut(Step) -> Taken) -> Result<Passed> {
+    pub(crate) fn run(self, from: LogPosition, take: impl Take) -> Result<Passed> {
         if self.rates.is_unsampled() {
             return self.run_with(from, |size| size, take);
         }
@@ -98,42 +127,76 @@ impl Pass<'_> {
         self,
         from: LogPosition,
         estimate: impl Fn(u64) -> u64,
-        mut take: impl FnMut(Step) -> Taken,
+        take: impl Take,
     ) -> Result<Passed> {
-        let traces = self.traces;
-        let mut first = First::default();
-        let noted = &mut first;
-        let ended = self.log.each(
-            self.rates,
-            from.on(self.clock),
-            #[inline(always)]
-            move |seen| {
-                let index = TraceId::to_disk(seen.event.trace);
-                let taken = take(Step {
-                    event: seen.event,
-                    index,
-                    bytes: seen.event.signed_in_range(estimate(seen.event.size)),
-                    number: seen.number,
-                    offset: seen.offset,
-                    before: seen.before,
-                    strange: seen.strange,
-                })?;
-                Some(match taken {
-                    ControlFlow::Continue(flaws) => {
-                        if flaws != Flaws::NONE {
-                            noted.note(index, seen.offset, flaws, traces);
-                        }
-                        ControlFlow::Continue(())
-                    }
-                    ControlFlow::Break(()) => ControlFlow::Break(()),
-                })
-            },
-        )?;
+        let mut steps = Steps {
+            take,
+            estimate,
+            traces: self.traces,
+            first: First::default(),
+        };
+        let ended = self.log.each(self.rates, from.on(self.clock), &mut steps)?;
         Ok(Passed {
             place: ended.place,
-            damage: first.and(ended.strange, ended.error),
+            damage: steps.first.and(ended.strange, ended.error),
             stopped: ended.stopped,
         })
+    }
+}
+
+/// Makes steps of events, and notes what is wrong with them.
+struct Steps<E, T> {
+    take: T,
+    estimate: E,
+    traces: u32,
+    first: First,
+}
+
+/// The step that an event is.
+#[inline(always)]
+fn step(seen: Seen, estimate: impl Fn(u64) -> u64) -> Step {
+    Step {
+        event: seen.event,
+        index: TraceId::to_disk(seen.event.trace),
+        bytes: seen.event.signed_in_range(estimate(seen.event.size)),
+        number: seen.number,
+        offset: seen.offset,
+        strange: seen.strange,
+    }
+}
+
+impl<E: Fn(u64) -> u64, T: Take> Taker for &mut Steps<E, T> {
+    #[inline]
+    fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()> {
+        let step = step(seen, &self.estimate);
+        let flaws = match self.take.take(step, before) {
+            ControlFlow::Continue(flaws) => flaws,
+            ControlFlow::Break(()) => return ControlFlow::Break(()),
+        };
+        if flaws != Flaws::NONE {
+            self.first.note(step.index, step.offset, flaws, self.traces);
+        }
+        ControlFlow::Continue(())
+    }
+
+    #[inline]
+    fn quickly(&mut self) -> impl FnMut(Seen) -> Option<ControlFlow<()>> {
+        let estimate = &self.estimate;
+        let mut take = self.take.quickly();
+        let (first, traces) = (&mut self.first, self.traces);
+        #[inline(always)]
+        move |seen| {
+            let step = step(seen, estimate);
+            Some(match take(step)? {
+                ControlFlow::Continue(flaws) => {
+                    if flaws != Flaws::NONE {
+                        first.note(step.index, step.offset, flaws, traces);
+                    }
+                    ControlFlow::Continue(())
+                }
+                ControlFlow::Break(()) => ControlFlow::Break(()),
+            })
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::STOP;
+use crate::replay::{Step, Take, Taken};
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
@@ -85,6 +85,37 @@ fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
     others + Usage::from_iter([(trace, step.before)])
 }
 
+/// A heap that takes the steps of a pass, up to the first that is not `within`.
+struct Filling<'h, W> {
+    heap: &'h mut LiveHeap,
+    within: W,
+}
+
+impl<W: Fn(Elapsed) -> bool> Take for Filling<'_, W> {
+    #[inline]
+    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
+        if (self.within)(step.event.elapsed) {
+            Take::take(&mut self.heap, step, before)
+        } else {
+            Taken::Break(())
+        }
+    }
+
+    #[inline]
+    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+        let within = &self.within;
+        let mut take = Take::quickly(&mut self.heap);
+        #[inline(always)]
+        move |step| {
+            if within(step.event.elapsed) {
+                take(step)
+            } else {
+                None
+            }
+        }
+    }
+}
+
 impl Reader {
     /// What is live at `time`, exactly: after all events with an elapsed time up to that.
     ///
@@ -115,17 +146,11 @@ impl Reader {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let (from, before) = self.nearest(time, &mut heap);
-        let balances = &mut heap;
-        let passed = pass.run(
-            from,
-            #[inline(always)]
-            move |step| {
-                if !within(step.event.elapsed) {
-                    return STOP;
-                }
-                Some(ControlFlow::Continue(step.change(balances)?.flaws))
-            },
-        )?;
+        let filling = Filling {
+            heap: &mut heap,
+            within,
+        };
+        let passed = pass.run(from, filling)?;
         let damaged = Damaged::of(before.iter().chain(&passed.damage));
         Ok(heap.usage().marked(damaged | self.traces_damaged()?))
     }

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::heap::Flaws;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::STOP;
+use crate::replay::{By, Step, Taken};
 use crate::time::{Elapsed, WallOffset};
 
 impl Reader {
@@ -151,27 +151,29 @@ impl Reader {
         let mut broken = false;
         self.pass()?.run(
             from,
-            #[inline(always)]
-            |step| {
-                if step.number > last {
-                    return STOP;
-                }
-                let (elapsed, wall) = (step.event.elapsed, step.event.wall);
-                stretch.to = elapsed;
-                let now = lag(elapsed, wall);
-                if now != stretch.behind {
-                    if visit(stretch).is_break() {
-                        broken = true;
-                        return STOP;
+            By(
+                #[inline(always)]
+                |step: Step, _| {
+                    if step.number > last {
+                        return Some(Taken::Break(()));
                     }
-                    stretch = Stretch {
-                        from: elapsed,
-                        to: elapsed,
-                        behind: now,
-                    };
-                }
-                Some(ControlFlow::Continue(Flaws::NONE))
-            },
+                    let (elapsed, wall) = (step.event.elapsed, step.event.wall);
+                    stretch.to = elapsed;
+                    let now = lag(elapsed, wall);
+                    if now != stretch.behind {
+                        if visit(stretch).is_break() {
+                            broken = true;
+                            return Some(Taken::Break(()));
+                        }
+                        stretch = Stretch {
+                            from: elapsed,
+                            to: elapsed,
+                            behind: now,
+                        };
+                    }
+                    Some(Taken::Continue(Flaws::NONE))
+                },
+            ),
         )?;
         if broken {
             return Ok(ControlFlow::Break(()));

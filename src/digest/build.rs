@@ -5,12 +5,12 @@ use std::ops::ControlFlow;
 
 use super::changes::Changes;
 use super::options::{DigestOptions, Progress, default_interval_ms};
-use super::order::{Edits, Ordered};
+use super::order::{Edits, Encoded, Ordered};
 use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::raw::{DigestWriter, LogPosition};
-use crate::replay::{Pass, Passed, STOP, Step};
+use crate::replay::{By, Pass, Passed, Step, Take, Taken};
 use crate::time::{Elapsed, StartTime};
 
 /// How many events pass, at least, between two looks at who wants to stop; at most 5000, since a place
@@ -24,15 +24,13 @@ struct Bell {
 }
 
 impl Bell {
-    /// The place before the step, if it is time and the place is at hand.
-    #[inline]
-    fn rings(&mut self, step: &Step) -> Option<LogPosition> {
-        let before = step.before?;
-        if step.number < self.next {
-            return None;
+    /// Whether it is time.
+    fn rings(&mut self, step: &Step) -> bool {
+        let rings = step.number >= self.next;
+        if rings {
+            self.next = step.number.saturating_add(TELL_EVERY);
         }
-        self.next = step.number.saturating_add(TELL_EVERY);
-        Some(before)
+        rings
     }
 }
 
@@ -54,26 +52,25 @@ impl Source<'_> {
         let mut bell = Bell::default();
         self.pass.run(
             LogPosition::START,
-            #[inline(always)]
-            |step| {
-                if let Some(before) = bell.rings(&step)
-                    && tell(before).is_break()
-                {
-                    return STOP;
-                }
-                Some(ControlFlow::Continue(Flaws::NONE))
-            },
+            By(
+                #[inline(always)]
+                |step: Step, before| {
+                    if let Some(before) = before
+                        && bell.rings(&step)
+                        && tell(before).is_break()
+                    {
+                        return Some(Taken::Break(()));
+                    }
+                    Some(Taken::Continue(Flaws::NONE))
+                },
+            ),
         )
     }
 
     /// What is wrong with the log.
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
         let mut heap = LiveHeap::new(self.pass.traces as usize);
-        let passed = self.pass.run(
-            LogPosition::START,
-            #[inline(always)]
-            |step| Some(ControlFlow::Continue(step.change(&mut heap)?.flaws)),
-        )?;
+        let passed = self.pass.run(LogPosition::START, &mut heap)?;
         Ok(passed.damage)
     }
 
@@ -106,63 +103,49 @@ impl Source<'_> {
         };
 
         let interval = Elapsed::from_millis(interval_ms).as_micros();
-        let mut snapshots = Snapshots {
-            writer: DigestWriter::new(out, self.start, interval_ms)?,
-            trailer: TrailerBuilder::new(),
-            changes: Changes::new(self.pass.traces as usize),
-            edits: Edits::default(),
-            ordered: Ordered::default(),
-            precision,
-            most,
-            body: Vec::new(),
-            body_before: Vec::new(),
-        };
-        let mut heap = LiveHeap::new(self.pass.traces as usize);
-        // The time of the next snapshot. The event before lies at or before it.
-        let mut next = interval;
-        let mut failed = None;
-        let mut bell = Bell::default();
-        let passed = self.pass.run(
-            LogPosition::START,
-            #[inline(always)]
-            |step| {
-                let elapsed = step.event.elapsed.as_micros();
-                if let Some(before) = bell.rings(&step) {
-                    if stopped {
-                        return STOP;
-                    }
-                    let told = options.tell(Progress {
-                        bytes: before.offset().saturating_add(log_len * (passes - 1)),
-                        total_bytes: log_len.saturating_mul(passes),
-                        elapsed: before.elapsed(),
-                    });
-                    if told.is_break() {
-                        return STOP;
-                    }
-                }
-                if elapsed > next {
-                    let due = (elapsed - 1) / interval;
-                    if let Err(error) = snapshots.catch_up(&heap, due, step.before?) {
-                        failed = Some(error);
-                        return STOP;
-                    }
-                    next = (due + 1).saturating_mul(interval);
-                }
-                match step.before {
-                    None => snapshots.changes.mark(step.index)?,
-                    Some(_) => snapshots.changes.mark_any(step.index),
-                }
-                let change = step.change(&mut heap)?;
-                Some(ControlFlow::Continue(change.flaws))
+        let mut digesting = Digesting {
+            snapshots: Snapshots {
+                writer: DigestWriter::new(out, self.start, interval_ms)?,
+                trailer: TrailerBuilder::new(),
+                edits: Edits::default(),
+                ordered: Ordered::default(),
+                precision,
+                most,
+                folded: Encoded::default(),
+                folded_before: Encoded::default(),
             },
-        )?;
+            heap: LiveHeap::new(self.pass.traces as usize),
+            changes: Changes::new(self.pass.traces as usize),
+            interval,
+            next: interval,
+            failed: None,
+            bell: Bell::default(),
+            tell: |before: LogPosition| {
+                if stopped {
+                    return ControlFlow::Break(());
+                }
+                options.tell(Progress {
+                    bytes: before.offset().saturating_add(log_len * (passes - 1)),
+                    total_bytes: log_len.saturating_mul(passes),
+                    elapsed: before.elapsed(),
+                })
+            },
+        };
+        let passed = self.pass.run(LogPosition::START, &mut digesting)?;
+        let Digesting {
+            mut snapshots,
+            heap,
+            mut changes,
+            failed,
+            ..
+        } = digesting;
         match failed {
             Some(Failed::TooMany) => return Err(self.too_many(interval_ms, most)?),
             Some(Failed::Encode(error)) => return Err(error.into()),
             None => {}
         }
         if passed.place.events() > 0 {
-            snapshots.take(&heap, passed.place)?;
+            snapshots.take(&heap, &mut changes, passed.place)?;
         }
         if !passed.stopped {
             // Nothing is left to stop.
@@ -204,18 +187,70 @@ impl Source<'_> {
     }
 }
 
+/// The live heap on its way through the log, and the snapshots of it.
+struct Digesting<W, T> {
+    snapshots: Snapshots<W>,
+    heap: LiveHeap,
+    changes: Changes,
+    /// From one snapshot to the next, in microseconds.
+    interval: u64,
+    /// The time of the next snapshot. The event before lies at or before it.
+    next: u64,
+    failed: Option<Failed>,
+    bell: Bell,
+    tell: T,
+}
+
+impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Digesting<W, T> {
+    #[inline]
+    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
+        if self.bell.rings(&step) && (self.tell)(before).is_break() {
+            return Taken::Break(());
+        }
+        let elapsed = step.event.elapsed.as_micros();
+        if elapsed > self.next {
+            let due = (elapsed - 1) / self.interval;
+            let caught_up = self
+                .snapshots
+                .catch_up(&self.heap, &mut self.changes, due, before);
+            if let Err(error) = caught_up {
+                self.failed = Some(error);
+                return Taken::Break(());
+            }
+            self.next = (due + 1).saturating_mul(self.interval);
+        }
+        self.changes.mark(step.index);
+        Taken::Continue(self.heap.add(step.index, step.bytes).flaws)
+    }
+
+    #[inline]
+    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+        let next = self.next;
+        let mut mark = self.changes.quickly();
+        let mut change = self.heap.quickly();
+        #[inline(always)]
+        move |step| {
+            if step.event.elapsed.as_micros() > next {
+                return None;
+            }
+            mark(step.index)?;
+            Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+        }
+    }
+}
+
 /// What was written of the live heap.
 struct Snapshots<W> {
     writer: DigestWriter<W>,
     trailer: TrailerBuilder,
-    changes: Changes,
     edits: Edits,
     ordered: Ordered,
     precision: f64,
     /// How many snapshots there may be.
     most: u64,
-    body: Vec<u8>,
-    body_before: Vec<u8>,
+    /// What was written last, where it is not all that is live.
+    folded: Encoded,
+    folded_before: Encoded,
 }
 
 /// Why the pass was broken off, if nobody stopped it.
@@ -227,11 +262,17 @@ enum Failed {
 impl<W: Write + Seek> Snapshots<W> {
     /// Writes the heap as it is until there are `due` snapshots.
     #[inline(never)]
-    fn catch_up(&mut self, heap: &LiveHeap, due: u64, place: LogPosition) -> Result<(), Failed> {
+    fn catch_up(
+        &mut self,
+        heap: &LiveHeap,
+        changes: &mut Changes,
+        due: u64,
+        place: LogPosition,
+    ) -> Result<(), Failed> {
         if due >= self.most {
             return Err(Failed::TooMany);
         }
-        self.take(heap, place).map_err(Failed::Encode)?;
+        self.take(heap, changes, place).map_err(Failed::Encode)?;
         while self.writer.count() < due {
             self.writer.repeat().map_err(Failed::Encode)?;
         }
@@ -239,13 +280,20 @@ impl<W: Write + Seek> Snapshots<W> {
     }
 
     /// Writes the heap as it is, after the event that ends at `place`.
-    fn take(&mut self, heap: &LiveHeap, place: LogPosition) -> Result<(), EncodeError> {
+    fn take(
+        &mut self,
+        heap: &LiveHeap,
+        changes: &mut Changes,
+        place: LogPosition,
+    ) -> Result<(), EncodeError> {
         let number = self.writer.count();
         self.trailer.place(number, place);
+        let folds = self.precision > 0.0;
         let mut unknown_changed = false;
         let edits = &mut self.edits;
-        self.changes.drain(heap, |index, before, after| {
-            if index == 0 {
+        changes.drain(heap, place.events(), |index, before, after| {
+            // What is folded is added to unknown, which is no entry among others then.
+            if folds && index == 0 {
                 unknown_changed = true;
             } else {
                 edits.push(index, before, after);
@@ -255,22 +303,19 @@ impl<W: Write + Seek> Snapshots<W> {
             return self.writer.repeat();
         }
         self.ordered.edit(&mut self.edits);
-        std::mem::swap(&mut self.body, &mut self.body_before);
-        self.body.clear();
-        let unknown = heap.balance(0);
-        let folds = self.precision > 0.0;
-        let len = if folds {
+        let mut entries = self.ordered.encoded();
+        if folds {
+            std::mem::swap(&mut self.folded, &mut self.folded_before);
             self.ordered
-                .encode_folded(unknown, self.precision, &mut self.body)
-        } else {
-            self.ordered.encode(unknown, &mut self.body)
-        };
-        // What has changed may all be folded away.
-        if folds && number > 0 && self.body == self.body_before {
-            return self.writer.repeat();
+                .fold(heap.balance(0), self.precision, &mut self.folded);
+            // What has changed may all be folded away.
+            if number > 0 && self.folded.bytes() == self.folded_before.bytes() {
+                return self.writer.repeat();
+            }
+            entries = &self.folded;
         }
-        self.writer.encoded(len, &self.body)?;
-        self.trailer.written(&self.body);
+        self.writer.encoded(entries.len(), entries.bytes())?;
+        self.trailer.written(entries.bytes());
         Ok(())
     }
 }

@@ -13,11 +13,18 @@ const BLOCK: usize = 64;
 ///
 /// An event sets the mark of its block and looks at nothing: that costs less than to find out
 /// whether it is the first of its trace. At a snapshot only marked blocks are compared.
+///
+/// To compare all balances costs less than the marks of as many events. So once there were more events
+/// than balances between two snapshots, none are set until the next one.
 #[derive(Debug)]
 pub(super) struct Changes {
     before: PerTrace<i64>,
     /// For each block of traces that the table has.
     marks: Vec<bool>,
+    /// Whether no marks are set, and so all blocks are compared.
+    unmarked: bool,
+    /// How many events there were at the snapshot before.
+    events: u64,
     /// The traces that the table does not have and that were met since.
     strangers: HashSet<u32>,
 }
@@ -28,28 +35,46 @@ impl Changes {
         Self {
             before: PerTrace::new(traces),
             marks: vec![false; traces / BLOCK + 1],
+            unmarked: false,
+            events: 0,
             strangers: HashSet::new(),
         }
     }
 
-    /// The balance of a trace may change. `None`, and nothing is done, if it has no mark.
+    /// What marks that the balance of a trace may change. `None`, and nothing is done, if it has no
+    /// mark.
     #[inline]
-    pub(super) fn mark(&mut self, index: u32) -> Option<()> {
-        *self.marks.get_mut(index as usize / BLOCK)? = true;
-        Some(())
+    pub(super) fn quickly(&mut self) -> impl FnMut(u32) -> Option<()> {
+        let mut marks = (!self.unmarked).then_some(self.marks.as_mut_slice());
+        #[inline(always)]
+        move |index| {
+            if let Some(marks) = &mut marks {
+                *marks.get_mut(index as usize / BLOCK)? = true;
+            }
+            Some(())
+        }
     }
 
-    /// The same for any trace.
-    pub(super) fn mark_any(&mut self, index: u32) {
-        if self.mark(index).is_none() {
-            self.strangers.insert(index);
+    /// The balance of a trace may change.
+    pub(super) fn mark(&mut self, index: u32) {
+        match self.marks.get_mut(index as usize / BLOCK) {
+            Some(mark) => *mark = true,
+            None => {
+                self.strangers.insert(index);
+            }
         }
     }
 
     /// Visits each trace whose balance has changed, with the balance before and now, and forgets it.
-    pub(super) fn drain(&mut self, heap: &LiveHeap, mut visit: impl FnMut(u32, i64, i64)) {
+    /// So many `events` there are by now.
+    pub(super) fn drain(
+        &mut self,
+        heap: &LiveHeap,
+        events: u64,
+        mut visit: impl FnMut(u32, i64, i64),
+    ) {
         for (block, mark) in self.marks.iter_mut().enumerate() {
-            if !std::mem::take(mark) {
+            if !std::mem::take(mark) && !self.unmarked {
                 continue;
             }
             let first = block * BLOCK;
@@ -58,6 +83,14 @@ impl Changes {
             let now = heap.run(first..first + BLOCK);
             let before = self.before.run_mut(first..first + BLOCK);
             if now.len() == BLOCK && before.len() == BLOCK {
+                // Nothing is told sooner than that nothing has changed.
+                let differing = before
+                    .iter()
+                    .zip(now)
+                    .fold(0, |all, (before, now)| all | (before ^ now));
+                if differing == 0 {
+                    continue;
+                }
                 // All are compared before one is visited: which of them have changed cannot be
                 // foretold.
                 let mut changed = 0_u64;
@@ -84,6 +117,9 @@ impl Changes {
         for index in self.strangers.drain() {
             drain_one(&mut self.before, index, heap, &mut visit);
         }
+        let since = events.saturating_sub(self.events);
+        self.events = events;
+        self.unmarked = since > (self.marks.len() * BLOCK) as u64;
     }
 }
 
@@ -107,8 +143,12 @@ mod tests {
     use super::*;
 
     fn drained(changes: &mut Changes, heap: &LiveHeap) -> Vec<(u32, i64, i64)> {
+        drained_after(changes, heap, 0)
+    }
+
+    fn drained_after(changes: &mut Changes, heap: &LiveHeap, events: u64) -> Vec<(u32, i64, i64)> {
         let mut drained = Vec::new();
-        changes.drain(heap, |index, before, now| {
+        changes.drain(heap, events, |index, before, now| {
             drained.push((index, before, now));
         });
         drained.sort_unstable();
@@ -120,7 +160,7 @@ mod tests {
         let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
         let add = |heap: &mut LiveHeap, changes: &mut Changes, index, bytes| {
             heap.add(index, bytes);
-            changes.mark_any(index);
+            changes.mark(index);
         };
         for (index, bytes) in [
             (3, 30),
@@ -155,6 +195,30 @@ mod tests {
     }
 
     #[test]
+    fn after_many_events_all_are_compared_and_none_is_marked() {
+        let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
+        let add = |heap: &mut LiveHeap, changes: &mut Changes, index| {
+            assert_eq!(changes.quickly()(index), Some(()));
+            heap.add(index, 8);
+            changes.marks.contains(&true)
+        };
+        assert!(add(&mut heap, &mut changes, 70));
+        assert_eq!(drained_after(&mut changes, &heap, 10_000), [(70, 0, 8)]);
+        for index in [70, 3, 4999] {
+            assert!(!add(&mut heap, &mut changes, index));
+        }
+        // Of a trace that the table does not have it is known all the same.
+        heap.add(1 << 29, 9);
+        changes.mark(1 << 29);
+        assert_eq!(
+            drained_after(&mut changes, &heap, 10_100),
+            [(3, 0, 8), (70, 8, 16), (4999, 0, 8), (1 << 29, 0, 9)]
+        );
+        assert!(add(&mut heap, &mut changes, 3));
+        assert_eq!(drained_after(&mut changes, &heap, 10_101), [(3, 8, 16)]);
+    }
+
+    #[test]
     fn only_what_was_met_takes_memory() {
         let traces = 1 << 29;
         let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
@@ -162,7 +226,7 @@ mod tests {
         for round in 1..=2 {
             for &index in &met {
                 heap.add(index, 1);
-                changes.mark_any(index);
+                changes.mark(index);
             }
             let told: Vec<_> = met.iter().map(|&it| (it, round - 1, round)).collect();
             assert_eq!(drained(&mut changes, &heap), told);

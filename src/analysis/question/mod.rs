@@ -10,7 +10,7 @@ use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::reader::Reader;
-use crate::replay::STOP;
+use crate::replay::{By, Step, Taken};
 use crate::time::Elapsed;
 use crate::usage::saturated;
 
@@ -267,30 +267,35 @@ impl Reader {
         let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
         let passed = pass.run(
             from,
-            #[inline(always)]
-            |step| {
-                let (elapsed, number) = (step.event.elapsed, step.number);
-                if elapsed > due {
-                    due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
-                }
-                let change = step.change(&mut heap)?;
-                // It lies between 0 and the bytes of the event.
-                total.add(change.after.wrapping_sub(change.before));
-                let shown = LogStep {
-                    event: step.event,
-                    bytes: step.bytes,
-                    before: change.before,
-                    live: change.after,
-                    total: total.get(),
-                    number,
-                    offset: step.offset,
-                    strange: step.strange,
-                };
-                if questions.take(&shown, &heap).is_break() {
-                    return STOP;
-                }
-                Some(ControlFlow::Continue(change.flaws))
-            },
+            By(
+                #[inline(always)]
+                |step: Step, before| {
+                    let (elapsed, number) = (step.event.elapsed, step.number);
+                    if elapsed > due {
+                        due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
+                    }
+                    let change = match before {
+                        None => heap.add_quickly(step.index, step.bytes)?,
+                        Some(_) => heap.add(step.index, step.bytes),
+                    };
+                    // It lies between 0 and the bytes of the event.
+                    total.add(change.after.wrapping_sub(change.before));
+                    let shown = LogStep {
+                        event: step.event,
+                        bytes: step.bytes,
+                        before: change.before,
+                        live: change.after,
+                        total: total.get(),
+                        number,
+                        offset: step.offset,
+                        strange: step.strange,
+                    };
+                    if questions.take(&shown, &heap).is_break() {
+                        return Some(Taken::Break(()));
+                    }
+                    Some(Taken::Continue(change.flaws))
+                },
+            ),
         )?;
         let events = passed.place.events();
         questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));

@@ -1,21 +1,13 @@
 //! The live heap in the order and in the encoding of a snapshot, edited as it changes.
 //!
 //! Between two snapshots few traces change: a few hundred of tens of thousands in a second of a real
-//! log. So the entries are kept in [blocks](block), each of which holds them encoded. A change
-//! rewrites the block it falls in; the others go into the next snapshot as they are.
-//!
-//! Unknown is kept apart, since folding adds to it.
+//! log. So the entries are kept [encoded], and what lies between two changes is copied as it is.
 
-mod block;
+mod encoded;
 
-use block::Block;
+pub(crate) use encoded::Encoded;
 
-use crate::raw::write::hpc::push_entry;
 use crate::usage::saturated;
-
-/// A block with more entries than this is divided; two that have no more than this together, of
-/// which one has changed, are joined.
-const FULL: usize = 256;
 
 /// One entry of a snapshot. The order of a snapshot is descending by weight, then ascending by
 /// trace.
@@ -33,22 +25,16 @@ impl Entry {
 
     #[inline]
     const fn precedes(self, other: Self) -> bool {
-        self.key() < other.key()
+        self.weight > other.weight || self.weight == other.weight && self.trace < other.trace
     }
 }
 
-/// What is live, but for unknown: no entry weighs 0.
+/// What is live: no entry weighs 0.
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
-    blocks: Vec<Block>,
-    spare: Spare,
-}
-
-/// Memory that is used again for each block that changes.
-#[derive(Debug, Default)]
-struct Spare {
-    entries: Vec<Entry>,
-    bytes: Vec<u8>,
+    entries: Encoded,
+    /// What the entries were before, to be written over.
+    spare: Encoded,
     keys: Vec<u64>,
 }
 
@@ -100,182 +86,80 @@ fn sort(entries: &mut [Entry], keys: &mut Vec<u64>) {
 }
 
 impl Ordered {
-    /// Applies the edits and empties them. O(edits × log edits + blocks), and the entries of each
-    /// block that an edit falls in.
+    /// Applies the edits and empties them. O(edits × log edits), and a copy of what stays.
     pub(crate) fn edit(&mut self, edits: &mut Edits) {
-        sort(&mut edits.gone, &mut self.spare.keys);
-        sort(&mut edits.new, &mut self.spare.keys);
-        let mut gone = edits.gone.as_slice();
-        let mut new = edits.new.as_slice();
-
-        let mut blocks = std::mem::take(&mut self.blocks).into_iter().peekable();
-        let mut edited: Vec<Block> = Vec::with_capacity(blocks.len() + 1);
-        // With no block at all, all that is new goes where the first would be.
-        let mut before_first = blocks.peek().is_none();
-        while before_first || blocks.peek().is_some() {
-            before_first = false;
-            let block = blocks.next();
-            let here = match blocks.peek() {
-                Some(next) => {
-                    let end = |entries: &[Entry]| {
-                        entries.partition_point(|entry| entry.precedes(next.first))
-                    };
-                    (end(gone), end(new))
-                }
-                None => (gone.len(), new.len()),
+        sort(&mut edits.gone, &mut self.keys);
+        sort(&mut edits.new, &mut self.keys);
+        let mut gone = edits.gone.drain(..).peekable();
+        let mut new = edits.new.drain(..).peekable();
+        let (edited, mut cursor) = (&mut self.spare, self.entries.cursor());
+        edited.clear();
+        loop {
+            let gone_first = match (gone.peek(), new.peek()) {
+                (Some(gone), Some(new)) => gone.precedes(*new),
+                (gone, _) => gone.is_some(),
             };
-            let (gone_here, gone_later) = gone.split_at_checked(here.0).unwrap_or((gone, &[]));
-            let (new_here, new_later) = new.split_at_checked(here.1).unwrap_or((new, &[]));
-            (gone, new) = (gone_later, new_later);
-            if gone_here.is_empty() && new_here.is_empty() {
-                edited.extend(block);
-                continue;
-            }
-            let Some(block) = block else {
-                edited.extend(Block::divided(new_here));
-                continue;
-            };
-            let Some(changed) = block.edited(gone_here, new_here, &mut self.spare) else {
-                continue;
-            };
-            match edited.last_mut() {
-                _ if changed.len > FULL => {
-                    let entries: Vec<Entry> = changed.entries().collect();
-                    edited.extend(Block::divided(&entries));
-                }
-                Some(before) if before.len + changed.len <= FULL => before.append(&changed),
-                _ => edited.push(changed),
+            if gone_first {
+                let Some(entry) = gone.next() else { break };
+                edited.leave_out(entry, &mut cursor);
+            } else {
+                let Some(entry) = new.next() else { break };
+                edited.insert(entry, &mut cursor);
             }
         }
-        self.blocks = edited;
-        edits.gone.clear();
-        edits.new.clear();
+        edited.append(&cursor.pass_all());
+        std::mem::swap(&mut self.entries, &mut self.spare);
     }
 
-    /// Appends all entries, and unknown in its place; gives how many they are.
-    pub(crate) fn encode(&self, unknown: i64, out: &mut Vec<u8>) -> u64 {
-        let mut encoder = Encoder::new(unknown, out);
-        for block in &self.blocks {
-            encoder.block(block);
-        }
-        encoder.finish()
+    /// All entries, as a snapshot has them.
+    pub(crate) fn encoded(&self) -> &Encoded {
+        &self.entries
     }
 
-    /// As [`encode`](Self::encode), with the smallest positive balances folded into unknown: from
-    /// the end of the order, up to the first that would bring their sum over ⌊precision × total⌋.
+    /// Writes all entries and unknown to `out`, with the smallest positive balances folded into
+    /// unknown: from the end of the order, up to the first that would bring their sum over
+    /// ⌊precision × total⌋.
     ///
-    /// O(blocks), and the entries of the block in which the folding ends.
-    pub(crate) fn encode_folded(&self, unknown: i64, precision: f64, out: &mut Vec<u8>) -> u64 {
-        let total: i128 =
-            self.blocks.iter().map(|block| block.sum).sum::<i128>() + i128::from(unknown);
+    /// Unknown is none of the entries here. O(stops), and a copy of what stays.
+    pub(crate) fn fold(&self, unknown: i64, precision: f64, out: &mut Encoded) {
+        /// No entry weighs nothing: those before this are the positive ones.
+        const NOTHING: Entry = Entry {
+            weight: 0,
+            trace: 0,
+        };
+        let total = self.entries.end().sum() + i128::from(unknown);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             reason = "as many digits as a float has are what the precision is defined with"
         )]
         let limit = (precision * total as f64).floor() as i128;
+        let positive = self.entries.cursor().pass_to(NOTHING).to.sum();
+        let least = positive - limit.max(0);
+        let kept = self.entries.cursor().pass_to_sum(least).to;
+        let unknown = Entry {
+            weight: saturated(i128::from(unknown) + positive - kept.sum()),
+            trace: 0,
+        };
+        // Not written yet.
+        let mut unknown = (unknown.weight != 0).then_some(unknown);
 
-        // The positive balances are a run at the beginning of the order; how many of them stay?
-        let mut folded = 0;
-        let mut kept = None;
-        'blocks: for (place, block) in self.blocks.iter().enumerate().rev() {
-            if block.first.weight < 0 {
-                continue;
-            }
-            if block.last > 0 && folded + block.sum <= limit {
-                folded += block.sum;
-                continue;
-            }
-            let positive: Vec<Entry> = block
-                .entries()
-                .take_while(|entry| entry.weight > 0)
-                .collect();
-            for (entries, entry) in positive.iter().enumerate().rev() {
-                if folded + i128::from(entry.weight) > limit {
-                    kept = Some((place, entries + 1));
-                    break 'blocks;
-                }
-                folded += i128::from(entry.weight);
-            }
+        out.clear();
+        let mut cursor = self.entries.cursor();
+        let is_among = |unknown: &mut Entry| {
+            let place = self.entries.cursor().pass_to(*unknown).to;
+            place.is_at_most(kept)
+        };
+        if let Some(unknown) = unknown.take_if(is_among) {
+            out.insert(unknown, &mut cursor);
         }
-        let unknown = saturated(i128::from(unknown) + folded);
-
-        let mut encoder = Encoder::new(unknown, out);
-        for (place, block) in self.blocks.iter().enumerate() {
-            // How many of the positive entries of this block stay.
-            let stay = match kept {
-                Some((last, _)) if place < last => usize::MAX,
-                Some((last, entries)) if place == last => entries,
-                _ => 0,
-            };
-            if block.last < 0 || stay < block.len {
-                for (number, entry) in block.entries().enumerate() {
-                    if entry.weight < 0 || number < stay {
-                        encoder.entry(entry);
-                    }
-                }
-            } else {
-                encoder.block(block);
-            }
+        out.append(&cursor.pass_to_sum(least));
+        // Folded.
+        let _ = cursor.pass_to(NOTHING);
+        if let Some(unknown) = unknown {
+            out.insert(unknown, &mut cursor);
         }
-        encoder.finish()
-    }
-}
-
-/// Writes entries and whole blocks one after the other, and unknown where it belongs.
-struct Encoder<'o> {
-    out: &'o mut Vec<u8>,
-    before: Option<i64>,
-    len: u64,
-    /// Not written yet.
-    unknown: Option<Entry>,
-}
-
-impl<'o> Encoder<'o> {
-    fn new(unknown: i64, out: &'o mut Vec<u8>) -> Self {
-        Self {
-            out,
-            before: None,
-            len: 0,
-            unknown: (unknown != 0).then_some(Entry {
-                weight: unknown,
-                trace: 0,
-            }),
-        }
-    }
-
-    fn push(&mut self, entry: Entry) {
-        push_entry(self.out, self.before, entry.trace, entry.weight);
-        self.before = Some(entry.weight);
-        self.len += 1;
-    }
-
-    fn entry(&mut self, entry: Entry) {
-        if let Some(unknown) = self.unknown.take_if(|unknown| unknown.precedes(entry)) {
-            self.push(unknown);
-        }
-        self.push(entry);
-    }
-
-    fn block(&mut self, block: &Block) {
-        if self
-            .unknown
-            .is_some_and(|unknown| unknown.weight >= block.last)
-        {
-            block.entries().for_each(|entry| self.entry(entry));
-            return;
-        }
-        self.push(block.first);
-        self.out.extend_from_slice(&block.tail);
-        self.before = Some(block.last);
-        self.len += block.len as u64 - 1;
-    }
-
-    fn finish(mut self) -> u64 {
-        if let Some(unknown) = self.unknown.take() {
-            self.push(unknown);
-        }
-        self.len
+        out.append(&cursor.pass_all());
     }
 }
 
@@ -287,6 +171,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::raw::write::hpc::push_entry;
 
     /// The plain way: sort everything, fold as the definition says, encode one by one.
     fn plain(balances: &BTreeMap<u32, i64>, precision: f64) -> (u64, Vec<u8>) {
@@ -333,24 +218,26 @@ mod tests {
 
     fn check(rounds: &[Vec<(u32, i64)>], precision: f64) -> Result<(), TestCaseError> {
         let mut balances = BTreeMap::new();
-        let mut ordered = Ordered::default();
+        let (mut ordered, mut known) = (Ordered::default(), Ordered::default());
+        let mut folded = Encoded::default();
         let mut edits = Edits::default();
         for round in rounds {
             let before = balances.clone();
             balances.extend(round.iter().copied());
-            for (&trace, &after) in balances.iter().filter(|&(&trace, _)| trace != 0) {
-                edits.push(trace, before.get(&trace).copied().unwrap_or(0), after);
+            for (ordered, first) in [(&mut ordered, 0), (&mut known, 1)] {
+                for (&trace, &after) in balances.range(first..) {
+                    edits.push(trace, before.get(&trace).copied().unwrap_or(0), after);
+                }
+                ordered.edit(&mut edits);
+                prop_assert!(edits.is_empty());
+                ordered.entries.check();
             }
-            ordered.edit(&mut edits);
-            prop_assert!(edits.is_empty());
+            let encoded = |encoded: &Encoded| (encoded.len(), encoded.bytes().to_vec());
+            prop_assert_eq!(encoded(ordered.encoded()), plain(&balances, 0.0));
             let unknown = balances.get(&0).copied().unwrap_or(0);
-            let mut out = Vec::new();
-            let len = ordered.encode(unknown, &mut out);
-            prop_assert_eq!((len, out), plain(&balances, 0.0));
-            let mut out = Vec::new();
-            let len = ordered.encode_folded(unknown, precision, &mut out);
-            prop_assert_eq!((len, out), plain(&balances, precision));
-            prop_assert!(ordered.blocks.iter().all(|block| block.len <= FULL));
+            known.fold(unknown, precision, &mut folded);
+            prop_assert_eq!(encoded(&folded), plain(&balances, precision));
+            folded.check();
         }
         Ok(())
     }
@@ -391,19 +278,22 @@ mod tests {
     }
 
     #[test]
-    fn a_heap_that_grows_and_empties_keeps_few_blocks() {
+    fn a_heap_that_grows_and_empties_keeps_its_stops_in_reach() {
         let mut ordered = Ordered::default();
         let mut edits = Edits::default();
         for trace in 1..=5000_u32 {
             edits.push(trace, 0, i64::from(trace * 7919 % 5003));
             ordered.edit(&mut edits);
+            ordered.entries.check();
         }
-        let many = ordered.blocks.len();
-        assert!((5000 / FULL..5000 / (FULL / 4)).contains(&many), "{many}");
         for trace in 1..=5000_u32 {
             edits.push(trace, i64::from(trace * 7919 % 5003), 0);
             ordered.edit(&mut edits);
+            ordered.entries.check();
         }
-        assert!(ordered.blocks.is_empty());
+        assert_eq!(
+            (ordered.encoded().len(), ordered.encoded().bytes()),
+            (0, &[][..])
+        );
     }
 }
