@@ -129,27 +129,28 @@ impl Pass<'_> {
         estimate: impl Fn(u64) -> u64,
         take: impl Take,
     ) -> Result<Passed> {
-        let mut steps = Steps {
+        let mut first = First::default();
+        let steps = Steps {
             take,
             estimate,
             traces: self.traces,
-            first: First::default(),
+            first: &mut first,
         };
-        let ended = self.log.each(self.rates, from.on(self.clock), &mut steps)?;
+        let ended = self.log.each(self.rates, from.on(self.clock), steps)?;
         Ok(Passed {
             place: ended.place,
-            damage: steps.first.and(ended.strange, ended.error),
+            damage: first.and(ended.strange, ended.error),
             stopped: ended.stopped,
         })
     }
 }
 
 /// Makes steps of events, and notes what is wrong with them.
-struct Steps<E, T> {
+struct Steps<'f, E, T> {
     take: T,
     estimate: E,
     traces: u32,
-    first: First,
+    first: &'f mut First,
 }
 
 /// The step that an event is.
@@ -165,7 +166,7 @@ fn step(seen: Seen, estimate: impl Fn(u64) -> u64) -> Step {
     }
 }
 
-impl<E: Fn(u64) -> u64, T: Take> Taker for &mut Steps<E, T> {
+impl<E: Fn(u64) -> u64, T: Take> Taker for Steps<'_, E, T> {
     #[inline]
     fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()> {
         let step = step(seen, &self.estimate);
@@ -183,7 +184,7 @@ impl<E: Fn(u64) -> u64, T: Take> Taker for &mut Steps<E, T> {
     fn quickly(&mut self) -> impl FnMut(Seen) -> Option<ControlFlow<()>> {
         let estimate = &self.estimate;
         let mut take = self.take.quickly();
-        let (first, traces) = (&mut self.first, self.traces);
+        let (first, traces) = (&mut *self.first, self.traces);
         #[inline(always)]
         move |seen| {
             let step = step(seen, estimate);

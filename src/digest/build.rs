@@ -233,8 +233,9 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Di
             if step.event.elapsed.as_micros() > next {
                 return None;
             }
-            mark(step.index)?;
-            Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+            let change = change(step.index, step.bytes)?;
+            mark(step.index);
+            Some(Taken::Continue(change.flaws))
         }
     }
 }
