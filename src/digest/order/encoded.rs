@@ -13,9 +13,9 @@ use super::Entry;
 use crate::raw::block::{digits, varint};
 use crate::raw::write::hpc::push_entry;
 
-/// After so many bytes there is a stop. One that is nearer to the last is left out in time,
+/// A stop that is nearer than this to the one before is left out in time,
 const NEAR: usize = 128;
-/// unless there were more bytes than these without it.
+/// unless there were more bytes than these without one: but for an entry or two, there never are.
 const FAR: usize = 4 * NEAR;
 
 /// A place after some of the entries.
@@ -83,8 +83,6 @@ pub(crate) struct Encoded {
     stops: Vec<Stop>,
     /// The place after the last entry.
     end: Place,
-    /// The next entry is to have a stop.
-    owes_stop: bool,
 }
 
 impl Encoded {
@@ -107,7 +105,6 @@ impl Encoded {
         self.bytes.clear();
         self.stops.clear();
         self.end = Place::START;
-        self.owes_stop = false;
     }
 
     pub(super) fn cursor(&self) -> Cursor<'_> {
@@ -164,8 +161,7 @@ impl Encoded {
             entry.weight,
         );
         self.end = self.end.after(entry.weight, self.bytes.len());
-        if self.owes_stop || self.since_stop(self.end.at) >= NEAR {
-            self.owes_stop = false;
+        if self.since_stop(self.end.at) >= NEAR {
             let place = self.end;
             self.stops.push(Stop { entry, place });
         }
@@ -182,7 +178,7 @@ impl Encoded {
     #[inline]
     pub(super) fn leave_out(&mut self, entry: Entry, cursor: &mut Cursor<'_>) {
         self.append(&cursor.pass_to(entry));
-        self.owes_stop |= cursor.step();
+        cursor.step();
     }
 
     /// How many bytes there are from the last stop to there.
@@ -202,37 +198,69 @@ impl Encoded {
             return;
         }
         // The first of them may follow on another now; the others follow on each other as before.
-        if self.owes_stop || self.end.before() != from.before() {
+        if self.end.before() != from.before() {
             let Some((first, after)) = of.entry_at(from) else {
                 return;
             };
-            let is_stop = |stop: &Stop| stop.place.at <= after.at;
-            self.owes_stop |= stops.first().is_some_and(is_stop);
             self.push(first);
             from = after;
         }
-        let begin = self.end;
         self.bytes
             .extend_from_slice(of.bytes.get(from.at..to.at).unwrap_or_default());
-        let moved = |place: Place| Place {
-            sum: begin.sum + (place.sum - from.sum),
-            weight: place.weight,
-            at: begin.at + (place.at - from.at),
-            len: begin.len + (place.len - from.len),
-        };
+        let moved = Moved { from, to: self.end };
         let mut stops = stops
             .iter()
             .skip_while(|stop| stop.place.at <= from.at)
             .peekable();
-        while let Some(stop) = stops.next() {
-            let place = moved(stop.place);
+        let mut last = from;
+        while let Some(&stop) = stops.next() {
+            self.bridge(of, &moved, last, stop.place);
+            last = stop.place;
             let next = stops.peek().map_or(to, |next| next.place);
-            if self.since_stop(place.at) >= NEAR || self.since_stop(moved(next).at) > FAR {
-                let entry = stop.entry;
+            let (place, next) = (moved.place(stop.place), moved.place(next));
+            if self.since_stop(place.at) >= NEAR || self.since_stop(next.at) > FAR {
+                self.stops.push(Stop { place, ..stop });
+            }
+        }
+        self.bridge(of, &moved, last, to);
+        self.end = moved.place(to);
+    }
+
+    /// Makes stops between two places of others that were copied here, where they are missing.
+    #[inline]
+    fn bridge(&mut self, of: &Self, moved: &Moved, mut from: Place, to: Place) {
+        while self.since_stop(moved.place(to).at) > FAR {
+            let Some((entry, after)) = of.entry_at(from) else {
+                return;
+            };
+            if after.at >= to.at {
+                return;
+            }
+            from = after;
+            let place = moved.place(after);
+            if self.since_stop(place.at) >= NEAR {
                 self.stops.push(Stop { entry, place });
             }
         }
-        self.end = moved(to);
+    }
+}
+
+/// Where entries have come from, and to.
+struct Moved {
+    from: Place,
+    to: Place,
+}
+
+impl Moved {
+    /// Where a place after the first is now.
+    #[inline]
+    fn place(&self, place: Place) -> Place {
+        Place {
+            sum: self.to.sum + (place.sum - self.from.sum),
+            weight: place.weight,
+            at: self.to.at + (place.at - self.from.at),
+            len: self.to.len + (place.len - self.from.len),
+        }
     }
 }
 
@@ -294,20 +322,13 @@ impl<'a> Cursor<'a> {
         self.passed(from, stops)
     }
 
-    /// Passes the next entry; whether there is a stop after it.
+    /// Passes the next entry.
     #[inline]
-    pub(super) fn step(&mut self) -> bool {
-        let Some((_, after)) = self.next else {
-            return false;
-        };
-        match self.stops.split_first() {
-            Some((stop, rest)) if stop.place.at <= after.at => {
-                self.jump(after, rest);
-                true
-            }
-            _ => {
-                self.jump(after, self.stops);
-                false
+    fn step(&mut self) {
+        if let Some((_, after)) = self.next {
+            match self.stops.split_first() {
+                Some((stop, rest)) if stop.place.at <= after.at => self.jump(after, rest),
+                _ => self.jump(after, self.stops),
             }
         }
     }
@@ -362,7 +383,8 @@ impl Encoded {
                 assert_eq!((found.sum, found.weight), (place.sum, place.weight));
                 last = after.at;
             }
-            assert!(after.at - last <= FAR + 20, "{} to {}", last, after.at);
+            // An entry has 15 bytes at most.
+            assert!(after.at - last <= FAR + 30, "{last} to {}", after.at);
             cursor.step();
         }
         assert!(stops.next().is_none());

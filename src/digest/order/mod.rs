@@ -278,6 +278,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_new_may_always_be_the_first_or_the_last() {
+        for sign in [1, -1] {
+            let mut ordered = Ordered::default();
+            let mut edits = Edits::default();
+            for trace in 1..=3000_u32 {
+                edits.push(trace, 0, sign * i64::from(trace));
+                ordered.edit(&mut edits);
+            }
+            ordered.entries.check();
+        }
+    }
+
+    #[test]
     fn a_heap_that_grows_and_empties_keeps_its_stops_in_reach() {
         let mut ordered = Ordered::default();
         let mut edits = Edits::default();
