@@ -130,13 +130,13 @@ impl LiveHeap {
     /// nothing is done.
     #[inline]
     pub(crate) fn add_quickly(&mut self, index: u32, bytes: i64) -> Option<Change> {
-        self.quickly()(index, bytes)
+        self.changer()(index, bytes)
     }
 
     /// What changes balances that have a place and with which there is nothing wrong; for others it
     /// returns `None`, and nothing is done.
     #[inline]
-    pub(crate) fn quickly(&mut self) -> impl FnMut(u32, i64) -> Option<Change> {
+    pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64) -> Option<Change> {
         let balances = self.balances.places_mut();
         #[inline(always)]
         move |index, bytes| change_above_zero(balances.get_mut(index as usize)?, bytes)
@@ -164,6 +164,11 @@ impl LiveHeap {
     #[inline]
     pub(crate) fn balance(&self, index: u32) -> i64 {
         self.balances.get(index).copied().unwrap_or(0)
+    }
+
+    /// How many balances have a place, by trace from the first one on.
+    pub(crate) fn places(&self) -> usize {
+        self.balances.places()
     }
 
     /// The balances of traces whose indices follow on each other, as far as they have places.

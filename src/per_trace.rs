@@ -49,6 +49,11 @@ impl<T: Clone + Default> PerTrace<T> {
         (index as usize) < self.limit
     }
 
+    /// How many traces have a place, the first ones of the table.
+    pub(crate) fn places(&self) -> usize {
+        self.items.len()
+    }
+
     /// The values of the traces that the table has, by index, as far as they have a place.
     #[inline]
     pub(crate) fn places_mut(&mut self) -> &mut [T] {

@@ -96,7 +96,7 @@ impl Take for &mut LiveHeap {
 
     #[inline]
     fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
-        let mut change = LiveHeap::quickly(self);
+        let mut change = self.changer();
         #[inline(always)]
         move |step| Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
     }

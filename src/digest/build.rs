@@ -226,8 +226,8 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Di
     #[inline]
     fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
         let next = self.next;
-        let mut mark = self.changes.quickly();
-        let mut change = self.heap.quickly();
+        let mut mark = self.changes.marker();
+        let mut change = self.heap.changer();
         #[inline(always)]
         move |step| {
             if step.event.elapsed.as_micros() > next {

@@ -15,13 +15,14 @@ const BLOCK: usize = 64;
 /// whether it is the first of its trace. At a snapshot only marked blocks are compared.
 ///
 /// To compare all balances costs less than the marks of as many events. So once there were more events
-/// than balances between two snapshots, none are set until the next one.
+/// than balances between two snapshots, none are set until the next one: but for traces that have no
+/// place yet, where few of many were met.
 #[derive(Debug)]
 pub(super) struct Changes {
     before: PerTrace<i64>,
     /// For each block of traces that the table has.
     marks: Vec<bool>,
-    /// Whether no marks are set, and so all blocks are compared.
+    /// Whether no marks are set for balances that have a place, and so all of them are compared.
     unmarked: bool,
     /// How many events there were at the snapshot before.
     events: u64,
@@ -43,7 +44,7 @@ impl Changes {
 
     /// What marks that the balance of a trace may have changed, of one that the table has.
     #[inline]
-    pub(super) fn quickly(&mut self) -> impl FnMut(u32) {
+    pub(super) fn marker(&mut self) -> impl FnMut(u32) {
         // Asked for each event: with no marks to find, in their place, the loop takes longer.
         let mut marks = (!self.unmarked).then_some(self.marks.as_mut_slice());
         #[inline(always)]
@@ -74,11 +75,13 @@ impl Changes {
         events: u64,
         mut visit: impl FnMut(u32, i64, i64),
     ) {
+        let places = heap.places();
         for (block, mark) in self.marks.iter_mut().enumerate() {
-            if !std::mem::take(mark) && !self.unmarked {
+            let first = block * BLOCK;
+            let is_marked = std::mem::take(mark) || self.unmarked && first < places;
+            if !is_marked {
                 continue;
             }
-            let first = block * BLOCK;
             #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
             let indices = first as u32..(first + BLOCK) as u32;
             let now = heap.run(first..first + BLOCK);
@@ -120,7 +123,8 @@ impl Changes {
         }
         let since = events.saturating_sub(self.events);
         self.events = events;
-        self.unmarked = since > (self.marks.len() * BLOCK) as u64;
+        // Those that have no place before would be looked up one by one.
+        self.unmarked = since > places as u64 && self.before.places() >= places;
     }
 }
 
@@ -199,7 +203,7 @@ mod tests {
     fn after_many_events_all_are_compared_and_none_is_marked() {
         let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
         let add = |heap: &mut LiveHeap, changes: &mut Changes, index| {
-            changes.quickly()(index);
+            changes.marker()(index);
             heap.add(index, 8);
             changes.marks.contains(&true)
         };
@@ -217,6 +221,37 @@ mod tests {
         );
         assert!(add(&mut heap, &mut changes, 3));
         assert_eq!(drained_after(&mut changes, &heap, 10_101), [(3, 8, 16)]);
+    }
+
+    #[test]
+    fn after_many_events_of_few_of_many_traces_no_others_are_looked_up() {
+        let traces = 1 << 29;
+        let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
+        // Two have a place, the other has none.
+        for index in [5, 900, 1 << 28] {
+            heap.add(index, 8);
+            changes.mark(index);
+        }
+        assert_eq!(drained_after(&mut changes, &heap, 1 << 40).len(), 3);
+        assert!(changes.unmarked && changes.before.places() == heap.places());
+        heap.add(900, 1);
+        heap.add(1 << 27, 4);
+        changes.mark(1 << 27);
+        assert_eq!(
+            drained_after(&mut changes, &heap, 1 << 41),
+            [(900, 8, 9), (1 << 27, 0, 4)]
+        );
+        // More have a place than before, and of these one has changed.
+        heap.add(5000, 1);
+        changes.mark(5000);
+        assert_eq!(drained_after(&mut changes, &heap, 1 << 42), [(5000, 0, 1)]);
+        assert!(changes.unmarked);
+        // And none of these: they would be looked up one by one, and so are marked.
+        heap.add(20_000, 1);
+        heap.add(20_000, -1);
+        changes.mark(20_000);
+        assert_eq!(drained_after(&mut changes, &heap, 1 << 43), []);
+        assert!(!changes.unmarked);
     }
 
     #[test]

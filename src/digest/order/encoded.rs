@@ -32,13 +32,6 @@ pub(super) struct Place {
 }
 
 impl Place {
-    pub(super) const START: Self = Self {
-        sum: 0,
-        weight: 0,
-        at: 0,
-        len: 0,
-    };
-
     /// What all entries before it weigh together.
     pub(super) const fn sum(self) -> i128 {
         self.sum
@@ -104,14 +97,14 @@ impl Encoded {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.stops.clear();
-        self.end = Place::START;
+        self.end = Place::default();
     }
 
     pub(super) fn cursor(&self) -> Cursor<'_> {
         Cursor {
             of: self,
-            place: Place::START,
-            next: self.entry_at(Place::START),
+            place: Place::default(),
+            next: self.entry_at(Place::default()),
             stops: &self.stops,
         }
     }
@@ -178,6 +171,7 @@ impl Encoded {
     #[inline]
     pub(super) fn leave_out(&mut self, entry: Entry, cursor: &mut Cursor<'_>) {
         self.append(&cursor.pass_to(entry));
+        debug_assert_eq!(cursor.next.map(|(next, _)| next), Some(entry));
         cursor.step();
     }
 
