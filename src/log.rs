@@ -3,6 +3,11 @@
 //! A log is read and not mapped. That is no slower, keeps memory at one buffer whatever the length,
 //! and a file that shrinks meanwhile is a cut log and no fault.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+
 use std::borrow::Cow;
 use std::iter::FusedIterator;
 use std::ops::ControlFlow;
@@ -121,12 +126,44 @@ pub(crate) trait Taker {
     /// Takes an event; or breaks off, and has not taken it.
     fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()>;
 
-    /// What takes events as long as there is nothing unusual about them, for a piece. What it returns
-    /// `None` for, having done nothing, is shown once more, with the place before it.
+    /// Has a piece [show](Piece::show) its events to what takes them as long as there is nothing
+    /// unusual about them.
     ///
-    /// Made anew for each piece, so that what it needs for each event is in its own hand: what lies
-    /// behind a reference is loaded for each event.
-    fn quickly(&mut self) -> impl FnMut(Seen) -> Option<ControlFlow<()>>;
+    /// So what is needed for each event can be in hand for the piece, in variables of a function
+    /// that nothing else knows the address of: what lies behind a reference is loaded for each event.
+    fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()>;
+}
+
+/// The next events of a walk, as long as they are of the usual shapes, and of a [`PIECE`] at most.
+pub(crate) trait Piece {
+    /// Shows them to `take`. What that returns `None` for, having done nothing, is shown once more,
+    /// with the place before it. If it breaks off, it has not taken the event.
+    fn show(self, take: impl FnMut(Seen) -> Option<ControlFlow<()>>) -> ControlFlow<()>;
+}
+
+/// The usual events with which the rest of a window begins.
+struct Usual<'d, 'b, const ANY_CLOCK: bool> {
+    decoder: &'d mut Decoder<ANY_CLOCK>,
+    rest: &'d mut &'b [u8],
+}
+
+impl<const ANY_CLOCK: bool> Piece for Usual<'_, '_, ANY_CLOCK> {
+    #[inline(always)]
+    fn show(self, mut take: impl FnMut(Seen) -> Option<ControlFlow<()>>) -> ControlFlow<()> {
+        self.decoder.each_usual(
+            self.rest,
+            PIECE,
+            #[inline(always)]
+            |event, number, offset| {
+                take(Seen {
+                    event,
+                    number,
+                    offset,
+                    strange: false,
+                })
+            },
+        )
+    }
 }
 
 impl Log {
@@ -180,20 +217,10 @@ impl Log {
                     });
                 }
                 rest = after;
-                let mut take = to.quickly();
-                let flow = decoder.each_usual(
-                    &mut rest,
-                    PIECE,
-                    #[inline(always)]
-                    |event, number, offset| {
-                        take(Seen {
-                            event,
-                            number,
-                            offset,
-                            strange: false,
-                        })
-                    },
-                );
+                let flow = to.quickly(Usual {
+                    decoder: &mut decoder,
+                    rest: &mut rest,
+                });
                 if flow.is_break() {
                     return Ok(Ended {
                         place: decoder.position(rest.len()),
@@ -296,11 +323,11 @@ impl Iterator for LogEvents<'_> {
     type Item = Result<Event>;
 
     // A loop in which this is a call keeps the decoder in memory, and takes three times as long.
-    #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     fn next(&mut self) -> Option<Result<Event>> {
         loop {
-            let mut rest = self.bytes.get(self.at..).unwrap_or_default();
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            let mut rest = self.decoder.rest(rest);
             if let Some(event) = self.decoder.next(&mut rest, Some(self.rates)) {
                 self.at = self.bytes.len() - rest.len();
                 return Some(Ok(event));

@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::id::TraceId;
-use crate::log::{Log, Seen, Taker};
+use crate::log::{Log, Piece, Seen, Taker};
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
@@ -64,8 +64,14 @@ pub(crate) trait Take {
     /// Takes a step, with the place before it.
     fn take(&mut self, step: Step, before: LogPosition) -> Taken;
 
-    /// What takes steps as long as there is nothing unusual about them.
-    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken>;
+    /// Takes steps as long as there is nothing unusual about them.
+    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()>;
+}
+
+/// Steps of a piece of a pass.
+pub(crate) trait Steps {
+    /// Shows them to `take`, as a [`Piece`] shows events.
+    fn show(self, take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()>;
 }
 
 /// Steps are taken by a function, the usual ones without the place before them. What it returns `None`
@@ -80,10 +86,12 @@ impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
         taken.unwrap_or(Taken::Continue(Flaws::NONE))
     }
 
-    #[inline]
-    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
-        #[inline(always)]
-        |step| (self.0)(step, None)
+    #[inline(always)]
+    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
+        steps.show(
+            #[inline(always)]
+            |step| (self.0)(step, None),
+        )
     }
 }
 
@@ -94,11 +102,13 @@ impl Take for &mut LiveHeap {
         Taken::Continue(self.add(step.index, step.bytes).flaws)
     }
 
-    #[inline]
-    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+    #[inline(always)]
+    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
         let mut change = self.changer();
-        #[inline(always)]
-        move |step| Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+        steps.show(
+            #[inline(always)]
+            |step| Some(Taken::Continue(change(step.index, step.bytes)?.flaws)),
+        )
     }
 }
 
@@ -130,7 +140,7 @@ impl Pass<'_> {
         take: impl Take,
     ) -> Result<Passed> {
         let mut first = First::default();
-        let steps = Steps {
+        let steps = StepByStep {
             take,
             estimate,
             traces: self.traces,
@@ -146,7 +156,7 @@ impl Pass<'_> {
 }
 
 /// Makes steps of events, and notes what is wrong with them.
-struct Steps<'f, E, T> {
+struct StepByStep<'f, E, T> {
     take: T,
     estimate: E,
     traces: u32,
@@ -166,7 +176,7 @@ fn step(seen: Seen, estimate: impl Fn(u64) -> u64) -> Step {
     }
 }
 
-impl<E: Fn(u64) -> u64, T: Take> Taker for Steps<'_, E, T> {
+impl<E: Fn(u64) -> u64, T: Take> Taker for StepByStep<'_, E, T> {
     #[inline]
     fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()> {
         let step = step(seen, &self.estimate);
@@ -180,24 +190,43 @@ impl<E: Fn(u64) -> u64, T: Take> Taker for Steps<'_, E, T> {
         ControlFlow::Continue(())
     }
 
-    #[inline]
-    fn quickly(&mut self) -> impl FnMut(Seen) -> Option<ControlFlow<()>> {
-        let estimate = &self.estimate;
-        let mut take = self.take.quickly();
-        let (first, traces) = (&mut *self.first, self.traces);
-        #[inline(always)]
-        move |seen| {
-            let step = step(seen, estimate);
-            Some(match take(step)? {
-                ControlFlow::Continue(flaws) => {
-                    if flaws != Flaws::NONE {
-                        first.note(step.index, step.offset, flaws, traces);
+    #[inline(always)]
+    fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()> {
+        self.take.quickly(StepsOf {
+            piece,
+            estimate: &self.estimate,
+            traces: self.traces,
+            first: self.first,
+        })
+    }
+}
+
+/// The steps that the events of a piece are.
+struct StepsOf<'s, P, E> {
+    piece: P,
+    estimate: &'s E,
+    traces: u32,
+    first: &'s mut First,
+}
+
+impl<P: Piece, E: Fn(u64) -> u64> Steps for StepsOf<'_, P, E> {
+    #[inline(always)]
+    fn show(self, mut take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()> {
+        self.piece.show(
+            #[inline(always)]
+            |seen| {
+                let step = step(seen, self.estimate);
+                Some(match take(step)? {
+                    ControlFlow::Continue(flaws) => {
+                        if flaws != Flaws::NONE {
+                            self.first.note(step.index, step.offset, flaws, self.traces);
+                        }
+                        ControlFlow::Continue(())
                     }
-                    ControlFlow::Continue(())
-                }
-                ControlFlow::Break(()) => ControlFlow::Break(()),
-            })
-        }
+                    ControlFlow::Break(()) => ControlFlow::Break(()),
+                })
+            },
+        )
     }
 }
 

@@ -1,5 +1,10 @@
 //! What is live at a moment, exactly?
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
@@ -7,7 +12,7 @@ use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::{Step, Take, Taken};
+use crate::replay::{Step, Steps, Take, Taken};
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
@@ -56,10 +61,6 @@ impl Question for Live {
         self.time
     }
 
-    #[expect(
-        clippy::inline_always,
-        reason = "a step in memory costs more than to replay it"
-    )]
     #[inline(always)]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         if step.event.elapsed <= self.time {
@@ -101,18 +102,19 @@ impl<W: Fn(Elapsed) -> bool> Take for Filling<'_, W> {
         }
     }
 
-    #[inline]
-    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+    #[inline(always)]
+    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
         let within = &self.within;
-        let mut take = Take::quickly(&mut self.heap);
-        #[inline(always)]
-        move |step| {
-            if within(step.event.elapsed) {
-                take(step)
-            } else {
-                None
-            }
-        }
+        let mut change = self.heap.changer();
+        steps.show(
+            #[inline(always)]
+            |step| {
+                if !within(step.event.elapsed) {
+                    return None;
+                }
+                Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+            },
+        )
     }
 }
 

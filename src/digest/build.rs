@@ -1,5 +1,10 @@
 //! From the log to the snapshots: one pass, and a look ahead where the interval has to be found.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each event costs as much as decoding it"
+)]
+
 use std::io::{Seek, Write};
 use std::ops::ControlFlow;
 
@@ -10,7 +15,7 @@ use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::raw::{DigestWriter, LogPosition};
-use crate::replay::{By, Pass, Passed, Step, Take, Taken};
+use crate::replay::{By, Pass, Passed, Step, Steps, Take, Taken};
 use crate::time::{Elapsed, StartTime};
 
 /// How many events pass, at least, between two looks at who wants to stop; at most 5000, since a place
@@ -223,20 +228,22 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Di
         Taken::Continue(self.heap.add(step.index, step.bytes).flaws)
     }
 
-    #[inline]
-    fn quickly(&mut self) -> impl FnMut(Step) -> Option<Taken> {
+    #[inline(always)]
+    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
         let next = self.next;
         let mut mark = self.changes.marker();
         let mut change = self.heap.changer();
-        #[inline(always)]
-        move |step| {
-            if step.event.elapsed.as_micros() > next {
-                return None;
-            }
-            let change = change(step.index, step.bytes)?;
-            mark(step.index);
-            Some(Taken::Continue(change.flaws))
-        }
+        steps.show(
+            #[inline(always)]
+            |step| {
+                if step.event.elapsed.as_micros() > next {
+                    return None;
+                }
+                let change = change(step.index, step.bytes)?;
+                mark(step.index);
+                Some(Taken::Continue(change.flaws))
+            },
+        )
     }
 }
 

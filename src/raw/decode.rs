@@ -44,6 +44,33 @@ pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
     pub(crate) strange: Strange,
 }
 
+/// What is left of a window. One of the two is empty: so where the bytes are tells how the next event is
+/// decoded, and nothing else need be asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rest<'a> {
+    /// To be decoded by [branches](Way::Branching).
+    branched: &'a [u8],
+    /// To be decoded otherwise.
+    others: &'a [u8],
+}
+
+impl<'a> Rest<'a> {
+    /// The bytes.
+    #[inline]
+    pub(crate) const fn bytes(self) -> &'a [u8] {
+        if self.branched.is_empty() {
+            self.others
+        } else {
+            self.branched
+        }
+    }
+
+    #[inline]
+    pub(crate) const fn len(self) -> usize {
+        self.branched.len() + self.others.len()
+    }
+}
+
 /// The clock that adds this for each event.
 const fn clock(tick: u64) -> Clock {
     match tick {
@@ -65,13 +92,10 @@ const fn wall(elapsed: u64, behind: u64) -> WallOffset {
     WallOffset::from_micros(elapsed.wrapping_sub(behind).cast_signed())
 }
 
-/// An event of a usual shape, with the time after it, what is left of the window, and what is known of
-/// the next event.
-struct Usual<'a> {
+/// An event of a usual shape, with the time after it.
+struct Usual {
     event: Event,
     ticks: u64,
-    after: &'a [u8],
-    ahead: Ahead,
 }
 
 /// The fields of one event, and its length.
@@ -159,6 +183,21 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         )
     }
 
+    /// What is left of a window, to be decoded the way that it is.
+    #[inline]
+    pub(crate) const fn rest<'a>(&self, bytes: &'a [u8]) -> Rest<'a> {
+        match self.way {
+            Way::Branching => Rest {
+                branched: bytes,
+                others: &[],
+            },
+            _ => Rest {
+                branched: &[],
+                others: bytes,
+            },
+        }
+    }
+
     /// The next event of a window of which this is left, if there is one; else there may be an
     /// [error](Self::error), and what is left begins with the bytes that are in error.
     ///
@@ -166,33 +205,40 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     #[inline(always)]
     pub(crate) fn next(
         &mut self,
-        rest: &mut &[u8],
+        rest: &mut Rest<'_>,
         rates: Option<&SamplingRates>,
     ) -> Option<Event> {
         if let Some(event) = self.next_usual(rest) {
             return Some(event);
         }
-        let (decoder, event) = self.next_of_any_shape(rest, rates);
+        let (decoder, event) = self.next_of_any_shape(rest.bytes(), rates);
         *self = decoder;
         let (event, after) = event?;
-        *rest = after;
+        *rest = self.rest(after);
         Some(event)
     }
 
     /// The next event, if it is of a usual shape.
     #[inline(always)]
-    pub(crate) fn next_usual(&mut self, rest: &mut &[u8]) -> Option<Event> {
-        let usual = self.usual(rest, self.way, self.way.bar())?;
-        *rest = usual.after;
-        self.pass(usual.ticks, usual.ahead);
+    pub(crate) fn next_usual(&mut self, rest: &mut Rest<'_>) -> Option<Event> {
+        if let Some(shape) = Shape::branched(rest.branched) {
+            rest.branched = shape.after;
+            let usual = self.usual(&shape);
+            self.pass(usual.ticks);
+            return Some(usual.event);
+        }
+        let shape = Shape::computed(rest.others, self.way, self.ahead)?;
+        rest.others = shape.after;
+        self.ahead = shape.ahead;
+        let usual = self.usual(&shape);
+        self.pass(usual.ticks);
         Some(usual.event)
     }
 
     /// An event of a usual shape has been taken.
     #[inline]
-    fn pass(&mut self, ticks: u64, ahead: Ahead) {
+    fn pass(&mut self, ticks: u64) {
         self.ticks = ticks;
-        self.ahead = ahead;
         self.events = self.events.wrapping_add(1);
     }
 
@@ -211,9 +257,13 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         self.end = self.end.wrapping_sub(others.len() as u64);
         let flow = match self.way {
             Way::Branching => {
-                self.each_usual_by(Way::Branching, Way::Branching.bar(), &mut piece, &mut take)
+                self.each_shape(&mut piece, |rest, _| Shape::branched(rest), &mut take)
             }
-            way => self.each_usual_by(way, Way::BARRED, &mut piece, &mut take),
+            way => self.each_shape(
+                &mut piece,
+                |rest, ahead| Shape::computed(rest, way, ahead),
+                &mut take,
+            ),
         };
         self.end = self.end.wrapping_add(others.len() as u64);
         *rest = rest.get(len - piece.len()..).unwrap_or_default();
@@ -221,14 +271,14 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     }
 
     #[inline(always)]
-    fn each_usual_by(
+    fn each_shape<'a>(
         &mut self,
-        way: Way,
-        bar: u64,
-        rest: &mut &[u8],
+        rest: &mut &'a [u8],
+        shape: impl Fn(&'a [u8], Ahead) -> Option<Shape<'a>>,
         take: &mut impl FnMut(Event, u64, u64) -> Option<ControlFlow<()>>,
     ) -> ControlFlow<()> {
-        while let Some(usual) = self.usual(rest, way, bar) {
+        while let Some(shape) = shape(rest, self.ahead) {
+            let usual = self.usual(&shape);
             match take(
                 usual.event,
                 self.events.wrapping_add(1),
@@ -238,23 +288,21 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
                 Some(ControlFlow::Break(())) => return ControlFlow::Break(()),
                 None => break,
             }
-            *rest = usual.after;
-            self.pass(usual.ticks, usual.ahead);
+            *rest = shape.after;
+            self.ahead = shape.ahead;
+            self.pass(usual.ticks);
         }
         ControlFlow::Continue(())
     }
 
-    /// The next event, if it is of a usual shape.
+    /// An event of a usual shape.
     #[inline(always)]
-    fn usual<'a>(&self, rest: &'a [u8], way: Way, bar: u64) -> Option<Usual<'a>> {
-        let shape = Shape::of(rest, way, bar, self.ahead)?;
+    fn usual(&self, shape: &Shape<'_>) -> Usual {
         let ticks = self.ticks + (Self::TICKS * shape.micros + self.tick());
-        Some(Usual {
+        Usual {
             event: self.event(ticks, shape.head, shape.size),
             ticks,
-            after: shape.after,
-            ahead: shape.ahead,
-        })
+        }
     }
 
     /// The next event, of whatever shape, and what is left then.
@@ -319,8 +367,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     /// Whether the event with which this begins is told only by another way.
     fn is_for_another_way(&self, rest: &[u8]) -> bool {
         matches!(self.way, Way::Branching | Way::ComputingSizes)
-            && Shape::of(rest, self.way, self.way.bar(), Ahead::of(rest)).is_none()
-            && Shape::of(rest, Way::Computing, Way::BARRED, Ahead::of(rest)).is_some()
+            && Shape::told(rest, self.way).is_none()
+            && Shape::told(rest, Way::Computing).is_some()
     }
 
     #[inline]

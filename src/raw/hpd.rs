@@ -4,7 +4,7 @@
 
 use std::iter::FusedIterator;
 
-use super::decode::Decoder;
+use super::decode::{Decoder, Rest};
 use super::event::{Event, LogPosition, SHORTEST};
 use super::way::WINDOW;
 use crate::error::DecodeError;
@@ -65,11 +65,12 @@ impl<'a> EventLog<'a> {
     /// ```
     #[inline]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
-        let rest = window(self.bytes, position.offset());
+        let window = window(self.bytes, position.offset());
+        let decoder = Decoder::at(position.on(Clock::Recorded), window);
         Events {
             log: self.bytes,
-            rest,
-            decoder: Decoder::at(position.on(Clock::Recorded), rest),
+            rest: decoder.rest(window),
+            decoder,
         }
     }
 }
@@ -94,7 +95,7 @@ impl<'a> EventLog<'a> {
 pub struct Events<'a> {
     log: &'a [u8],
     /// What is left of the window that is being decoded.
-    rest: &'a [u8],
+    rest: Rest<'a>,
     decoder: Decoder<false>,
 }
 
@@ -152,10 +153,10 @@ impl Events<'_> {
             match next_window(self.log, offset, self.rest.len(), end) {
                 Some(window) => {
                     self.decoder.enter(offset, window);
-                    self.rest = window;
+                    self.rest = self.decoder.rest(window);
                 }
                 None => {
-                    (self.log, self.rest) = (&[], &[]);
+                    (self.log, self.rest) = (&[], Rest::default());
                     self.decoder.enter(offset, &[]);
                     return (self, end.map(Err));
                 }

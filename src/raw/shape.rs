@@ -19,18 +19,22 @@ use super::block::digits;
 use super::way::Way;
 use crate::time::SECOND;
 
-/// So many bytes are looked at: an event of eight, and of the next one up to the first of its size.
+/// The longest event of a shape that is told by branches.
+const LONGEST_BRANCHED: usize = 9;
+
+/// So many bytes are looked at to compute lengths: an event of eight, and of the next one up to the first
+/// of its size.
 const LOOKED_AT: usize = 8 + 7;
 
-/// In the first eight bytes, the first as the highest: the time went backwards, or there are seconds.
-const UNUSUAL: u64 = 0x8000_0000_ff00_0000;
+/// In the first eight bytes, the first as the lowest: the time went backwards, or there are seconds.
+const UNUSUAL: u64 = 0xff_0000_0080;
 
 /// The microseconds have more than the first byte after the seconds.
-const LONG_MICROS: u64 = 0x80_0000;
+const LONG_MICROS: u64 = 0x80 << (8 * 5);
 
 /// The second byte after the seconds is not the last of its number; and the third.
-const LONG_SECOND: u64 = 0x8000;
-const LONG_THIRD: u64 = 0x80;
+const LONG_SECOND: u64 = 0x80 << (8 * 6);
+const LONG_THIRD: u64 = 0x80 << (8 * 7);
 
 /// An event of a usual shape.
 pub(super) struct Shape<'a> {
@@ -69,56 +73,50 @@ impl Ahead {
 }
 
 impl<'a> Shape<'a> {
-    /// The event with which these bytes begin, if it is of one of the shapes that are told apart this
-    /// way, of which this is the [bar](Way::bar), and the bytes do not end soon. What is known `ahead` of
-    /// it is asked where sizes are computed.
+    /// The event with which these bytes begin, if it is of one of the shapes that are told apart by
+    /// [branches](Way::Branching), and the bytes do not end soon.
     #[inline(always)]
-    pub(super) fn of(rest: &'a [u8], way: Way, bar: u64, ahead: Ahead) -> Option<Self> {
-        let longest = rest.first_chunk::<LOOKED_AT>()?;
-        let shape = |word: u64, micros, size, len: usize| Self {
-            head: (word >> 32) as u32,
-            micros,
-            size,
-            after: rest.get(len..).unwrap_or_default(),
-            ahead: Ahead::UNUSED,
-        };
-        // Head, seconds, and the first three bytes after them.
+    pub(super) fn branched(rest: &'a [u8]) -> Option<Self> {
+        let longest = rest.first_chunk::<LONGEST_BRANCHED>()?;
         let (first, _) = longest.split_first_chunk()?;
-        let word = u64::from_be_bytes(*first);
-        let micros = (word >> 16) & 0x7f;
-        let (second, third) = ((word >> 8) & 0xff, word & 0xff);
-        if (word | bar) & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
-            return Some(shape(word, micros, second, 7));
+        let word = u64::from_le_bytes(*first);
+        let [h0, h1, h2, h3, _, micros, second, third, fourth] = *longest;
+        let head = u32::from_be_bytes([h0, h1, h2, h3]);
+        let (micros, second) = (u64::from(micros), u64::from(second));
+        let (third, fourth) = (u64::from(third), u64::from(fourth));
+        let shape = |micros, size, len| Self::new(rest, head, micros, size, len);
+        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
+            return Some(shape(micros, second, 7));
         }
+        if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
+            branch();
+            return Some(shape(micros, (second & 0x7f) | (third << 7), 8));
+        }
+        let micros = (micros & 0x7f) | (second << 7);
+        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND | LONG_THIRD) == LONG_MICROS {
+            branch();
+            return Some(shape(micros, third, 8));
+        }
+        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == LONG_MICROS && fourth < 0x80 {
+            branch();
+            return Some(shape(micros, (third & 0x7f) | (fourth << 7), 9));
+        }
+        None
+    }
+
+    /// The event with which these bytes begin, if it is of one of the shapes whose lengths are
+    /// computed this way, and the bytes do not end soon. What is known `ahead` of it is asked where
+    /// those of [sizes](Way::ComputingSizes) are.
+    #[inline(always)]
+    pub(super) fn computed(rest: &'a [u8], way: Way, ahead: Ahead) -> Option<Self> {
+        let longest = rest.first_chunk::<LOOKED_AT>()?;
+        let (first, _) = longest.split_first_chunk()?;
+        let word = u64::from_le_bytes(*first);
+        let [h0, h1, h2, h3, _, micros, second, third, ..] = *longest;
+        let head = u32::from_be_bytes([h0, h1, h2, h3]);
         match way {
-            Way::Branching => {
-                if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
-                    branch();
-                    let size = (second & 0x7f) | (third << 7);
-                    return Some(shape(word, micros, size, 8));
-                }
-                let micros = micros | (second << 7);
-                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND | LONG_THIRD) == LONG_MICROS {
-                    branch();
-                    return Some(shape(word, micros, third, 8));
-                }
-                let fourth = u64::from(longest[8]);
-                if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == LONG_MICROS && fourth < 0x80 {
-                    branch();
-                    let size = (third & 0x7f) | (fourth << 7);
-                    return Some(shape(word, micros, size, 9));
-                }
-                None
-            }
-            Way::ComputingSizes | Way::Computing => {
-                branch();
-                if way == Way::Computing {
-                    let (_, numbers) = longest.split_first_chunk::<5>()?;
-                    let numbers = u64::from_le_bytes(*numbers.first_chunk()?);
-                    let (micros, size, len) = numbers_of(numbers)?;
-                    let is_usual = word & UNUSUAL == 0;
-                    return is_usual.then(|| shape(word, micros, size, 5 + len));
-                }
+            Way::ComputingSizes => {
+                let (second, third) = (u64::from(second), u64::from(third));
                 let both = LONG_SECOND | LONG_THIRD;
                 if word & (UNUSUAL | LONG_MICROS) != 0 || word & both == both {
                     return None;
@@ -126,15 +124,40 @@ impl<'a> Shape<'a> {
                 debug_assert_eq!(ahead, Ahead::of(rest));
                 let longer = ahead.0;
                 let size = (second & 0x7f) | ((third << 7) * u64::from(longer));
+                let len = 7 + usize::from(longer);
                 Some(Self {
                     ahead: Ahead::of_next(longer, *longest.last_chunk()?),
-                    ..shape(word, micros, size, 7 + usize::from(longer))
+                    ..Self::new(rest, head, u64::from(micros), size, len)
                 })
             }
-            Way::Careful => {
-                branch();
-                None
+            Way::Computing => {
+                let (_, numbers) = longest.split_first_chunk::<5>()?;
+                let numbers = u64::from_le_bytes(*numbers.first_chunk()?);
+                let (micros, size, len) = numbers_of(numbers)?;
+                let is_usual = word & UNUSUAL == 0;
+                is_usual.then(|| Self::new(rest, head, micros, size, 5 + len))
             }
+            Way::Branching | Way::Careful => None,
+        }
+    }
+
+    /// The event with which these bytes begin, if it is of a shape that is told this way. For who has
+    /// but one to tell.
+    pub(super) fn told(rest: &'a [u8], way: Way) -> Option<Self> {
+        match way {
+            Way::Branching => Self::branched(rest),
+            _ => Self::computed(rest, way, Ahead::of(rest)),
+        }
+    }
+
+    #[inline(always)]
+    fn new(rest: &'a [u8], head: u32, micros: u64, size: u64, len: usize) -> Self {
+        Self {
+            head,
+            micros,
+            size,
+            after: rest.get(len..).unwrap_or_default(),
+            ahead: Ahead::UNUSED,
         }
     }
 }
@@ -213,15 +236,17 @@ mod tests {
 
         #[test]
         fn what_is_told_at_once_is_what_is_told_field_by_field(bytes in bytes()) {
-            let lengths = lengths(&bytes).filter(|_| bytes.len() >= LOOKED_AT);
+            let lengths = lengths(&bytes);
             for way in WAYS {
+                let looked_at = if way == Way::Branching { LONGEST_BRANCHED } else { LOOKED_AT };
+                let lengths = lengths.filter(|_| bytes.len() >= looked_at);
                 let usual = lengths.is_some_and(|(micros, size)| match way {
                     Way::Branching => micros <= 2 && size <= 2,
                     Way::ComputingSizes => micros == 1 && size <= 2,
                     // A fifth byte can be one too many.
                     _ => micros <= 3 && (size <= 4 || size == 5 && bytes[5 + micros + 4] == 0),
                 });
-                let shape = Shape::of(&bytes, way, way.bar(), Ahead::of(&bytes));
+                let shape = Shape::told(&bytes, way);
                 prop_assert_eq!(shape.is_some(), usual, "{:?} {:?}", way, lengths);
                 if let Some(shape) = shape {
                     let fields = fields(&bytes, None).unwrap();
@@ -235,7 +260,7 @@ mod tests {
                     }
                 }
             }
-            prop_assert!(Shape::of(&bytes, Way::Careful, Way::BARRED, Ahead::of(&bytes)).is_none());
+            prop_assert!(Shape::told(&bytes, Way::Careful).is_none());
         }
     }
 
@@ -250,7 +275,7 @@ mod tests {
             push_varint(&mut bytes, micros);
             push_varint(&mut bytes, size);
             bytes.extend([0xff; 8]);
-            let shape = Shape::of(&bytes, Way::Computing, Way::BARRED, Ahead::of(&bytes));
+            let shape = Shape::told(&bytes, Way::Computing);
             let found =
                 shape.map(|shape| (shape.head, shape.micros, shape.size, shape.after.len()));
             assert_eq!(found, usual.then_some((0x7fff_ffff, micros, size, 8)));

@@ -13,32 +13,17 @@ use crate::time::SECOND;
 pub(crate) const WINDOW: usize = 256 * 1024;
 
 /// How events of the usual shapes are told apart.
-///
-/// As numbers: nothing, or with a bit that no event of a usual shape has, so that one test tells both
-/// that the way branches and that an event has the shape that is asked for first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u64)]
 pub(super) enum Way {
     /// By branches on their length, since lengths repeat themselves.
-    Branching = 0,
+    Branching,
     /// By computing the length of sizes, which does not repeat itself.
-    ComputingSizes = 1 << 63,
+    ComputingSizes,
     /// By computing the lengths of both numbers.
-    Computing = 1 << 63 | 1,
+    Computing,
     /// Not at all: the clock is so near its limit that each event may be one too many. Or there is
     /// nothing to look at yet.
-    Careful = 1 << 63 | 2,
-}
-
-impl Way {
-    /// Of any way that does not branch.
-    pub(super) const BARRED: u64 = u64::MAX;
-
-    /// What bars an event from being told by the first branch.
-    #[inline]
-    pub(super) const fn bar(self) -> u64 {
-        self as u64
-    }
+    Careful,
 }
 
 /// A look at the lengths holds for so many bytes: programs do not change that fast, and each look
