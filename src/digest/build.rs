@@ -224,8 +224,9 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Di
             }
             self.next = (due + 1).saturating_mul(self.interval);
         }
-        self.changes.mark(step.index);
-        Taken::Continue(self.heap.add(step.index, step.bytes).flaws)
+        let flaws = self.heap.add(step.index, step.bytes).flaws;
+        self.changes.mark(step.index, &self.heap);
+        Taken::Continue(flaws)
     }
 
     #[inline(always)]
@@ -299,7 +300,7 @@ impl<W: Write + Seek> Snapshots<W> {
         let folds = self.precision > 0.0;
         let mut unknown_changed = false;
         let edits = &mut self.edits;
-        changes.drain(heap, place.events(), |index, before, after| {
+        changes.drain(heap, |index, before, after| {
             // What is folded is added to unknown, which is no entry among others then.
             if folds && index == 0 {
                 unknown_changed = true;
@@ -311,18 +312,18 @@ impl<W: Write + Seek> Snapshots<W> {
             return self.writer.repeat();
         }
         self.ordered.edit(&mut self.edits);
-        let mut entries = self.ordered.encoded();
+        let (mut len, mut entries) = (self.ordered.len(), self.ordered.encoded());
         if folds {
             std::mem::swap(&mut self.folded, &mut self.folded_before);
-            self.ordered
-                .fold(heap.balance(0), self.precision, &mut self.folded);
+            let unknown = heap.balance(0);
+            len = self.ordered.fold(unknown, self.precision, &mut self.folded);
             // What has changed may all be folded away.
             if number > 0 && self.folded.bytes() == self.folded_before.bytes() {
                 return self.writer.repeat();
             }
             entries = &self.folded;
         }
-        self.writer.encoded(entries.len(), entries.bytes())?;
+        self.writer.encoded(len, entries.bytes())?;
         self.trailer.written(entries.bytes());
         Ok(())
     }

@@ -3,129 +3,144 @@
 use hashbrown::HashSet;
 
 use crate::heap::LiveHeap;
-use crate::id::TraceId;
 use crate::per_trace::PerTrace;
 
-/// So many traces share a mark.
+/// So many traces that follow on each other share a mark: a program is mostly busy with few of them for a
+/// while, and these have much the same ids.
 const BLOCK: usize = 64;
+/// So many balances are compared at once.
+const PART: usize = 8;
+
+/// How many marks there are; beyond so many blocks, several share one. As many as there are
+/// numbers that are [`mark_of`] an index: so nothing need ask whether there is such a mark.
+const MARKS: usize = 1 << 14;
+
+/// The number of the mark of a trace.
+#[inline]
+const fn mark_of(index: u32) -> usize {
+    index as usize / BLOCK % MARKS
+}
 
 /// The balances at the snapshot before, and marks on those that may have changed since.
 ///
 /// An event sets the mark of its block and looks at nothing: that costs less than to find out
 /// whether it is the first of its trace. At a snapshot only marked blocks are compared.
-///
-/// To compare all balances costs less than the marks of as many events. So once there were more events
-/// than balances between two snapshots, none are set until the next one: but for traces that have no
-/// place yet, where few of many were met.
 #[derive(Debug)]
 pub(super) struct Changes {
     before: PerTrace<i64>,
-    /// For each block of traces that the table has.
-    marks: Vec<bool>,
-    /// Whether no marks are set for balances that have a place, and so all of them are compared.
-    unmarked: bool,
-    /// How many events there were at the snapshot before.
-    events: u64,
-    /// The traces that the table does not have and that were met since.
-    strangers: HashSet<u32>,
+    /// For each block of balances that have a place.
+    marks: Box<[bool; MARKS]>,
+    /// The traces whose balances have no place and that were met since.
+    others: HashSet<u32>,
 }
 
 impl Changes {
     pub(super) fn new(traces: usize) -> Self {
-        let traces = traces.min(TraceId::MAX.get() as usize);
         Self {
             before: PerTrace::new(traces),
-            marks: vec![false; traces / BLOCK + 1],
-            unmarked: false,
-            events: 0,
-            strangers: HashSet::new(),
+            marks: Box::new([false; MARKS]),
+            others: HashSet::new(),
         }
     }
 
-    /// What marks that the balance of a trace may have changed, of one that the table has.
+    /// What marks that the balance of a trace may have changed, of those that have a place.
     #[inline]
     pub(super) fn marker(&mut self) -> impl FnMut(u32) {
-        // Asked for each event: with no marks to find, in their place, the loop takes longer.
-        let mut marks = (!self.unmarked).then_some(self.marks.as_mut_slice());
+        let marks = &mut *self.marks;
         #[inline(always)]
         move |index| {
-            if let Some(marks) = &mut marks
-                && let Some(mark) = marks.get_mut(index as usize / BLOCK)
-            {
+            // There always is.
+            if let Some(mark) = marks.get_mut(mark_of(index)) {
                 *mark = true;
             }
         }
     }
 
-    /// The balance of a trace may change.
-    pub(super) fn mark(&mut self, index: u32) {
-        match self.marks.get_mut(index as usize / BLOCK) {
-            Some(mark) => *mark = true,
-            None => {
-                self.strangers.insert(index);
-            }
+    /// The balance of a trace may have changed.
+    pub(super) fn mark(&mut self, index: u32, heap: &LiveHeap) {
+        if (index as usize) < heap.places() {
+            self.marker()(index);
+        } else {
+            self.others.insert(index);
         }
     }
 
     /// Visits each trace whose balance has changed, with the balance before and now, and forgets it.
-    /// So many `events` there are by now.
-    pub(super) fn drain(
-        &mut self,
-        heap: &LiveHeap,
-        events: u64,
-        mut visit: impl FnMut(u32, i64, i64),
-    ) {
-        let places = heap.places();
-        for (block, mark) in self.marks.iter_mut().enumerate() {
-            let first = block * BLOCK;
-            let is_marked = std::mem::take(mark) || self.unmarked && first < places;
-            if !is_marked {
+    pub(super) fn drain(&mut self, heap: &LiveHeap, mut visit: impl FnMut(u32, i64, i64)) {
+        let blocks = heap.places().div_ceil(BLOCK);
+        for (mark, is_marked) in self.marks.iter_mut().enumerate().take(blocks) {
+            if !std::mem::take(is_marked) {
                 continue;
             }
-            #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
-            let indices = first as u32..(first + BLOCK) as u32;
-            let now = heap.run(first..first + BLOCK);
-            let before = self.before.run_mut(first..first + BLOCK);
-            if now.len() == BLOCK && before.len() == BLOCK {
-                // Nothing is told sooner than that nothing has changed.
-                let differing = before
-                    .iter()
-                    .zip(now)
-                    .fold(0, |all, (before, now)| all | (before ^ now));
-                if differing == 0 {
-                    continue;
-                }
-                // All are compared before one is visited: which of them have changed cannot be
-                // foretold.
-                let mut changed = 0_u64;
-                for (bit, (before, now)) in before.iter().zip(now).enumerate() {
-                    changed |= u64::from(before != now) << bit;
-                }
-                while changed != 0 {
-                    let bit = changed.trailing_zeros();
-                    changed &= changed - 1;
-                    let at = bit as usize;
-                    if let (Some(before), Some(&now)) = (before.get_mut(at), now.get(at)) {
-                        visit(indices.start + bit, *before, now);
-                        *before = now;
-                    }
-                }
-            } else {
-                // Not all of them have a place in a run: the table ends within the block, or few of
-                // many traces were met.
-                for index in indices {
-                    drain_one(&mut self.before, index, heap, &mut visit);
-                }
+            for block in (mark..blocks).step_by(MARKS) {
+                drain_block(&mut self.before, block * BLOCK, heap, &mut visit);
             }
         }
-        for index in self.strangers.drain() {
+        for index in self.others.drain() {
             drain_one(&mut self.before, index, heap, &mut visit);
         }
-        let since = events.saturating_sub(self.events);
-        self.events = events;
-        // Those that have no place before would be looked up one by one.
-        self.unmarked = since > places as u64 && self.before.places() >= places;
     }
+}
+
+/// Visits the traces from the `first` on that share a mark and whose balances have changed.
+fn drain_block(
+    before: &mut PerTrace<i64>,
+    first: usize,
+    heap: &LiveHeap,
+    visit: &mut impl FnMut(u32, i64, i64),
+) {
+    let end = first + BLOCK;
+    #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
+    let indices = first as u32..end as u32;
+    let now = heap.run(first..end);
+    let then = before.run_mut(first..end);
+    if now.len() < BLOCK || then.len() < BLOCK {
+        // Not all of them have a place in a run: the table ends within the block, or few of many
+        // traces were met.
+        for index in indices {
+            drain_one(before, index, heap, visit);
+        }
+        return;
+    }
+    // Which have changed cannot be foretold: so all are compared before one is visited, first by parts.
+    let (parts, _) = then.as_chunks_mut::<PART>();
+    let (now, _) = now.as_chunks::<PART>();
+    let differing = bits(parts.iter().zip(now).map(|(then, now)| {
+        let differing = then.iter().zip(now).map(|(then, now)| then ^ now);
+        differing.fold(0, |all, differing| all | differing) != 0
+    }));
+    for part in ones(differing) {
+        let (Some(then), Some(now)) = (parts.get_mut(part), now.get(part)) else {
+            continue;
+        };
+        let changed = bits(then.iter().zip(now).map(|(then, now)| then != now));
+        for at in ones(changed) {
+            if let (Some(then), Some(&now)) = (then.get_mut(at), now.get(at)) {
+                #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
+                visit((first + part * PART + at) as u32, *then, now);
+                *then = now;
+            }
+        }
+    }
+}
+
+/// A bit for each of these.
+#[inline]
+fn bits(of: impl Iterator<Item = bool>) -> u64 {
+    of.zip(0..)
+        .fold(0, |bits, (is, bit)| bits | u64::from(is) << bit)
+}
+
+/// Which bits are set.
+#[inline]
+fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let first = bits.trailing_zeros() as usize;
+        (bits != 0).then(|| {
+            bits &= bits - 1;
+            first
+        })
+    })
 }
 
 /// Visits a trace if its balance has changed; one that was never met is given no place.
@@ -148,25 +163,22 @@ mod tests {
     use super::*;
 
     fn drained(changes: &mut Changes, heap: &LiveHeap) -> Vec<(u32, i64, i64)> {
-        drained_after(changes, heap, 0)
-    }
-
-    fn drained_after(changes: &mut Changes, heap: &LiveHeap, events: u64) -> Vec<(u32, i64, i64)> {
         let mut drained = Vec::new();
-        changes.drain(heap, events, |index, before, now| {
+        changes.drain(heap, |index, before, now| {
             drained.push((index, before, now));
         });
         drained.sort_unstable();
         drained
     }
 
+    fn add(heap: &mut LiveHeap, changes: &mut Changes, index: u32, bytes: i64) {
+        heap.add(index, bytes);
+        changes.mark(index, heap);
+    }
+
     #[test]
     fn what_has_changed_is_told_once_with_the_balance_before() {
         let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
-        let add = |heap: &mut LiveHeap, changes: &mut Changes, index, bytes| {
-            heap.add(index, bytes);
-            changes.mark(index);
-        };
         for (index, bytes) in [
             (3, 30),
             (64, 1),
@@ -200,58 +212,60 @@ mod tests {
     }
 
     #[test]
-    fn after_many_events_all_are_compared_and_none_is_marked() {
-        let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
-        let add = |heap: &mut LiveHeap, changes: &mut Changes, index| {
-            changes.marker()(index);
-            heap.add(index, 8);
-            changes.marks.contains(&true)
-        };
-        assert!(add(&mut heap, &mut changes, 70));
-        assert_eq!(drained_after(&mut changes, &heap, 10_000), [(70, 0, 8)]);
-        for index in [70, 3, 4999] {
-            assert!(!add(&mut heap, &mut changes, index));
+    fn every_place_of_a_block_is_compared() {
+        let (mut heap, mut changes) = (LiveHeap::new(300), Changes::new(300));
+        for index in 0..300 {
+            add(&mut heap, &mut changes, index, 1);
         }
-        // Of a trace that the table does not have it is known all the same.
-        heap.add(1 << 29, 9);
-        changes.mark(1 << 29);
-        assert_eq!(
-            drained_after(&mut changes, &heap, 10_100),
-            [(3, 0, 8), (70, 8, 16), (4999, 0, 8), (1 << 29, 0, 9)]
-        );
-        assert!(add(&mut heap, &mut changes, 3));
-        assert_eq!(drained_after(&mut changes, &heap, 10_101), [(3, 8, 16)]);
+        assert_eq!(drained(&mut changes, &heap).len(), 300);
+        for index in 0..=300 {
+            add(&mut heap, &mut changes, index, 7);
+            let before = i64::from(index < 300);
+            assert_eq!(drained(&mut changes, &heap), [(index, before, before + 7)]);
+        }
     }
 
     #[test]
-    fn after_many_events_of_few_of_many_traces_no_others_are_looked_up() {
+    fn blocks_that_share_a_mark_are_all_compared() {
+        let shared = u32::try_from(BLOCK * MARKS).unwrap();
+        let traces = 2 * BLOCK * MARKS + 100;
+        let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
+        // Enough for all of them to have a place.
+        for index in 0..=2 * shared + 90 {
+            heap.add(index, 0);
+        }
+        assert!(heap.places() > 2 * BLOCK * MARKS);
+        for index in [70, shared + 71, 2 * shared + 72] {
+            assert_eq!(mark_of(index), 1);
+            add(&mut heap, &mut changes, index, 5);
+        }
+        let told = [(70, 0, 5), (shared + 71, 0, 5), (2 * shared + 72, 0, 5)];
+        assert_eq!(drained(&mut changes, &heap), told);
+        assert!(!changes.marks.contains(&true));
+    }
+
+    #[test]
+    fn of_a_large_table_what_gets_a_place_later_is_told_once() {
         let traces = 1 << 29;
         let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
-        // Two have a place, the other has none.
-        for index in [5, 900, 1 << 28] {
-            heap.add(index, 8);
-            changes.mark(index);
+        for index in [5, 900, 5000, 1 << 28] {
+            add(&mut heap, &mut changes, index, 8);
         }
-        assert_eq!(drained_after(&mut changes, &heap, 1 << 40).len(), 3);
-        assert!(changes.unmarked && changes.before.places() == heap.places());
-        heap.add(900, 1);
-        heap.add(1 << 27, 4);
-        changes.mark(1 << 27);
         assert_eq!(
-            drained_after(&mut changes, &heap, 1 << 41),
-            [(900, 8, 9), (1 << 27, 0, 4)]
+            drained(&mut changes, &heap),
+            [(5, 0, 8), (900, 0, 8), (5000, 0, 8), (1 << 28, 0, 8)]
         );
-        // More have a place than before, and of these one has changed.
-        heap.add(5000, 1);
-        changes.mark(5000);
-        assert_eq!(drained_after(&mut changes, &heap, 1 << 42), [(5000, 0, 1)]);
-        assert!(changes.unmarked);
-        // And none of these: they would be looked up one by one, and so are marked.
-        heap.add(20_000, 1);
-        heap.add(20_000, -1);
-        changes.mark(20_000);
-        assert_eq!(drained_after(&mut changes, &heap, 1 << 43), []);
-        assert!(!changes.unmarked);
+        // Met without a place, and has one when it is told.
+        add(&mut heap, &mut changes, 600_000, 1);
+        assert!(heap.places() <= 600_000);
+        for index in 0..600_000 {
+            heap.add(index, 0);
+        }
+        assert!(heap.places() > 600_000);
+        add(&mut heap, &mut changes, 600_000, 1);
+        add(&mut heap, &mut changes, 900, -8);
+        assert_eq!(drained(&mut changes, &heap), [(900, 8, 0), (600_000, 0, 2)]);
+        assert_eq!(drained(&mut changes, &heap), []);
     }
 
     #[test]
@@ -261,8 +275,7 @@ mod tests {
         let met: Vec<u32> = (1..=100).map(|n| n << 22).collect();
         for round in 1..=2 {
             for &index in &met {
-                heap.add(index, 1);
-                changes.mark(index);
+                add(&mut heap, &mut changes, index, 1);
             }
             let told: Vec<_> = met.iter().map(|&it| (it, round - 1, round)).collect();
             assert_eq!(drained(&mut changes, &heap), told);

@@ -45,6 +45,20 @@ pub(crate) const fn digits(bytes: u64) -> u64 {
     (pairs & 0x3fff) | (pairs >> 2 & 0x0fff_c000)
 }
 
+/// The bits of the largest number that has four bytes.
+pub(crate) const SHORT: u32 = 28;
+
+/// The bytes of a number of [`SHORT`] bits at most, the first as the lowest, and how many bytes they are.
+#[inline]
+pub(crate) const fn short_varint(value: u32) -> (u64, u32) {
+    let value = value as u64;
+    let pairs = (value & 0x3fff) | (value & 0x0fff_c000) << 2;
+    let bytes = (pairs & 0x007f_007f) | (pairs & 0x3f80_3f80) << 1;
+    let len = (bytes | 1).ilog2() / u8::BITS + 1;
+    // All but the last go on.
+    (bytes | 0x80_8080 & ((1 << (u8::BITS * (len - 1))) - 1), len)
+}
+
 /// Reads blocks one after the other from a slice, for what is not read millions of times.
 #[derive(Debug, Clone)]
 pub(crate) struct Cursor<'a> {

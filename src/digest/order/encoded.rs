@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! bytes    of each entry: trace, how much less it weighs than the one before; the first: its weight
-//! stops    after some of the entries: which it is, where it ends, what is known of all up to there
+//! stops    some of the entries, and where each ends
 //! ```
 //!
 //! What an entry weighs is known from the one before it. So whoever looks for a place gets on at the
@@ -13,60 +13,70 @@ use super::Entry;
 use crate::raw::block::{digits, varint};
 use crate::raw::write::hpc::push_entry;
 
-/// A stop that is nearer than this to the one before is left out in time,
-const NEAR: usize = 128;
-/// unless there were more bytes than these without one: but for an entry or two, there never are.
-const FAR: usize = 4 * NEAR;
+/// A stop is made in so many bytes of entries that are encoded or walked along. Entries that are copied
+/// take theirs along, but for those that come to be very near.
+const NEAR: usize = 48;
 
 /// A place after some of the entries.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
-    /// What all entries before it weigh together.
-    sum: i128,
-    /// What the entry before it weighs.
-    weight: i64,
     /// Where in the bytes it is.
     at: usize,
-    /// How many entries there are before it.
-    len: u64,
+    /// What the entry before it weighs.
+    weight: i64,
 }
 
 impl Place {
-    /// What all entries before it weigh together.
-    pub(super) const fn sum(self) -> i128 {
-        self.sum
+    /// What the entry before it weighs, if there is one: by that the next one is told.
+    #[inline]
+    const fn before(self) -> Option<i64> {
+        if self.at > 0 { Some(self.weight) } else { None }
     }
 
     pub(super) const fn is_at_most(self, other: Self) -> bool {
         self.at <= other.at
     }
+}
 
-    /// What the entry before it weighs, if there is one: by that the next one is told.
-    const fn before(self) -> Option<i64> {
-        if self.len > 0 {
-            Some(self.weight)
-        } else {
-            None
-        }
-    }
+/// An entry, and where it ends.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    entry: Entry,
+    at: usize,
+}
 
-    /// The place after an entry that ends there.
+impl Stop {
     #[inline]
-    fn after(self, weight: i64, at: usize) -> Self {
-        Self {
-            sum: self.sum + i128::from(weight),
-            weight,
-            at,
-            len: self.len + 1,
+    const fn place(self) -> Place {
+        Place {
+            at: self.at,
+            weight: self.entry.weight,
         }
     }
 }
 
-/// The place after this entry.
-#[derive(Debug, Clone, Copy)]
-struct Stop {
-    entry: Entry,
-    place: Place,
+/// An entry whose trace nobody has asked for yet: nearly always it is told by the weight alone.
+struct ShortEntry {
+    /// It begins with the trace, of so many bits.
+    word: u64,
+    trace_bits: u32,
+    after: Place,
+}
+
+impl ShortEntry {
+    #[inline]
+    fn precedes(&self, other: Entry) -> bool {
+        let weight = self.after.weight;
+        weight > other.weight
+            || weight == other.weight
+                && digits(lowest(self.word, self.trace_bits)) < u64::from(other.trace)
+    }
+}
+
+/// So many of the lowest bits.
+#[inline]
+const fn lowest(word: u64, bits: u32) -> u64 {
+    word & ((1 << bits) - 1)
 }
 
 /// Entries in their order, encoded.
@@ -79,25 +89,20 @@ pub(crate) struct Encoded {
 }
 
 impl Encoded {
-    /// How many entries there are.
-    pub(crate) fn len(&self) -> u64 {
-        self.end.len
-    }
-
     /// Their bytes, as a snapshot has them.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
-    }
-
-    /// The place after the last entry.
-    pub(super) fn end(&self) -> Place {
-        self.end
     }
 
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
         self.stops.clear();
         self.end = Place::default();
+    }
+
+    /// The place after the last entry.
+    pub(super) fn end(&self) -> Place {
+        self.end
     }
 
     pub(super) fn cursor(&self) -> Cursor<'_> {
@@ -109,9 +114,44 @@ impl Encoded {
         }
     }
 
-    /// The entry that begins at a place, and where it ends.
+    /// The entries with the place after each, in runs from the last to the first.
+    pub(super) fn runs_from_the_end(&self) -> impl Iterator<Item = Vec<(Entry, Place)>> {
+        let starts = self.stops.iter().rev().map(|stop| stop.place());
+        let starts = starts.chain([Place::default()]);
+        let mut end = self.end;
+        starts.map(move |start| {
+            let to = std::mem::replace(&mut end, start);
+            let next = |place: Place| (place.at < to.at).then(|| self.entry_at(place))?;
+            std::iter::successors(next(start), |&(_, after)| next(after)).collect()
+        })
+    }
+
+    /// The entry that begins at a place, and the place after it.
     #[inline]
     fn entry_at(&self, place: Place) -> Option<(Entry, Place)> {
+        const ENDS: u64 = 0x8080_8080_8080_8080;
+        let (Some(before), Some(word)) = (place.before(), self.word_at(place.at)) else {
+            return self.any_entry_at(place);
+        };
+        // The highest bits of the last bytes of numbers.
+        let ends = !word & ENDS;
+        let trace_bits = ends.trailing_zeros() + 1;
+        let bits = (ends & ends.wrapping_sub(1)).trailing_zeros() + 1;
+        let less_bits = bits.wrapping_sub(trace_bits);
+        if trace_bits > u32::BITS || less_bits > u32::BITS {
+            return self.any_entry_at(place);
+        }
+        let less = digits(lowest(word >> trace_bits, less_bits));
+        let weight = before.wrapping_sub_unsigned(less);
+        let trace = u32::try_from(digits(lowest(word, trace_bits))).ok()?;
+        let entry = Entry { weight, trace };
+        let at = place.at + bits as usize / 8;
+        Some((entry, Place { at, weight }))
+    }
+
+    /// The same, for numbers of any length.
+    #[inline(never)]
+    fn any_entry_at(&self, place: Place) -> Option<(Entry, Place)> {
         // These bytes are our own.
         let (trace, at) = varint(&self.bytes, place.at).ok()?;
         let (less, at) = varint(&self.bytes, at).ok()?;
@@ -120,28 +160,37 @@ impl Encoded {
             None => less.cast_signed(),
         };
         let trace = u32::try_from(trace).ok()?;
-        Some((Entry { weight, trace }, place.after(weight, at)))
+        Some((Entry { weight, trace }, Place { at, weight }))
     }
 
-    /// What the entry weighs that begins at a place, and where it ends, if it is short and not the
-    /// first.
+    /// The entry that begins at a place, if it is short and not the first.
     #[inline]
-    fn short_entry_at(&self, place: Place) -> Option<(i64, usize)> {
+    fn short_entry_at(&self, place: Place) -> Option<ShortEntry> {
         const ENDS: u64 = 0x8080_8080;
-        let word = u64::from_le_bytes(*self.bytes.get(place.at..)?.first_chunk()?);
+        let word = self.word_at(place.at)?;
         // Nearly always four bytes or less are the trace, and one or two how much less it weighs.
-        let bits = (!word & ENDS).trailing_zeros() + 1;
-        let less = word.wrapping_shr(bits);
+        let trace_bits = (!word & ENDS).trailing_zeros() + 1;
+        let less = word.wrapping_shr(trace_bits);
         let (len, less) = match less & 0x8080 {
             0 | 0x8000 => (1, less & 0x7f),
             0x80 => (2, digits(less & 0x7fff)),
             _ => return None,
         };
-        if bits > u32::BITS {
+        if trace_bits > u32::BITS {
             return None;
         }
         let weight = place.before()?.wrapping_sub_unsigned(less);
-        Some((weight, place.at + bits as usize / 8 + len))
+        let at = place.at + trace_bits as usize / 8 + len;
+        Some(ShortEntry {
+            word,
+            trace_bits,
+            after: Place { at, weight },
+        })
+    }
+
+    #[inline]
+    fn word_at(&self, at: usize) -> Option<u64> {
+        Some(u64::from_le_bytes(*self.bytes.get(at..)?.first_chunk()?))
     }
 
     /// Appends an entry.
@@ -153,107 +202,109 @@ impl Encoded {
             entry.trace,
             entry.weight,
         );
-        self.end = self.end.after(entry.weight, self.bytes.len());
-        if self.since_stop(self.end.at) >= NEAR {
-            let place = self.end;
-            self.stops.push(Stop { entry, place });
+        let at = self.bytes.len();
+        self.end = Place {
+            at,
+            weight: entry.weight,
+        };
+        if self.since_stop(at) >= NEAR {
+            self.stops.push(Stop { entry, at });
         }
     }
 
-    /// Appends what a cursor passes up to an entry, and this entry.
+    /// How many bytes there are from the last stop to there.
+    #[inline]
+    fn since_stop(&self, at: usize) -> usize {
+        at - self.stops.last().map_or(0, |stop| stop.at)
+    }
+
+    /// Appends the entries that a cursor passes up to one, and that.
     #[inline]
     pub(super) fn insert(&mut self, entry: Entry, cursor: &mut Cursor<'_>) {
-        self.append(&cursor.pass_to(entry));
+        self.copy_to(entry, cursor);
         self.push(entry);
     }
 
-    /// Appends what a cursor passes up to an entry that it has, and lets it pass this entry.
+    /// Appends the entries that a cursor passes up to one that it has, and lets it pass that.
     #[inline]
     pub(super) fn leave_out(&mut self, entry: Entry, cursor: &mut Cursor<'_>) {
-        self.append(&cursor.pass_to(entry));
+        self.copy_to(entry, cursor);
         debug_assert_eq!(cursor.next.map(|(next, _)| next), Some(entry));
         cursor.step();
     }
 
-    /// How many bytes there are from the last stop to there.
-    fn since_stop(&self, at: usize) -> usize {
-        at.saturating_sub(self.stops.last().map_or(0, |stop| stop.place.at))
+    /// Appends the entries that a cursor passes up to this one.
+    #[inline]
+    fn copy_to(&mut self, entry: Entry, cursor: &mut Cursor<'_>) {
+        if cursor.is_before(entry) {
+            self.join(cursor);
+            if cursor.is_before(entry) {
+                self.copy(cursor, |cursor, copied| {
+                    cursor.walk(entry, |stop| copied.add(stop));
+                });
+            }
+        }
     }
 
-    /// Appends the entries that a cursor has passed.
-    pub(super) fn append(&mut self, passed: &Passed<'_>) {
-        let Passed {
-            of,
-            mut from,
-            to,
-            stops,
-        } = *passed;
-        if from.at >= to.at {
-            return;
+    /// Appends the entries that a cursor passes up to a place.
+    pub(super) fn copy_to_place(&mut self, place: Place, cursor: &mut Cursor<'_>) {
+        if cursor.place.at < place.at {
+            self.join(cursor);
+            self.copy(cursor, |cursor, copied| {
+                cursor.ride(place, |stop| copied.add(stop));
+            });
         }
-        // The first of them may follow on another now; the others follow on each other as before.
-        if self.end.before() != from.before() {
-            let Some((first, after)) = of.entry_at(from) else {
-                return;
-            };
+    }
+
+    /// Appends the next entry of a cursor, if it does not follow on what it did. All after it do.
+    #[inline]
+    fn join(&mut self, cursor: &mut Cursor<'_>) {
+        if self.end.before() != cursor.place.before()
+            && let Some((first, _)) = cursor.next
+        {
             self.push(first);
-            from = after;
+            cursor.step();
         }
-        self.bytes
-            .extend_from_slice(of.bytes.get(from.at..to.at).unwrap_or_default());
-        let moved = Moved { from, to: self.end };
-        let mut stops = stops
-            .iter()
-            .skip_while(|stop| stop.place.at <= from.at)
-            .peekable();
-        let mut last = from;
-        while let Some(&stop) = stops.next() {
-            self.bridge(of, &moved, last, stop.place);
-            last = stop.place;
-            let next = stops.peek().map_or(to, |next| next.place);
-            let (place, next) = (moved.place(stop.place), moved.place(next));
-            if self.since_stop(place.at) >= NEAR || self.since_stop(next.at) > FAR {
-                self.stops.push(Stop { place, ..stop });
-            }
-        }
-        self.bridge(of, &moved, last, to);
-        self.end = moved.place(to);
     }
 
-    /// Makes stops between two places of others that were copied here, where they are missing.
+    /// Appends the entries that a cursor passes, as they are, and the stops it tells of.
     #[inline]
-    fn bridge(&mut self, of: &Self, moved: &Moved, mut from: Place, to: Place) {
-        while self.since_stop(moved.place(to).at) > FAR {
-            let Some((entry, after)) = of.entry_at(from) else {
-                return;
-            };
-            if after.at >= to.at {
-                return;
-            }
-            from = after;
-            let place = moved.place(after);
-            if self.since_stop(place.at) >= NEAR {
-                self.stops.push(Stop { entry, place });
-            }
-        }
+    fn copy<'a>(
+        &mut self,
+        cursor: &mut Cursor<'a>,
+        pass: impl FnOnce(&mut Cursor<'a>, &mut Copied<'_>),
+    ) {
+        let (from, to) = (cursor.place.at, self.bytes.len());
+        pass(
+            cursor,
+            &mut Copied {
+                stops: &mut self.stops,
+                from,
+                to,
+            },
+        );
+        let passed = cursor.of.bytes.get(from..cursor.place.at);
+        self.bytes.extend_from_slice(passed.unwrap_or_default());
+        self.end = Place {
+            at: self.bytes.len(),
+            weight: cursor.place.weight,
+        };
     }
 }
 
-/// Where entries have come from, and to.
-struct Moved {
-    from: Place,
-    to: Place,
+/// The stops of entries that are copied from one place to another.
+struct Copied<'s> {
+    stops: &'s mut Vec<Stop>,
+    from: usize,
+    to: usize,
 }
 
-impl Moved {
-    /// Where a place after the first is now.
+impl Copied<'_> {
     #[inline]
-    fn place(&self, place: Place) -> Place {
-        Place {
-            sum: self.to.sum + (place.sum - self.from.sum),
-            weight: place.weight,
-            at: self.to.at + (place.at - self.from.at),
-            len: self.to.len + (place.len - self.from.len),
+    fn add(&mut self, stop: Stop) {
+        let at = stop.at - self.from + self.to;
+        if at - self.stops.last().map_or(0, |last| last.at) >= NEAR / 2 {
+            self.stops.push(Stop { at, ..stop });
         }
     }
 }
@@ -263,100 +314,79 @@ impl Moved {
 pub(super) struct Cursor<'a> {
     of: &'a Encoded,
     place: Place,
-    /// The entry at the place, and where it ends.
+    /// The entry at the place, and the place after it.
     next: Option<(Entry, Place)>,
     /// Those after the place.
     stops: &'a [Stop],
 }
 
-/// What a cursor has passed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Passed<'a> {
-    of: &'a Encoded,
-    from: Place,
-    pub(super) to: Place,
-    stops: &'a [Stop],
-}
-
-impl<'a> Cursor<'a> {
-    /// Passes the entries that precede this one.
+impl Cursor<'_> {
+    /// Whether the next entry precedes this one.
     #[inline]
-    pub(super) fn pass_to(&mut self, entry: Entry) -> Passed<'a> {
-        let (from, stops) = (self.place, self.stops);
-        if self.next.is_some_and(|(next, _)| next.precedes(entry)) {
-            self.walk(entry);
-        }
-        self.passed(from, stops)
-    }
-
-    /// Passes as few positive entries as weigh so much together with all before them.
-    pub(super) fn pass_to_sum(&mut self, sum: i128) -> Passed<'a> {
-        let (from, stops) = (self.place, self.stops);
-        while let Some((stop, rest)) = self.stops.split_first()
-            && stop.place.sum < sum
-            && stop.entry.weight > 0
-        {
-            self.jump(stop.place, rest);
-        }
-        while self.place.sum < sum && self.next.is_some() {
-            self.step();
-        }
-        self.passed(from, stops)
-    }
-
-    fn jump(&mut self, place: Place, stops: &'a [Stop]) {
-        (self.place, self.stops) = (place, stops);
-        self.next = self.of.entry_at(place);
-    }
-
-    /// Passes all entries that are left.
-    pub(super) fn pass_all(&mut self) -> Passed<'a> {
-        let (from, stops) = (self.place, self.stops);
-        (self.place, self.next, self.stops) = (self.of.end, None, &[]);
-        self.passed(from, stops)
+    fn is_before(&self, entry: Entry) -> bool {
+        self.next.is_some_and(|(next, _)| next.precedes(entry))
     }
 
     /// Passes the next entry.
     #[inline]
     fn step(&mut self) {
         if let Some((_, after)) = self.next {
-            match self.stops.split_first() {
-                Some((stop, rest)) if stop.place.at <= after.at => self.jump(after, rest),
-                _ => self.jump(after, self.stops),
-            }
+            self.jump(after);
         }
     }
 
-    fn passed(&self, from: Place, stops: &'a [Stop]) -> Passed<'a> {
-        let passed = stops.len() - self.stops.len();
-        Passed {
-            of: self.of,
-            from,
-            to: self.place,
-            stops: stops.get(..passed).unwrap_or_default(),
-        }
+    /// Goes on at a place after this one.
+    pub(super) fn jump(&mut self, place: Place) {
+        self.ride(place, |_| {});
     }
 
-    /// To where the entries end that precede this one.
+    /// Goes on at a place after this one, and tells of the stops on the way.
+    #[inline]
+    fn ride(&mut self, place: Place, mut tell: impl FnMut(Stop)) {
+        while let Some((&stop, rest)) = self.stops.split_first()
+            && stop.at <= place.at
+        {
+            tell(stop);
+            self.stops = rest;
+        }
+        self.place = place;
+        self.next = self.of.entry_at(place);
+    }
+
+    /// The place before an entry: after those that precede it.
+    pub(super) fn place_before(mut self, entry: Entry) -> Place {
+        if self.is_before(entry) {
+            self.walk(entry, |_| {});
+        }
+        self.place
+    }
+
+    /// Passes the entries that precede this one, and tells of the stops on the way, and of new ones.
     #[inline(never)]
-    fn walk(&mut self, entry: Entry) {
-        while let Some((stop, rest)) = self.stops.split_first()
+    fn walk(&mut self, entry: Entry, mut tell: impl FnMut(Stop)) {
+        while let Some((&stop, rest)) = self.stops.split_first()
             && stop.entry.precedes(entry)
         {
-            (self.place, self.stops) = (stop.place, rest);
+            tell(stop);
+            (self.place, self.stops) = (stop.place(), rest);
         }
-        let mut place = self.place;
+        let (mut place, mut last) = (self.place, self.place.at);
         loop {
-            // Nearly always it is told by the weight alone, and the trace need not be decoded.
-            while let Some((weight, at)) = self.of.short_entry_at(place)
-                && weight > entry.weight
+            while place.at < last + NEAR
+                && let Some(next) = self.of.short_entry_at(place)
+                && next.precedes(entry)
             {
-                place = place.after(weight, at);
+                place = next.after;
             }
             self.next = self.of.entry_at(place);
-            match self.next {
-                Some((next, after)) if next.precedes(entry) => place = after,
-                _ => break,
+            let Some((next, after)) = self.next.filter(|(next, _)| next.precedes(entry)) else {
+                break;
+            };
+            place = after;
+            if after.at - last >= NEAR {
+                let at = after.at;
+                tell(Stop { entry: next, at });
+                last = at;
             }
         }
         self.place = place;
@@ -365,25 +395,31 @@ impl<'a> Cursor<'a> {
 
 #[cfg(test)]
 impl Encoded {
-    /// Stops are where they say, not too far and not too near.
+    /// Stops are where they say, and not too many.
     pub(super) fn check(&self) {
         let mut cursor = self.cursor();
-        let (mut stops, mut last) = (self.stops.iter().peekable(), 0);
+        let mut stops = self.stops.iter().peekable();
         while let Some((entry, after)) = cursor.next {
-            if let Some(stop) = stops.next_if(|stop| stop.place.at <= after.at) {
-                let (place, found) = (after, stop.place);
-                assert_eq!(stop.entry, entry);
-                assert_eq!((found.at, found.len), (place.at, place.len));
-                assert_eq!((found.sum, found.weight), (place.sum, place.weight));
-                last = after.at;
+            if let Some(stop) = stops.next_if(|stop| stop.at <= after.at) {
+                assert_eq!((stop.entry, stop.at), (entry, after.at));
             }
-            // An entry has 15 bytes at most.
-            assert!(after.at - last <= FAR + 30, "{last} to {}", after.at);
             cursor.step();
         }
         assert!(stops.next().is_none());
         assert_eq!(cursor.place.at, self.bytes.len());
-        assert_eq!(cursor.place.len, self.end.len);
-        assert!(self.stops.len() <= 2 + self.bytes.len() / (NEAR / 4));
+        assert!(self.stops.len() <= 1 + self.bytes.len() / (NEAR / 2));
+    }
+
+    /// How many entries there are, and the most bytes without a stop.
+    pub(super) fn measure(&self) -> (u64, usize) {
+        let entries = self.runs_from_the_end().map(|run| run.len() as u64).sum();
+        let ends = self
+            .stops
+            .iter()
+            .map(|stop| stop.at)
+            .chain([self.bytes.len()]);
+        let starts = std::iter::once(0).chain(self.stops.iter().map(|stop| stop.at));
+        let most = starts.zip(ends).map(|(start, end)| end - start).max();
+        (entries, most.unwrap_or(0))
     }
 }

@@ -6,6 +6,7 @@
 mod encoded;
 
 pub(crate) use encoded::Encoded;
+use encoded::Place;
 
 use crate::usage::saturated;
 
@@ -33,6 +34,9 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Ordered {
     entries: Encoded,
+    /// How many these are, and what they weigh together.
+    len: u64,
+    total: i128,
     /// What the entries were before, to be written over.
     spare: Encoded,
     keys: Vec<u64>,
@@ -90,24 +94,28 @@ impl Ordered {
     pub(crate) fn edit(&mut self, edits: &mut Edits) {
         sort(&mut edits.gone, &mut self.keys);
         sort(&mut edits.new, &mut self.keys);
-        let mut gone = edits.gone.drain(..).peekable();
-        let mut new = edits.new.drain(..).peekable();
+        let (mut gone, mut new) = (&*edits.gone, &*edits.new);
         let (edited, mut cursor) = (&mut self.spare, self.entries.cursor());
         edited.clear();
         loop {
-            let gone_first = match (gone.peek(), new.peek()) {
-                (Some(gone), Some(new)) => gone.precedes(*new),
-                (gone, _) => gone.is_some(),
-            };
-            if gone_first {
-                let Some(entry) = gone.next() else { break };
-                edited.leave_out(entry, &mut cursor);
-            } else {
-                let Some(entry) = new.next() else { break };
-                edited.insert(entry, &mut cursor);
+            match (gone.split_first(), new.split_first()) {
+                (Some((entry, rest)), before) if before.is_none_or(|it| entry.precedes(*it.0)) => {
+                    edited.leave_out(*entry, &mut cursor);
+                    self.total -= i128::from(entry.weight);
+                    gone = rest;
+                }
+                (_, Some((entry, rest))) => {
+                    edited.insert(*entry, &mut cursor);
+                    self.total += i128::from(entry.weight);
+                    new = rest;
+                }
+                (_, None) => break,
             }
         }
-        edited.append(&cursor.pass_all());
+        edited.copy_to_place(self.entries.end(), &mut cursor);
+        self.len = self.len.saturating_add(edits.new.len() as u64) - edits.gone.len() as u64;
+        edits.gone.clear();
+        edits.new.clear();
         std::mem::swap(&mut self.entries, &mut self.spare);
     }
 
@@ -116,51 +124,95 @@ impl Ordered {
         &self.entries
     }
 
+    /// How many there are.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
     /// Writes all entries and unknown to `out`, with the smallest positive balances folded into
     /// unknown: from the end of the order, up to the first that would bring their sum over
-    /// ⌊precision × total⌋.
+    /// ⌊precision × total⌋. Gives how many there are then.
     ///
-    /// Unknown is none of the entries here. O(stops), and a copy of what stays.
-    pub(crate) fn fold(&self, unknown: i64, precision: f64, out: &mut Encoded) {
-        /// No entry weighs nothing: those before this are the positive ones.
-        const NOTHING: Entry = Entry {
-            weight: 0,
-            trace: 0,
-        };
-        let total = self.entries.end().sum() + i128::from(unknown);
+    /// Unknown is none of the entries here. O(folded), and a copy of what stays.
+    pub(crate) fn fold(&self, unknown: i64, precision: f64, out: &mut Encoded) -> u64 {
+        let total = self.total + i128::from(unknown);
         #[expect(
             clippy::cast_precision_loss,
             clippy::cast_possible_truncation,
             reason = "as many digits as a float has are what the precision is defined with"
         )]
-        let limit = (precision * total as f64).floor() as i128;
-        let positive = self.entries.cursor().pass_to(NOTHING).to.sum();
-        let least = positive - limit.max(0);
-        let kept = self.entries.cursor().pass_to_sum(least).to;
+        let limit = ((precision * total as f64).floor() as i128).max(0);
+        let Tail {
+            kept,
+            folded,
+            len,
+            debts,
+        } = self.tail(limit);
         let unknown = Entry {
-            weight: saturated(i128::from(unknown) + positive - kept.sum()),
+            weight: saturated(i128::from(unknown) + folded),
             trace: 0,
         };
-        // Not written yet.
-        let mut unknown = (unknown.weight != 0).then_some(unknown);
+        let mut written = (unknown.weight != 0).then_some(unknown);
+        let len = self.len - len + u64::from(written.is_some());
 
         out.clear();
         let mut cursor = self.entries.cursor();
-        let is_among = |unknown: &mut Entry| {
-            let place = self.entries.cursor().pass_to(*unknown).to;
+        let is_kept = |unknown: &mut Entry| {
+            let place = self.entries.cursor().place_before(*unknown);
             place.is_at_most(kept)
         };
-        if let Some(unknown) = unknown.take_if(is_among) {
+        if let Some(unknown) = written.take_if(is_kept) {
             out.insert(unknown, &mut cursor);
         }
-        out.append(&cursor.pass_to_sum(least));
-        // Folded.
-        let _ = cursor.pass_to(NOTHING);
-        if let Some(unknown) = unknown {
+        out.copy_to_place(kept, &mut cursor);
+        cursor.jump(debts);
+        if let Some(unknown) = written {
             out.insert(unknown, &mut cursor);
         }
-        out.append(&cursor.pass_all());
+        out.copy_to_place(self.entries.end(), &mut cursor);
+        len
     }
+
+    /// The smallest positive balances, as many of them as weigh no more than `limit` together.
+    fn tail(&self, limit: i128) -> Tail {
+        let end = self.entries.end();
+        let mut tail = Tail {
+            kept: Place::default(),
+            folded: 0,
+            len: 0,
+            debts: end,
+        };
+        let entries = self.entries.runs_from_the_end();
+        for (entry, after) in entries.flat_map(|run| run.into_iter().rev()) {
+            if entry.weight < 0 {
+                continue;
+            }
+            if tail.len == 0 {
+                tail.debts = after;
+            }
+            if tail.folded + i128::from(entry.weight) > limit {
+                tail.kept = after;
+                return tail;
+            }
+            tail.folded += i128::from(entry.weight);
+            tail.len += 1;
+        }
+        if tail.len == 0 {
+            tail.debts = Place::default();
+        }
+        tail
+    }
+}
+
+/// Where in the order what is folded is.
+struct Tail {
+    /// The place after what is kept before it,
+    kept: Place,
+    /// what it weighs, and how many entries it is,
+    folded: i128,
+    len: u64,
+    /// and the place after it, of the negative balances.
+    debts: Place,
 }
 
 #[cfg(test)]
@@ -232,11 +284,13 @@ mod tests {
                 prop_assert!(edits.is_empty());
                 ordered.entries.check();
             }
-            let encoded = |encoded: &Encoded| (encoded.len(), encoded.bytes().to_vec());
-            prop_assert_eq!(encoded(ordered.encoded()), plain(&balances, 0.0));
+            let encoded = |len, encoded: &Encoded| (len, encoded.bytes().to_vec());
+            let all = encoded(ordered.len(), ordered.encoded());
+            prop_assert_eq!(all, plain(&balances, 0.0));
+            prop_assert_eq!(ordered.entries.measure().0, ordered.len());
             let unknown = balances.get(&0).copied().unwrap_or(0);
-            known.fold(unknown, precision, &mut folded);
-            prop_assert_eq!(encoded(&folded), plain(&balances, precision));
+            let len = known.fold(unknown, precision, &mut folded);
+            prop_assert_eq!(encoded(len, &folded), plain(&balances, precision));
             folded.check();
         }
         Ok(())
@@ -304,9 +358,6 @@ mod tests {
             ordered.edit(&mut edits);
             ordered.entries.check();
         }
-        assert_eq!(
-            (ordered.encoded().len(), ordered.encoded().bytes()),
-            (0, &[][..])
-        );
+        assert_eq!((ordered.len(), ordered.encoded().bytes()), (0, &[][..]));
     }
 }

@@ -4,21 +4,36 @@ use std::io::{Seek, SeekFrom, Write};
 
 use crate::error::EncodeError;
 use crate::id::TraceId;
-use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
+use crate::raw::block::{SHORT, push_fixed32, push_fixed64, push_varint, short_varint};
 use crate::raw::hpc::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
 use crate::time::StartTime;
 
-/// Appends one entry of a snapshot, which follows on one of `before` bytes.
+/// Appends an entry that follows on one that weighs so much `before`.
 #[inline]
 pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, weight: i64) {
-    push_varint(out, u64::from(trace));
-    push_varint(
-        out,
-        match before {
-            None => weight.cast_unsigned(),
-            Some(before) => before.abs_diff(weight),
-        },
-    );
+    let less = match before {
+        None => weight.cast_unsigned(),
+        Some(before) => before.abs_diff(weight),
+    };
+    match u32::try_from(less) {
+        Ok(less) if (trace | less) >> SHORT == 0 => {
+            let (trace, trace_len) = short_varint(trace);
+            // Nearly always.
+            let (less, less_len) = match less {
+                0..0x80 => (u64::from(less), 1),
+                _ => short_varint(less),
+            };
+            let bytes = trace | less << (u8::BITS * trace_len);
+            // Eight bytes that are written take less time than some.
+            let len = out.len() + (trace_len + less_len) as usize;
+            out.extend_from_slice(&bytes.to_le_bytes());
+            out.truncate(len);
+        }
+        _ => {
+            push_varint(out, u64::from(trace));
+            push_varint(out, less);
+        }
+    }
 }
 
 /// Writes a `.hpc` file, snapshot by snapshot, to any [`Write`] that can [`Seek`] back to the
