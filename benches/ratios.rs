@@ -130,7 +130,13 @@ impl Measured {
             time("bytewise mixed", &mut || next_bytewise(&mixed));
             time("end", &mut || end(&without_stacks, log));
             time("replay", &mut || {
+                in_memory.high_water().unwrap().total().cast_unsigned()
+            });
+            time("live", &mut || {
                 in_memory.live_at_end().unwrap().total().cast_unsigned()
+            });
+            time("peak", &mut || {
+                in_memory.peak().unwrap().total().cast_unsigned()
             });
             time("ask", &mut || {
                 in_memory.ask(Total(0)).unwrap().cast_unsigned()
@@ -175,6 +181,8 @@ impl Measured {
             ("next_vs_for_each", ratio("for_each", "next"), "ratio"),
             ("end_of_sum", ratio("sum hpd", "end"), "ratio"),
             ("replay_of_decode", ratio("next", "replay"), "ratio"),
+            ("live_of_decode", ratio("next", "live"), "ratio"),
+            ("peak_of_replay", ratio("replay", "peak"), "ratio"),
             ("ask_of_replay", ratio("replay", "ask"), "ratio"),
             ("digest_of_replay", ratio("replay", "digest"), "ratio"),
             ("index_of_sum", ratio("sum hpm", "index"), "ratio"),

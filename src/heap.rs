@@ -29,10 +29,25 @@ use crate::usage::Usage;
 /// assert_eq!(live.total(), 75_441);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct LiveHeap {
     balances: PerTrace<i64>,
     damaged: Damaged,
+}
+
+// Written out, so that to copy one over another asks for no memory.
+impl Clone for LiveHeap {
+    fn clone(&self) -> Self {
+        Self {
+            balances: self.balances.clone(),
+            damaged: self.damaged,
+        }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.balances.clone_from(&other.balances);
+        self.damaged = other.damaged;
+    }
 }
 
 /// What an event did to the balance of its trace.
@@ -164,6 +179,11 @@ impl LiveHeap {
     #[inline]
     pub(crate) fn balance(&self, index: u32) -> i64 {
         self.balances.get(index).copied().unwrap_or(0)
+    }
+
+    /// How many balances there are.
+    pub(crate) fn balances(&self) -> usize {
+        self.balances.len()
     }
 
     /// How many balances have a place, by trace from the first one on.

@@ -65,6 +65,7 @@
 //! | **what is there** | | | |
 //! | What was live at 3 240 s? At the end? | [`Reader::live_at`], [`live_at_end`](Reader::live_at_end) | [`Live::at(…)`](Live), [`Live::at_end()`](Live) | [`Usage`] |
 //! | When was the most in use, and by whom? | [`Reader::peak`] | [`Peak::question()`](PeakQuestion) | [`Peak`] |
+//! | How high did it get, and when? | [`Reader::high_water`] | | [`HighWater`] |
 //! | How many blocks are live? | | [`LiveBlocks::at(…)`](LiveBlocksQuestion) | [`LiveBlocks`] |
 //! | **what changes** | | | |
 //! | What grew between two moments? | [`Reader::growth`] | two of these | [`Usage`] |

@@ -103,7 +103,7 @@ pub(crate) struct Ended {
 }
 
 /// In so many bytes of a log at least one event is shown with the place before it.
-const PIECE: usize = 32 * 1024;
+pub(crate) const PIECE: usize = 32 * 1024;
 
 /// An event that is shown in a walk over a log.
 #[derive(Debug, Clone, Copy)]
@@ -129,8 +129,8 @@ pub(crate) trait Taker {
     /// Has a piece [show](Piece::show) its events to what takes them as long as there is nothing
     /// unusual about them.
     ///
-    /// So what is needed for each event can be in hand for the piece, in variables of a function
-    /// that nothing else knows the address of: what lies behind a reference is loaded for each event.
+    /// So what is needed for each event can be in variables meanwhile, whose address nothing else knows:
+    /// what lies behind a reference is loaded and stored for each event.
     fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()>;
 }
 
@@ -170,27 +170,27 @@ impl Log {
     /// Shows the [events](Self::events) one by one, until who takes them breaks off: that event is
     /// not taken any more.
     #[inline]
-    pub(crate) fn each(
+    pub(crate) fn each<T: Taker>(
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        to: impl Taker,
-    ) -> Result<Ended> {
+        to: T,
+    ) -> Result<(T, Ended)> {
         match from.clock() {
-            Clock::Recorded => self.each_on::<false>(rates, from, to),
-            Clock::Corrected => self.each_on::<true>(rates, from, to),
+            Clock::Recorded => self.each_on::<false, T>(rates, from, to),
+            Clock::Corrected => self.each_on::<true, T>(rates, from, to),
         }
     }
 
     /// The same on any clock, or on the recorded one, which has nothing to add to an event: so loops
     /// that are short of registers have one more.
     #[inline]
-    fn each_on<const ANY_CLOCK: bool>(
+    fn each_on<const ANY_CLOCK: bool, T: Taker>(
         &self,
         rates: &SamplingRates,
         from: LogPosition,
-        mut to: impl Taker,
-    ) -> Result<Ended> {
+        mut to: T,
+    ) -> Result<(T, Ended)> {
         let (mut bytes, mut decoder) = self.begin::<ANY_CLOCK>(from);
         loop {
             let mut rest = &*bytes;
@@ -209,12 +209,13 @@ impl Log {
                     strange: decoder.strange.count != so_far.count,
                 };
                 if to.take(seen, place).is_break() {
-                    return Ok(Ended {
+                    let ended = Ended {
                         place,
                         strange: so_far.first,
                         error: None,
                         stopped: true,
-                    });
+                    };
+                    return Ok((to, ended));
                 }
                 rest = after;
                 let flow = to.quickly(Usual {
@@ -222,12 +223,13 @@ impl Log {
                     rest: &mut rest,
                 });
                 if flow.is_break() {
-                    return Ok(Ended {
+                    let ended = Ended {
                         place: decoder.position(rest.len()),
                         strange: decoder.strange.first,
                         error: None,
                         stopped: true,
-                    });
+                    };
+                    return Ok((to, ended));
                 }
             }
             let end = decoder.error;
@@ -239,12 +241,13 @@ impl Log {
                 }
                 Next::End(error) => {
                     decoder.enter(offset, &[]);
-                    return Ok(Ended {
+                    let ended = Ended {
                         place: decoder.position(0),
                         strange: decoder.strange.first,
                         error,
                         stopped: false,
-                    });
+                    };
+                    return Ok((to, ended));
                 }
             }
         }

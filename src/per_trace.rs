@@ -8,7 +8,7 @@ use crate::id::TraceId;
 
 /// A value for each trace: in one run for those that the table has, of a large one as far as they were
 /// met, and in a map for others.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct PerTrace<T> {
     /// By trace index; 0 is unknown. All of a table that takes little; else as far as traces were met:
     /// a file can have any number of them, and few that matter.
@@ -18,6 +18,23 @@ pub(crate) struct PerTrace<T> {
     /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
     /// and must not size anything.
     strangers: HashMap<u32, T>,
+}
+
+// Written out, so that to copy one over another asks for no memory.
+impl<T: Clone> Clone for PerTrace<T> {
+    fn clone(&self) -> Self {
+        Self {
+            items: self.items.clone(),
+            limit: self.limit,
+            strangers: self.strangers.clone(),
+        }
+    }
+
+    fn clone_from(&mut self, other: &Self) {
+        self.items.clone_from(&other.items);
+        self.limit = other.limit;
+        self.strangers.clone_from(&other.strangers);
+    }
 }
 
 /// A table that takes no more bytes than this has all its places at once, and of a larger one traces
@@ -47,6 +64,11 @@ impl<T: Clone + Default> PerTrace<T> {
     /// Whether the table has the trace.
     pub(crate) fn is_of_the_table(&self, index: u32) -> bool {
         (index as usize) < self.limit
+    }
+
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len() + self.strangers.len()
     }
 
     /// How many traces have a place, the first ones of the table.

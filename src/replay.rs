@@ -11,7 +11,8 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::id::TraceId;
 use crate::log::{Log, Piece, Seen, Taker};
-use crate::raw::rates::SamplingRates;
+use crate::raw::rates::{Estimates, SamplingRates};
+use crate::raw::shape::LARGEST_USUAL;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
 
@@ -65,11 +66,14 @@ pub(crate) trait Take {
     fn take(&mut self, step: Step, before: LogPosition) -> Taken;
 
     /// Takes steps as long as there is nothing unusual about them.
-    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()>;
+    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()>;
 }
 
 /// Steps of a piece of a pass.
 pub(crate) trait Steps {
+    /// No bytes of a step are more, and none less than the negative of this.
+    const LARGEST: i64;
+
     /// Shows them to `take`, as a [`Piece`] shows events.
     fn show(self, take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()>;
 }
@@ -87,7 +91,7 @@ impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
     }
 
     #[inline(always)]
-    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
+    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         steps.show(
             #[inline(always)]
             |step| (self.0)(step, None),
@@ -96,14 +100,14 @@ impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
 }
 
 /// A heap changes with each step.
-impl Take for &mut LiveHeap {
+impl Take for LiveHeap {
     #[inline]
     fn take(&mut self, step: Step, _: LogPosition) -> Taken {
         Taken::Continue(self.add(step.index, step.bytes).flaws)
     }
 
     #[inline(always)]
-    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
+    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let mut change = self.changer();
         steps.show(
             #[inline(always)]
@@ -123,60 +127,89 @@ impl Pass<'_> {
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
     #[inline]
-    pub(crate) fn run(self, from: LogPosition, take: impl Take) -> Result<Passed> {
+    pub(crate) fn run<T: Take>(self, from: LogPosition, take: T) -> Result<(T, Passed)> {
         if self.rates.is_unsampled() {
-            return self.run_with(from, |size| size, take);
+            return self.run_with(from, Recorded, take);
         }
-        let estimates = self.rates.estimates();
-        self.run_with(from, |size| estimates.of(size), take)
+        self.run_with(from, self.rates.estimates(), take)
     }
 
     /// The same, with a way to estimate the bytes that an event stands for.
     #[inline]
-    fn run_with(
+    fn run_with<T: Take>(
         self,
         from: LogPosition,
-        estimate: impl Fn(u64) -> u64,
-        take: impl Take,
-    ) -> Result<Passed> {
-        let mut first = First::default();
+        estimate: impl Estimate,
+        take: T,
+    ) -> Result<(T, Passed)> {
         let steps = StepByStep {
             take,
             estimate,
             traces: self.traces,
-            first: &mut first,
+            first: First::default(),
         };
-        let ended = self.log.each(self.rates, from.on(self.clock), steps)?;
-        Ok(Passed {
+        let (steps, ended) = self.log.each(self.rates, from.on(self.clock), steps)?;
+        let passed = Passed {
             place: ended.place,
-            damage: first.and(ended.strange, ended.error),
+            damage: steps.first.and(ended.strange, ended.error),
             stopped: ended.stopped,
-        })
+        };
+        Ok((steps.take, passed))
+    }
+}
+
+/// How the bytes are told that an event of a usual shape stands for.
+trait Estimate {
+    /// No event of a usual shape stands for more.
+    const LARGEST: u64;
+
+    fn of(&self, size: u64) -> u64;
+}
+
+/// Everything was recorded.
+struct Recorded;
+
+impl Estimate for Recorded {
+    const LARGEST: u64 = LARGEST_USUAL;
+
+    #[inline(always)]
+    fn of(&self, size: u64) -> u64 {
+        size
+    }
+}
+
+impl Estimate for Estimates<'_> {
+    /// The smallest probability there is is one in 2³².
+    const LARGEST: u64 = LARGEST_USUAL << 32;
+
+    #[inline(always)]
+    fn of(&self, size: u64) -> u64 {
+        Estimates::of(*self, size)
     }
 }
 
 /// Makes steps of events, and notes what is wrong with them.
-struct StepByStep<'f, E, T> {
+struct StepByStep<E, T> {
     take: T,
     estimate: E,
     traces: u32,
-    first: &'f mut First,
+    first: First,
 }
 
 /// The step that an event is.
 #[inline(always)]
-fn step(seen: Seen, estimate: impl Fn(u64) -> u64) -> Step {
+fn step(seen: Seen, estimate: &impl Estimate) -> Step {
     Step {
         event: seen.event,
         index: TraceId::to_disk(seen.event.trace),
-        bytes: seen.event.signed_in_range(estimate(seen.event.size)),
+        bytes: seen.event.signed_in_range(estimate.of(seen.event.size)),
         number: seen.number,
         offset: seen.offset,
         strange: seen.strange,
     }
 }
 
-impl<E: Fn(u64) -> u64, T: Take> Taker for StepByStep<'_, E, T> {
+impl<E: Estimate, T: Take> Taker for StepByStep<E, T> {
     #[inline]
     fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()> {
         let step = step(seen, &self.estimate);
@@ -196,7 +229,7 @@ impl<E: Fn(u64) -> u64, T: Take> Taker for StepByStep<'_, E, T> {
             piece,
             estimate: &self.estimate,
             traces: self.traces,
-            first: self.first,
+            first: &mut self.first,
         })
     }
 }
@@ -209,7 +242,9 @@ struct StepsOf<'s, P, E> {
     first: &'s mut First,
 }
 
-impl<P: Piece, E: Fn(u64) -> u64> Steps for StepsOf<'_, P, E> {
+impl<P: Piece, E: Estimate> Steps for StepsOf<'_, P, E> {
+    const LARGEST: i64 = E::LARGEST.cast_signed();
+
     #[inline(always)]
     fn show(self, mut take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()> {
         self.piece.show(

@@ -128,6 +128,7 @@ fn of_the_log(reader: &Reader) -> Said {
             "Peak, its usage",
             reader.peak().unwrap().into_usage().is_damaged(),
         ),
+        ("HighWater", reader.high_water().unwrap().is_damaged()),
         ("Churn", churn.is_damaged()),
         ("Churn, a column", churn.temporary().is_damaged()),
         (

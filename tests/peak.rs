@@ -76,6 +76,12 @@ proptest! {
         let of_set = plain_peak(&log.events, window, |trace| set.contains(&trace));
         for reader in log.readers() {
             prop_assert_eq!(told(&reader.peak().unwrap()), all.clone());
+            let high = reader.high_water().unwrap();
+            let (time, events, total, _) = all.clone();
+            prop_assert_eq!(
+                (high.time().as_micros().into(), high.events(), high.total().into()),
+                (time, events, total)
+            );
             prop_assert_eq!(&told(&reader.ask(question(window)).unwrap()), &in_window);
             let set = traces(&set);
             let rest = TraceSet::from_fn(reader.traces().unwrap(), |trace, _| {
@@ -161,6 +167,21 @@ fn totals_beyond_63_bits_are_told_apart() {
     let peak = reader.peak().unwrap();
     assert_eq!((peak.events(), peak.total()), (3, i64::MAX));
     assert_eq!(peak.usage().len(), 3);
+    assert_eq!(reader.high_water().unwrap(), *peak.high_water());
+}
+
+/// A balance that leaves 63 bits stays at the limit, so that not all that is freed was there.
+#[test]
+fn a_balance_at_its_limit_makes_the_peak_a_lower_one() {
+    let large = i64::MAX;
+    let events = [(1, 1, large), (2, 1, large), (3, 1, -large), (4, 2, 9)];
+    let reader = Profile::default().traces(2).with_events(&events).reader();
+    let high = reader.high_water().unwrap();
+    assert_eq!((high.events(), high.total()), (1, large));
+    assert!(high.is_damaged());
+    assert_eq!(high, *reader.peak().unwrap().high_water());
+    let asked = reader.ask(Peak::question()).unwrap();
+    assert_eq!(high, *asked.high_water());
 }
 
 #[test]
@@ -216,4 +237,51 @@ fn long_ways_up_and_down_are_as_the_plain_ones() {
         .map(|&(_, trace, bytes)| (TraceId::new(trace), bytes))
         .collect();
     assert_eq!(*peak.usage(), expected);
+}
+
+/// From whichever copy of the heap, and however long before it, the way leads to the peak: alone, the
+/// same is answered as to a question among others, which goes no way twice.
+#[test]
+fn the_peak_is_the_same_wherever_it_is_in_a_long_log() {
+    const EVENTS: i64 = 150_000;
+    for peak_at in [5, 16_383, 16_500, 40_000, 74_999, 120_000, EVENTS - 1] {
+        // A long way up that goes back and forth, and as much down; and that again, but not as high.
+        let mut events = Vec::new();
+        let mut live: Vec<(u32, i64)> = Vec::new();
+        for number in 0..EVENTS {
+            let rises = number <= peak_at || number % 5000 < 2400;
+            match live.pop() {
+                Some((trace, bytes)) if !rises || number % 3 == 2 => {
+                    events.push((number * 7, trace, -bytes));
+                }
+                kept => {
+                    live.extend(kept);
+                    let trace = 1 + u32::try_from(number % 401).unwrap();
+                    let bytes = 1 + number % 5;
+                    live.push((trace, bytes));
+                    events.push((number * 7, trace, bytes));
+                }
+            }
+        }
+        let reader = Profile::default().traces(400).with_events(&events).reader();
+        let peak = reader.peak().unwrap();
+        assert_eq!(peak, reader.ask(Peak::question()).unwrap());
+        assert_eq!(reader.high_water().unwrap(), *peak.high_water());
+        // Plainly added up.
+        let total = |(_, _, bytes): &(i64, u32, i64)| *bytes;
+        let totals = events.iter().map(total).scan(0, |sum, bytes| {
+            *sum += bytes;
+            Some(*sum)
+        });
+        let (number, highest) = totals
+            .enumerate()
+            .max_by_key(|&(number, total)| (total, std::cmp::Reverse(number)))
+            .unwrap();
+        assert_eq!((peak.events(), peak.total()), (number as u64 + 1, highest));
+        let until: Usage = events[..=number]
+            .iter()
+            .map(|&(_, trace, bytes)| (TraceId::new(trace), bytes))
+            .collect();
+        assert_eq!(*peak.usage(), until);
+    }
 }

@@ -689,6 +689,7 @@ fn the_documentation_names_every_field() {
     check("Trend", &movements.trend());
     check("Movement", &movements.rises()[0]);
     check("Peak", &reader.peak().unwrap());
+    check("HighWater", &reader.high_water().unwrap());
     let churn = reader.churn().unwrap();
     check("Churn", &churn);
     check("TraceChurn", &churn.total());

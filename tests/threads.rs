@@ -154,6 +154,7 @@ const SHARED: &[&str] = all_shared! {
     Frame<'_>,
     FrameId,
     Growth,
+    HighWater,
     Leaks,
     Lifetimes,
     LifetimesQuestion,

@@ -148,11 +148,11 @@ pub(crate) fn stacks(
 }
 
 pub(crate) fn peak(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
-    let peak = reader.peak()?;
+    let high = reader.high_water()?;
     out.line(&PeakRow {
-        at_us: peak.time().as_micros(),
-        events: peak.events(),
-        total: peak.total(),
+        at_us: high.time().as_micros(),
+        events: high.events(),
+        total: high.total(),
     })?;
     tell(reader, &reader.damage()?);
     Ok(())

@@ -214,21 +214,23 @@ impl Question for ChurnQuestion {
     )]
     #[inline(always)]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = &step.event;
-        let index = TraceId::to_disk(event.trace);
-        let is_free = event.is_free();
-        let frees_the_one_before = is_free && self.before == Some((index, event.size));
-        let counts = self.window.has_begun(event.elapsed) && !self.window.is_over(event.elapsed);
-        self.before = (counts && !is_free).then_some((index, event.size));
+        let (time, size, kind) = (step.event.elapsed, step.event.size, step.event.kind);
+        let index = TraceId::to_disk(step.event.trace);
+        let is_free = kind == EventKind::Free;
+        let is_over = self.window.is_over(time);
+        let counts = self.window.has_begun(time) && !is_over;
+        let frees_the_one_before = is_free && self.before == Some((index, size));
+        self.before = (counts && !is_free).then_some((index, size));
         if counts || frees_the_one_before {
             let bytes = step.bytes.unsigned_abs();
-            self.rows.update(index, |row| {
+            // What a closure refers to is put into memory for it: so nothing of this does.
+            self.rows.update(index, move |row| {
                 row.temporary += u64::from(frees_the_one_before);
-                match (counts, event.kind) {
+                match (counts, kind) {
                     (true, EventKind::Allocation) => {
                         row.allocations += 1;
                         row.allocated = row.allocated.saturating_add(bytes);
-                        row.largest = row.largest.max(event.size);
+                        row.largest = row.largest.max(size);
                     }
                     (true, EventKind::Free) => {
                         row.frees += 1;
@@ -238,7 +240,7 @@ impl Question for ChurnQuestion {
                 }
             });
         }
-        if self.window.is_over(event.elapsed) {
+        if is_over {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -87,29 +87,28 @@ fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
 }
 
 /// A heap that takes the steps of a pass, up to the first that is not `within`.
-struct Filling<'h, W> {
-    heap: &'h mut LiveHeap,
+struct Filling<W> {
+    heap: LiveHeap,
     within: W,
 }
 
-impl<W: Fn(Elapsed) -> bool> Take for Filling<'_, W> {
+impl<W: Fn(Elapsed) -> bool> Take for Filling<W> {
     #[inline]
     fn take(&mut self, step: Step, before: LogPosition) -> Taken {
         if (self.within)(step.event.elapsed) {
-            Take::take(&mut self.heap, step, before)
+            self.heap.take(step, before)
         } else {
             Taken::Break(())
         }
     }
 
     #[inline(always)]
-    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
-        let within = &self.within;
+    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let mut change = self.heap.changer();
         steps.show(
             #[inline(always)]
             |step| {
-                if !within(step.event.elapsed) {
+                if !(self.within)(step.event.elapsed) {
                     return None;
                 }
                 Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
@@ -148,13 +147,9 @@ impl Reader {
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let (from, before) = self.nearest(time, &mut heap);
-        let filling = Filling {
-            heap: &mut heap,
-            within,
-        };
-        let passed = pass.run(from, filling)?;
+        let (filled, passed) = pass.run(from, Filling { heap, within })?;
         let damaged = Damaged::of(before.iter().chain(&passed.damage));
-        Ok(heap.usage().marked(damaged | self.traces_damaged()?))
+        Ok(filled.heap.usage().marked(damaged | self.traces_damaged()?))
     }
 
     /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place,

@@ -55,7 +55,7 @@ impl Source<'_> {
         mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
     ) -> Result<Passed> {
         let mut bell = Bell::default();
-        self.pass.run(
+        let (_, passed) = self.pass.run(
             LogPosition::START,
             By(
                 #[inline(always)]
@@ -69,13 +69,14 @@ impl Source<'_> {
                     Some(Taken::Continue(Flaws::NONE))
                 },
             ),
-        )
+        )?;
+        Ok(passed)
     }
 
     /// What is wrong with the log.
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
-        let mut heap = LiveHeap::new(self.pass.traces as usize);
-        let passed = self.pass.run(LogPosition::START, &mut heap)?;
+        let heap = LiveHeap::new(self.pass.traces as usize);
+        let (_, passed) = self.pass.run(LogPosition::START, heap)?;
         Ok(passed.damage)
     }
 
@@ -108,7 +109,7 @@ impl Source<'_> {
         };
 
         let interval = Elapsed::from_millis(interval_ms).as_micros();
-        let mut digesting = Digesting {
+        let digesting = Digesting {
             snapshots: Snapshots {
                 writer: DigestWriter::new(out, self.start, interval_ms)?,
                 trailer: TrailerBuilder::new(),
@@ -136,7 +137,7 @@ impl Source<'_> {
                 })
             },
         };
-        let passed = self.pass.run(LogPosition::START, &mut digesting)?;
+        let (digesting, passed) = self.pass.run(LogPosition::START, digesting)?;
         let Digesting {
             mut snapshots,
             heap,
@@ -206,7 +207,7 @@ struct Digesting<W, T> {
     tell: T,
 }
 
-impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Digesting<W, T> {
+impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for Digesting<W, T> {
     #[inline]
     fn take(&mut self, step: Step, before: LogPosition) -> Taken {
         if self.bell.rings(&step) && (self.tell)(before).is_break() {
@@ -230,7 +231,7 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for &mut Di
     }
 
     #[inline(always)]
-    fn quickly(&mut self, steps: impl Steps) -> ControlFlow<()> {
+    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let next = self.next;
         let mut mark = self.changes.marker();
         let mut change = self.heap.changer();

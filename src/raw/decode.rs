@@ -257,9 +257,9 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         self.end = self.end.wrapping_sub(others.len() as u64);
         let flow = match self.way {
             Way::Branching => {
-                self.each_shape(&mut piece, |rest, _| Shape::branched(rest), &mut take)
+                self.each_shape::<false>(&mut piece, |rest, _| Shape::branched(rest), &mut take)
             }
-            way => self.each_shape(
+            way => self.each_shape::<true>(
                 &mut piece,
                 |rest, ahead| Shape::computed(rest, way, ahead),
                 &mut take,
@@ -271,7 +271,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     }
 
     #[inline(always)]
-    fn each_shape<'a>(
+    fn each_shape<'a, const COMPUTED: bool>(
         &mut self,
         rest: &mut &'a [u8],
         shape: impl Fn(&'a [u8], Ahead) -> Option<Shape<'a>>,
@@ -289,7 +289,9 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
                 None => break,
             }
             *rest = shape.after;
-            self.ahead = shape.ahead;
+            if COMPUTED {
+                self.ahead = shape.ahead;
+            }
             self.pass(usual.ticks);
         }
         ControlFlow::Continue(())

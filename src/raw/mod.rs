@@ -84,7 +84,7 @@ pub(crate) mod hpd;
 pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
-mod shape;
+pub(crate) mod shape;
 pub(crate) mod way;
 pub(crate) mod write;
 

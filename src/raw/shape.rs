@@ -36,6 +36,9 @@ const LONG_MICROS: u64 = 0x80 << (8 * 5);
 const LONG_SECOND: u64 = 0x80 << (8 * 6);
 const LONG_THIRD: u64 = 0x80 << (8 * 7);
 
+/// The largest size of an event of a usual shape: four bytes.
+pub(crate) const LARGEST_USUAL: u64 = (1 << 28) - 1;
+
 /// An event of a usual shape.
 pub(super) struct Shape<'a> {
     pub(super) head: u32,

@@ -7,9 +7,10 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::{List, shapes};
 use crate::analysis::{
-    Churn, ChurnOverTime, ChurnStep, ErrorBars, Estimate, ExpectedEstimate, Finding, Growth, Leaks,
-    Lifetimes, LineEstimate, LineLeak, LiveBlocks, Noise, Peak, RatesAdvice, RatesCheck,
-    RatesEvidence, RatesVerdict, Sanity, SizeBucket, Sizes, TraceChurn, TraceLeak, TraceLifetimes,
+    Churn, ChurnOverTime, ChurnStep, ErrorBars, Estimate, ExpectedEstimate, Finding, Growth,
+    HighWater, Leaks, Lifetimes, LineEstimate, LineLeak, LiveBlocks, Noise, Peak, RatesAdvice,
+    RatesCheck, RatesEvidence, RatesVerdict, Sanity, SizeBucket, Sizes, TraceChurn, TraceLeak,
+    TraceLifetimes,
 };
 use crate::time::Elapsed;
 
@@ -20,6 +21,12 @@ shapes! {
         "total": peak.total(),
         "usage": peak.usage(),
         "damaged": peak.is_damaged(),
+    }
+    HighWater as high {
+        "time_us": high.time(),
+        "events": high.events(),
+        "total": high.total(),
+        "damaged": high.is_damaged(),
     }
 
     Churn as churn {

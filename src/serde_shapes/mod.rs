@@ -81,6 +81,7 @@
 //! | [`Trend`](crate::Trend) | `{bytes_per_second, change, explained}` |
 //! | [`Movement`](crate::Movement) | `{from_us, to_us, by, beyond_trend}` |
 //! | [`Peak`](crate::Peak) | `{time_us, events, total, usage, damaged}` |
+//! | [`HighWater`](crate::HighWater) | `{time_us, events, total, damaged}` |
 //! | [`Churn`](crate::Churn) | `{total, rows: [[trace, …]], damaged}` of |
 //! | [`TraceChurn`](crate::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
 //! | [`ChurnOverTime`](crate::ChurnOverTime) | `{step_us, steps, damaged}` |

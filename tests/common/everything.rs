@@ -317,6 +317,9 @@ impl Told {
         let peak = reader.peak().unwrap();
         self.tell((live.is_damaged(), growth.is_damaged(), peak.is_damaged()));
         self.tell((peak.time(), peak.events(), peak.total(), peak.usage()));
+        let high = reader.high_water().unwrap();
+        assert_eq!(&high, peak.high_water());
+        self.tell((high.time(), high.events(), high.total(), high.is_damaged()));
         let (early, late, of) = reader
             .ask((
                 Peak::question().until(half),

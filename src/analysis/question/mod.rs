@@ -1,18 +1,20 @@
 //! What does one pass over the log answer? Questions, the caller's own among them, that share it.
 
+mod asking;
 mod open;
 
 use std::mem::discriminant;
 use std::ops::ControlFlow;
+
+use asking::Asking;
+use open::Open;
 
 use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::reader::Reader;
-use crate::replay::{By, Step, Taken};
 use crate::time::Elapsed;
-use crate::usage::saturated;
 
 /// A question that one pass over the log answers; [`Reader::ask`] makes the pass. Several can share
 /// one.
@@ -251,54 +253,13 @@ impl Reader {
     /// # Errors
     /// If the log cannot be read.
     pub fn ask<Q: Questions>(&self, questions: Q) -> Result<Q::Answers> {
-        use open::Open;
-
-        let mut questions = questions.open();
+        let questions = questions.open();
         let pass = self.pass()?;
         let mut heap = LiveHeap::new(pass.traces as usize);
         let (from, before) = self.nearest(questions.from(), &mut heap);
-        let mut total = Total::of(heap.total());
-        let place = |events, total| LogPlace {
-            events,
-            total,
-            rates: pass.rates,
-            traces: pass.traces,
-        };
-        let mut due = questions.begin(Elapsed::ZERO, &heap, &place(from.events(), total.get()));
-        let passed = pass.run(
-            from,
-            By(
-                #[inline(always)]
-                |step: Step, before| {
-                    let (elapsed, number) = (step.event.elapsed, step.number);
-                    if elapsed > due {
-                        due = questions.begin(elapsed, &heap, &place(number - 1, total.get()));
-                    }
-                    let change = match before {
-                        None => heap.add_quickly(step.index, step.bytes)?,
-                        Some(_) => heap.add(step.index, step.bytes),
-                    };
-                    // It lies between 0 and the bytes of the event.
-                    total.add(change.after.wrapping_sub(change.before));
-                    let shown = LogStep {
-                        event: step.event,
-                        bytes: step.bytes,
-                        before: change.before,
-                        live: change.after,
-                        total: total.get(),
-                        number,
-                        offset: step.offset,
-                        strange: step.strange,
-                    };
-                    if questions.take(&shown, &heap).is_break() {
-                        return Some(Taken::Break(()));
-                    }
-                    Some(Taken::Continue(change.flaws))
-                },
-            ),
-        )?;
-        let events = passed.place.events();
-        questions.begin(Elapsed::MAX, &heap, &place(events, total.get()));
+        let asking = Asking::new(questions, heap, pass.rates, pass.traces);
+        let (asking, passed) = pass.run(from, asking.after(from.events()))?;
+        let (questions, mut heap) = asking.until(passed.place.events());
         let damage = together(before, &passed.damage);
         let damaged = self.traces_damaged()? | Damaged::of(&damage);
         heap.mark(damaged);
@@ -321,58 +282,4 @@ fn together(mut before: Vec<DecodeError>, after: &[DecodeError]) -> Vec<DecodeEr
         }
     }
     before
-}
-
-/// All live bytes, exactly, though they may leave 64 bits: 2⁶⁴ × `carry` + `sum`.
-#[derive(Debug, Clone, Copy)]
-struct Total {
-    sum: i64,
-    carry: i64,
-}
-
-impl Total {
-    #[expect(clippy::cast_possible_truncation, reason = "the rest is in the carry")]
-    fn of(total: i128) -> Self {
-        let sum = total as i64;
-        let carry = ((total - i128::from(sum)) >> 64) as i64;
-        Self { sum, carry }
-    }
-
-    #[inline]
-    fn add(&mut self, bytes: i64) {
-        let (sum, over) = self.sum.overflowing_add(bytes);
-        self.sum = sum;
-        if over {
-            self.carry += bytes.signum();
-        }
-    }
-
-    #[inline]
-    fn get(self) -> i64 {
-        match self.carry {
-            0 => self.sum,
-            carry => saturated((i128::from(carry) << 64) + i128::from(self.sum)),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn a_total_over_64_bits_comes_back(start: i64, bytes in vec(any::<i64>(), 0..60)) {
-            let mut total = Total::of(i128::from(start) * 5);
-            let mut plain = i128::from(start) * 5;
-            for bytes in bytes {
-                total.add(bytes);
-                plain += i128::from(bytes);
-                prop_assert_eq!(total.get(), saturated(plain));
-            }
-        }
-    }
 }

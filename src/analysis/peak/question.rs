@@ -1,95 +1,16 @@
-//! When was the most memory in use, and by whom?
+//! The peak of a part of the log, or of some traces, and together with other questions.
 
 use std::ops::ControlFlow;
 
+use super::{HighWater, Peak};
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::touched::Touched;
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::window::Window;
-use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
-use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::{Usage, saturated};
-
-/// The high-water mark: the first moment at which the live bytes were the most, and what was live
-/// then.
-///
-/// It is exact, from the log and not from the snapshots of a digest, between which a spike can hide.
-/// The state before the first event counts too, so that of an empty log the peak is 0 bytes at time
-/// 0 after 0 events.
-///
-/// ```
-/// use heapprof::{Lines, Reader};
-///
-/// let reader = Reader::open("examples/data/demo")?;
-/// let peak = reader.peak()?;
-/// assert_eq!(peak.total(), 19_241_503);
-/// assert_eq!(peak.time().as_micros(), 12_678_881);
-/// assert_eq!(peak.events(), 29_174);
-/// // Any view shows what was live then.
-/// let lines = Lines::new(reader.traces()?, peak.usage());
-/// let heaviest = lines.by_local().next().unwrap();
-/// assert_eq!(heaviest.frame.to_string(), "/srv/app/workloads/shop/customers.py:11");
-/// # Ok::<(), heapprof::Error>(())
-/// ```
-#[doc(alias("high-water mark", "high watermark", "maximum", "HWM"))]
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Peak {
-    time: Elapsed,
-    events: u64,
-    total: i64,
-    usage: Usage,
-}
-
-impl Peak {
-    /// Asks for the peak of the whole log; what it [returns](PeakQuestion) takes a window, or a set
-    /// of traces.
-    pub fn question() -> PeakQuestion {
-        PeakQuestion {
-            window: Window::WHOLE,
-            set: None,
-            total: 0,
-            highest: i128::MIN,
-            time: Elapsed::ZERO,
-            events: 0,
-            touched: Touched::new(0),
-            usage: None,
-        }
-    }
-
-    /// When it was reached.
-    pub fn time(&self) -> Elapsed {
-        self.time
-    }
-
-    /// How many events the log has up to the one that reached it, that one included. So it is told
-    /// from others at the same time.
-    pub fn events(&self) -> u64 {
-        self.events
-    }
-
-    /// The estimate of all live bytes then, or of those of the set that was asked for.
-    pub fn total(&self) -> i64 {
-        self.total
-    }
-
-    /// What was live then, by trace; of a set of traces, theirs alone.
-    pub fn usage(&self) -> &Usage {
-        &self.usage
-    }
-
-    /// Whether it is derived from [damaged](Usage::is_damaged) input.
-    pub fn is_damaged(&self) -> bool {
-        self.usage.is_damaged()
-    }
-
-    /// The usage alone.
-    pub fn into_usage(self) -> Usage {
-        self.usage
-    }
-}
 
 /// Asks for a [`Peak`].
 ///
@@ -132,6 +53,19 @@ pub struct PeakQuestion {
 }
 
 impl PeakQuestion {
+    pub(super) fn new() -> Self {
+        Self {
+            window: Window::WHOLE,
+            set: None,
+            total: 0,
+            highest: i128::MIN,
+            time: Elapsed::ZERO,
+            events: 0,
+            touched: Touched::new(0),
+            usage: None,
+        }
+    }
+
     /// The peak up to one moment.
     pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
         self.window = Window::until(to);
@@ -232,23 +166,13 @@ impl Question for PeakQuestion {
             None => self.usage_then(end.heap),
         };
         Peak {
-            time: self.time,
-            events: self.events,
-            total: saturated(self.highest),
+            high: HighWater {
+                time: self.time,
+                events: self.events,
+                total: saturated(self.highest),
+                damaged: end.damaged,
+            },
             usage: usage.marked(end.damaged),
         }
-    }
-}
-
-impl Reader {
-    /// The exact peak: when the live bytes were the most, and what was live then. For a part of the
-    /// log or of the program, [ask](Self::ask) a [`PeakQuestion`].
-    ///
-    /// One pass over the log on each call.
-    ///
-    /// # Errors
-    /// If the log cannot be read.
-    pub fn peak(&self) -> Result<Peak> {
-        self.ask(Peak::question())
     }
 }
