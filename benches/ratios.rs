@@ -152,7 +152,7 @@ impl Measured {
             });
             time("sum hpm", &mut || sum(hpm));
             time("index", &mut || {
-                u64::from(TraceLog::new(hpm).unwrap().count())
+                TraceLog::new(hpm).unwrap().index().len() as u64
             });
             time("intern", &mut || {
                 TraceTable::from_log(&TraceLog::new(hpm).unwrap()).frame_count() as u64

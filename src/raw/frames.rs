@@ -21,10 +21,10 @@ fn skip_trace(bytes: &[u8], mut at: usize) -> Result<(usize, usize), Kind> {
 }
 
 /// Where the parts of a frame are.
-struct FramePlace {
+pub(super) struct FramePlace {
     line: u32,
     name: usize,
-    end: usize,
+    pub(super) end: usize,
 }
 
 /// The frame at `at`, or `None` if the trace ends there.
@@ -33,7 +33,7 @@ struct FramePlace {
     reason = "a frame handed over in memory takes half as long again to read"
 )]
 #[inline(always)]
-fn skip_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
+pub(super) fn skip_frame(bytes: &[u8], at: usize) -> Result<Option<FramePlace>, Kind> {
     // Nearly all frames have a line number of one or two bytes and a name whose length is one byte.
     if let Some(&[first, second, third]) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
         if first == 0 {

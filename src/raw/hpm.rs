@@ -7,6 +7,7 @@ use std::iter::FusedIterator;
 use super::block::Cursor;
 use super::frames::RawTrace;
 use super::rates::SamplingRates;
+use super::skip::{Counted, Told, whole_traces};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::time::StartTime;
@@ -157,11 +158,23 @@ impl<'a> TraceLog<'a> {
         count
     }
 
+    /// What is told of the whole traces, but for the last ones perhaps; and those left.
+    pub(super) fn whole_traces<T: Told>(&self) -> (T, RawTraces<'a>) {
+        let most = TraceId::MAX.get() as usize;
+        let (told, at) = whole_traces::<T>(self.bytes, self.header.first_trace, most);
+        let traces = u32::try_from(told.len()).unwrap_or(u32::MAX);
+        (
+            told,
+            self.traces_from(TracePosition::new(at as u64, traces)),
+        )
+    }
+
     /// How many whole traces there are, and what is wrong with what follows them.
     pub(crate) fn counted(&self) -> (u32, Option<DecodeError>) {
-        let mut traces = self.traces();
-        let end = traces.find_map(Result::err);
-        (traces.next - 1, end)
+        let (whole, mut rest) = self.whole_traces::<Counted>();
+        let end = rest.find_map(Result::err);
+        debug_assert!(whole.len() < rest.next as usize);
+        (rest.next - 1, end)
     }
 }
 

@@ -53,9 +53,9 @@ impl<'a> TraceIndex<'a> {
 impl<'a> TraceLog<'a> {
     /// Where each trace begins: 8 bytes of memory a trace, one pass that skips the names.
     pub fn index(&self) -> TraceIndex<'a> {
-        let mut starts = Vec::new();
+        let (mut starts, rest) = self.whole_traces::<Vec<u64>>();
         let mut damage = None;
-        for trace in self.traces() {
+        for trace in rest {
             match trace {
                 Ok(trace) => starts.push(trace.offset()),
                 Err(error) => damage = Some(error),

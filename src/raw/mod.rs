@@ -85,6 +85,7 @@ pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
 pub(crate) mod shape;
+mod skip;
 pub(crate) mod way;
 pub(crate) mod write;
 

@@ -1,0 +1,339 @@
+//! Where does each trace of a `.hpm` file begin? Told by the lengths of what is in between, in several
+//! parts of the file at once.
+//!
+//! Where a frame begins is known once the length of the one before was loaded, and to wait for that
+//! takes far longer than all else. So a block of the file is walked by four who take turns:
+//!
+//! ```text
+//!  ├ first ──────┼ second ─────┼ third ──────┼ fourth ─────┤  a block
+//!  └ known       └ guessed: after the next 0, which ends traces and stands nowhere else
+//! ```
+//!
+//! A guess was right if the walk before it ends there. What is after a wrong one is walked again.
+
+#![expect(
+    clippy::inline_always,
+    reason = "a call for each frame costs as much as passing it"
+)]
+
+use super::block::varint;
+use super::frames::skip_frame;
+
+/// So many walk at once.
+const WALKERS: usize = 4;
+
+/// So many bytes are walked by all of them together: a thousand traces of a real program.
+const BLOCK: usize = 1 << 20;
+
+/// What is told of each trace, in the order of the file.
+pub(super) trait Told: Default {
+    /// A trace was whole that begins there.
+    fn trace(&mut self, start: usize);
+
+    /// How many there were.
+    fn len(&self) -> usize;
+
+    /// These follow on those so far.
+    fn append(&mut self, others: Self);
+}
+
+/// Only how many there are.
+#[derive(Debug, Default)]
+pub(super) struct Counted(pub(super) usize);
+
+impl Told for Counted {
+    #[inline]
+    fn trace(&mut self, _: usize) {
+        self.0 += 1;
+    }
+
+    fn len(&self) -> usize {
+        self.0
+    }
+
+    fn append(&mut self, others: Self) {
+        self.0 += others.0;
+    }
+}
+
+/// Where each begins.
+impl Told for Vec<u64> {
+    #[inline]
+    fn trace(&mut self, start: usize) {
+        self.push(start as u64);
+    }
+
+    fn len(&self) -> usize {
+        Vec::len(self)
+    }
+
+    fn append(&mut self, mut others: Self) {
+        Vec::append(self, &mut others);
+    }
+}
+
+/// Tells of the whole traces from the one that begins at `at` on, and gives where the next one begins.
+///
+/// That is at the end, or where one is not whole; or a little before there are more than `most`.
+pub(super) fn whole_traces<T: Told>(bytes: &[u8], at: usize, most: usize) -> (T, usize) {
+    by_blocks(bytes, at, most, BLOCK)
+}
+
+fn by_blocks<T: Told>(bytes: &[u8], mut at: usize, most: usize, block: usize) -> (T, usize) {
+    let mut told = T::default();
+    while at < bytes.len() {
+        let walked = walk_block::<T>(bytes, at, block);
+        if told.len() + walked.told.len() > most {
+            break;
+        }
+        told.append(walked.told);
+        at = walked.start;
+        if walked.is_stuck {
+            break;
+        }
+    }
+    (told, at)
+}
+
+/// Who walks along the frames of traces.
+struct Walker<T> {
+    /// Where the trace begins in which it is, and where in that it is.
+    start: usize,
+    at: usize,
+    /// It stops where a trace begins that is not before this.
+    to: usize,
+    told: T,
+    /// The trace is not whole, or there is none.
+    is_stuck: bool,
+}
+
+impl<T: Told> Walker<T> {
+    fn new(start: usize, to: usize) -> Self {
+        Self {
+            start,
+            at: start,
+            to,
+            told: T::default(),
+            is_stuck: false,
+        }
+    }
+
+    /// Passes a frame, or the end of a trace. Gives whether there is more to pass.
+    #[inline(always)]
+    fn step(&mut self, bytes: &[u8]) -> bool {
+        match usual_part(bytes, self.at) {
+            Some(Part::Frame(end)) => {
+                self.at = end;
+                true
+            }
+            Some(Part::End(next)) => self.pass_end(next),
+            None => self.step_otherwise(bytes),
+        }
+    }
+
+    /// The trace has ended, and the next one begins there.
+    #[inline]
+    fn pass_end(&mut self, next: usize) -> bool {
+        self.told.trace(self.start);
+        (self.start, self.at) = (next, next);
+        !self.is_done()
+    }
+
+    /// The same, whatever the lengths.
+    #[cold]
+    #[inline(never)]
+    fn step_otherwise(&mut self, bytes: &[u8]) -> bool {
+        match skip_frame(bytes, self.at) {
+            Ok(Some(frame)) => {
+                self.at = frame.end;
+                true
+            }
+            // The 0 that ends the trace can be written longer than needed.
+            Ok(None) => match varint(bytes, self.at) {
+                Ok((_, next)) => self.pass_end(next),
+                Err(_) => self.is_stuck(),
+            },
+            Err(_) => self.is_stuck(),
+        }
+    }
+
+    fn is_stuck(&mut self) -> bool {
+        self.is_stuck = true;
+        false
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_stuck || self.start >= self.to
+    }
+
+    fn finish(mut self, bytes: &[u8]) -> Self {
+        while !self.is_done() {
+            self.step(bytes);
+        }
+        self
+    }
+}
+
+/// Walks from the trace that begins at `from` to one that begins about a block later.
+fn walk_block<T: Told>(bytes: &[u8], from: usize, block: usize) -> Walker<T> {
+    let part = block.min(bytes.len() - from) / WALKERS;
+    let guess = |number: usize| {
+        let at = from + number * part;
+        let zero = bytes
+            .get(at..at + part)?
+            .iter()
+            .position(|&byte| byte == 0)?;
+        Some(at + zero + 1)
+    };
+    let [Some(second), Some(third), Some(fourth)] = [1, 2, 3].map(guess) else {
+        return Walker::new(from, from.saturating_add(block)).finish(bytes);
+    };
+    let mut walkers: [Walker<T>; WALKERS] = [
+        Walker::new(from, second),
+        Walker::new(second, third),
+        Walker::new(third, fourth),
+        Walker::new(fourth, from + WALKERS * part),
+    ];
+    // They are done at about the same time.
+    while walkers.iter_mut().all(|walker| walker.step(bytes)) {}
+    let [mut first, others @ ..] = walkers.map(|walker| walker.finish(bytes));
+    for (other, guess) in others.into_iter().zip([second, third, fourth]) {
+        if first.is_stuck || first.start != guess {
+            break;
+        }
+        first.told.append(other.told);
+        (first.start, first.is_stuck) = (other.start, other.is_stuck);
+    }
+    first
+}
+
+/// What stands in a trace, and where it ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Part {
+    Frame(usize),
+    End(usize),
+}
+
+/// What stands at `at`, if it is as nearly always: the 0 that ends a trace, or a frame with a line number
+/// of one or two bytes and a name whose length is one byte. Which of these it is, is computed and not
+/// asked: it cannot be foretold.
+#[inline(always)]
+fn usual_part(bytes: &[u8], at: usize) -> Option<Part> {
+    let first: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
+    if first[0] == 0 {
+        return Some(Part::End(at + 1));
+    }
+    let word = u32::from_le_bytes(*first);
+    let longer = word >> 7 & 1;
+    // The highest bits of the last bytes of both numbers.
+    let ends = 0x8000 | longer << 23;
+    // An end can be written as two bytes.
+    if word & 0xffff == 0x80 || word & ends != 0 {
+        return None;
+    }
+    let len = word >> (8 + 8 * longer) & 0x7f;
+    let end = at + (2 + longer + len) as usize;
+    (end <= bytes.len()).then_some(Part::Frame(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::super::block::push_varint;
+    use super::super::frames::RawTrace;
+    use super::*;
+    use crate::id::TraceId;
+
+    /// One after the other, with what is told of each.
+    fn plain(bytes: &[u8], mut at: usize, most: usize) -> (Vec<u64>, usize) {
+        let mut starts = Vec::new();
+        let id = TraceId::new(1).unwrap();
+        while starts.len() < most
+            && at < bytes.len()
+            && let Ok((_, next)) = RawTrace::read(bytes, at, id)
+        {
+            starts.push(at as u64);
+            at = next;
+        }
+        (starts, at)
+    }
+
+    /// A frame: its line number and one more, and its name.
+    fn frame() -> impl Strategy<Value = (u64, Vec<u8>)> {
+        let line = prop_oneof![8 => 1..0x80_u64, 8 => 0x80..0x4000_u64, 1 => 0x4000..1_u64 << 33];
+        let name = prop_oneof![
+            // Bytes of names, a 0 among them now and then.
+            20 => vec(prop_oneof![30 => 1..=255_u8, 1 => Just(0)], 0..60),
+            1 => vec(1..=255_u8, 100..300),
+        ];
+        (line, name)
+    }
+
+    fn file() -> impl Strategy<Value = Vec<u8>> {
+        let end = prop_oneof![30 => Just(vec![0_u8]), 1 => Just(vec![0x80, 0x80, 0])];
+        vec((vec(frame(), 0..12), end), 0..40).prop_map(|traces| {
+            let mut bytes = Vec::new();
+            for (frames, end) in traces {
+                for (line, name) in frames {
+                    push_varint(&mut bytes, line);
+                    push_varint(&mut bytes, name.len() as u64);
+                    bytes.extend(name);
+                }
+                bytes.extend(end);
+            }
+            bytes
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 5 } else { 1000 }))]
+
+        #[test]
+        fn what_is_walked_in_several_places_is_what_is_walked_in_one(
+            bytes in file(),
+            cut in any::<prop::sample::Index>(),
+            flipped in any::<prop::sample::Index>(),
+            flip in prop_oneof![2 => Just(0_u8), 1 => any::<u8>()],
+            block in 1..3000_usize,
+            most in prop_oneof![2 => Just(usize::MAX), 1 => 0..60_usize],
+        ) {
+            let mut bytes = bytes;
+            if !bytes.is_empty() {
+                let flipped = flipped.index(bytes.len());
+                bytes[flipped] ^= flip;
+            }
+            for len in [bytes.len(), cut.index(bytes.len() + 1)] {
+                let bytes = &bytes[..len];
+                let (starts, at) = by_blocks::<Vec<u64>>(bytes, 0, most, block);
+                let (plain_starts, plain_end) = plain(bytes, 0, usize::MAX);
+                // As far as it says, and that is to the end if there may be as many.
+                prop_assert_eq!(&starts[..], &plain_starts[..starts.len()]);
+                prop_assert_eq!(plain(bytes, 0, starts.len()).1, at);
+                prop_assert!(starts.len() <= most);
+                prop_assert!(at == plain_end || plain_starts.len() > most);
+                let (counted, end) = by_blocks::<Counted>(bytes, 0, most, block);
+                prop_assert_eq!((counted.0, end), (starts.len(), at));
+            }
+        }
+
+        #[test]
+        fn what_is_usual_ends_where_it_is_found_to_end(
+            bytes in vec(prop_oneof![any::<u8>(), Just(0), Just(0x80)], 0..8),
+            name in 0..130_usize,
+        ) {
+            let bytes = [bytes, vec![b'n'; name]].concat();
+            match usual_part(&bytes, 0) {
+                Some(Part::Frame(end)) => {
+                    prop_assert_eq!(skip_frame(&bytes, 0).unwrap().unwrap().end, end);
+                }
+                Some(Part::End(end)) => {
+                    prop_assert!(skip_frame(&bytes, 0).unwrap().is_none());
+                    prop_assert_eq!(varint(&bytes, 0), Ok((0, end)));
+                }
+                None => {}
+            }
+        }
+    }
+}
