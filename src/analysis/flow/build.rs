@@ -17,29 +17,32 @@ const NONE: u32 = u32::MAX;
 impl Draft<'_> {
     /// The graph of the lines that are kept. O(places of the call tree).
     pub(super) fn graph(&self, kept: &[bool]) -> FlowGraph {
-        let skips = kept.contains(&false);
         let recurring = self.traces.recurring();
         let mut nodes = Sums::new(self);
-        let mut calls = Calls::new(self);
+        let mut calls = Calls::with_room(self.subtree.len());
+        // Of each place the nearest kept line at or above it, and whether its own is skipped.
+        let mut nearest = Vec::with_capacity(self.subtree.len());
+        nearest.push((NONE, false));
         let above = self.subtree.parents().iter().skip(1);
         for ((place, node, frame), &above) in self.subtree.places().zip(above) {
-            let is_kept = kept.get(frame.index()) == Some(&true);
-            let above = calls.nearest(above as usize);
-            calls.nearest.push(if is_kept {
-                let recurs = recurring.get(node as usize) == Some(&true);
-                calls.recurs |= recurs;
-                let id = nodes.id(frame);
-                nodes.add(id, place, !recurs, above == NONE);
-                id
-            } else {
-                above
-            });
-            if skips {
-                calls.skipped.push(!is_kept);
+            let (from, residual) = *nearest.get(above as usize).unwrap_or(&(NONE, false));
+            if kept.get(frame.index()) != Some(&true) {
+                nearest.push((from, true));
+                continue;
+            }
+            let recurs = recurring.get(node as usize) == Some(&true);
+            calls.recurs |= recurs;
+            let to = nodes.id(frame);
+            nodes.add(to, place, !recurs, from == NONE);
+            nearest.push((to, false));
+            // A line that calls itself is no edge.
+            if from != NONE && from != to {
+                let place = u32::try_from(place).unwrap_or(NONE);
+                calls.add(from, Call { to, place }, residual);
             }
         }
-        let nodes = nodes.in_order(&mut calls.nearest);
-        let (edges, weights) = calls.edges(nodes.len());
+        let (nodes, numbers) = nodes.in_order();
+        let (edges, weights) = calls.edges(self, &numbers);
         FlowGraph {
             traces: self.traces.clone(),
             columns: self.columns.clone(),
@@ -109,10 +112,9 @@ impl<'d> Sums<'d> {
         }
     }
 
-    /// The nodes in their order; gives each place the number that its node has there. Where lines are
-    /// skipped, a stack can end at one; it stays counted at the kept ones above, as their cumulative
-    /// usage.
-    fn in_order(self, nearest: &mut [u32]) -> Vec<Node> {
+    /// The nodes in their order, and the number that each has there. Where lines are skipped, a stack
+    /// can end at one; it stays counted at the kept ones above, as their cumulative usage.
+    fn in_order(self) -> (Vec<Node>, Vec<u32>) {
         let columns = self.draft.columns.len();
         let row = |id: usize| self.weights.get(id * columns..(id + 1) * columns);
         let mut order: Vec<u128> = self
@@ -134,102 +136,136 @@ impl<'d> Sums<'d> {
                 });
             }
         }
-        for id in nearest {
-            *id = numbers.get(*id as usize).copied().unwrap_or(NONE);
-        }
-        nodes
+        (nodes, numbers)
     }
 }
 
-/// Where in the call tree one node calls another.
-struct Calls<'d> {
-    draft: &'d Draft<'d>,
-    /// For each place the node of the nearest kept line at or above it.
-    nearest: Vec<u32>,
-    /// For each place whether its line is skipped; nothing where none is.
-    skipped: Vec<bool>,
+/// A node is called, at a place in the call tree.
+#[derive(Debug, Clone, Copy, Default)]
+struct Call {
+    to: u32,
+    place: u32,
+}
+
+/// Where in the call tree one node calls another, in the order of the places.
+#[derive(Debug)]
+struct Calls {
+    callers: Vec<u32>,
+    calls: Vec<Call>,
+    /// For each place whether lines were skipped before its call; nothing where none were.
+    residual: Vec<bool>,
+    places: usize,
     /// Whether a kept line recurs in any stack.
     recurs: bool,
 }
 
-impl<'d> Calls<'d> {
-    fn new(draft: &'d Draft<'d>) -> Self {
-        let mut nearest = Vec::with_capacity(draft.subtree.len());
-        nearest.push(NONE);
+impl Calls {
+    fn with_room(places: usize) -> Self {
         Self {
-            draft,
-            nearest,
-            skipped: vec![false],
+            callers: Vec::with_capacity(places),
+            calls: Vec::with_capacity(places),
+            residual: Vec::new(),
+            places,
             recurs: false,
         }
     }
 
-    fn nearest(&self, place: usize) -> u32 {
-        self.nearest.get(place).copied().unwrap_or(NONE)
+    #[inline]
+    fn add(&mut self, from: u32, call: Call, residual: bool) {
+        self.callers.push(from);
+        self.calls.push(call);
+        if residual {
+            self.residual.resize(self.places, false);
+            if let Some(is) = self.residual.get_mut(call.place as usize) {
+                *is = true;
+            }
+        }
     }
 
-    fn above(&self, place: usize) -> usize {
-        let parents = self.draft.subtree.parents();
-        parents.get(place).map_or(0, |&above| above as usize)
-    }
-
-    /// The edges between so many nodes, those of one caller together, and what they weigh.
-    fn edges(&self, count: usize) -> (Vec<Edge>, EdgeWeights) {
-        let by_caller = Groups::new(
-            (0..self.nearest.len()).map(|place| {
-                let (from, to) = (self.nearest(self.above(place)), self.nearest(place));
-                // No node has this number.
-                if from == to {
-                    usize::MAX
-                } else {
-                    from as usize
+    /// The calls of each node together, in the order of the places, between nodes that have these
+    /// `numbers`; and where those of each node begin.
+    fn by_caller(&self, numbers: &[u32]) -> (Vec<Call>, Vec<u32>) {
+        let number = |id: u32| numbers.get(id as usize).copied().unwrap_or(0);
+        let mut next = vec![0_u32; numbers.len() + 1];
+        for &caller in &self.callers {
+            if let Some(after) = next.get_mut(number(caller) as usize + 1) {
+                *after += 1;
+            }
+        }
+        let mut sum = 0;
+        for next in &mut next {
+            sum += *next;
+            *next = sum;
+        }
+        let begins = next.clone();
+        let mut calls = vec![Call::default(); self.calls.len()];
+        for (&caller, &Call { to, place }) in self.callers.iter().zip(&self.calls) {
+            if let Some(next) = next.get_mut(number(caller) as usize) {
+                if let Some(slot) = calls.get_mut(*next as usize) {
+                    let to = number(to);
+                    *slot = Call { to, place };
                 }
-            }),
-            count,
-        );
-        let ends = self.recurs.then(|| self.draft.subtree.ends());
-        let mut edges: Vec<Edge> = Vec::new();
-        let mut weights = EdgeWeights::new(self.draft.columns.len());
+                *next += 1;
+            }
+        }
+        (calls, begins)
+    }
+
+    /// The edges between nodes that have these numbers, those of one caller together, and what they
+    /// weigh.
+    fn edges(&self, draft: &Draft<'_>, numbers: &[u32]) -> (Vec<Edge>, EdgeWeights) {
+        let (calls, begins) = self.by_caller(numbers);
+        let ends = self.recurs.then(|| draft.subtree.ends());
+        let mut edges: Vec<Edge> = Vec::with_capacity(calls.len());
+        let mut weights = EdgeWeights::new(draft.columns.len());
         // The edge that was met last to each node.
-        let mut edge_to = vec![0_u32; count];
+        let mut edge_to = vec![0_u32; numbers.len()];
         // Where the part of the tree ends that each edge of a caller has counted last.
         let mut counted: Vec<u32> = Vec::new();
         let mut order: Vec<u128> = Vec::new();
         let mut met: Vec<Edge> = Vec::new();
-        for (caller, from) in (0..count).zip(0_u32..) {
+        for (bounds, from) in begins.windows(2).zip(0_u32..) {
+            let &[begin, end] = bounds else { continue };
             let first = edges.len();
             counted.clear();
-            for place in by_caller.of(caller) {
-                let to = self.nearest(place);
-                let Some(last) = edge_to.get_mut(to as usize) else {
+            for call in calls.get(begin as usize..end as usize).unwrap_or_default() {
+                let Some(last) = edge_to.get_mut(call.to as usize) else {
                     continue;
                 };
                 let known = edges.get(*last as usize);
-                if known.is_none_or(|edge| edge.ends() != (from, to)) {
+                if known.is_none_or(|edge| edge.ends() != (from, call.to)) {
                     *last = u32::try_from(edges.len()).unwrap_or(NONE);
-                    edges.push(Edge::new(from, to, weights.push_zeros()));
+                    edges.push(Edge::new(from, call.to, weights.push_zeros()));
                     counted.push(0);
                 }
                 let last = *last as usize;
                 let Some(edge) = edges.get_mut(last) else {
                     continue;
                 };
-                edge.residual |= self.skipped.get(self.above(place)) == Some(&true);
+                let place = call.place as usize;
+                edge.residual |= self.residual.get(place) == Some(&true);
                 // A stack that goes this way twice counts once, and all below is counted with it.
                 if let (Some(ends), Some(counted)) = (&ends, counted.get_mut(last - first)) {
-                    if place < *counted as usize {
+                    if call.place < *counted {
                         continue;
                     }
                     *counted = ends.get(place).copied().unwrap_or(0);
                 }
-                for (sum, below) in weights.of_mut(edge).iter_mut().zip(&self.draft.below) {
+                for (sum, below) in weights.of_mut(edge).iter_mut().zip(&draft.below) {
                     *sum = sum.saturating_add(below.get(place).copied().unwrap_or(0));
                 }
             }
-            met.extend(edges.drain(first..));
             // Edges whose stacks cancel are no rows.
-            let told = |edge: &&Edge| weights.of(edge).iter().any(|&weight| weight != 0);
-            order.extend(met.iter().filter(told).map(|edge| weights.key(edge)));
+            let told = |edge: &Edge| weights.of(edge).iter().any(|&weight| weight != 0);
+            if let [only] = edges.get(first..).unwrap_or_default() {
+                if !told(only) {
+                    edges.truncate(first);
+                }
+                continue;
+            }
+            met.extend(edges.drain(first..));
+            let told = met.iter().filter(|edge| told(edge));
+            order.extend(told.map(|edge| weights.key(edge)));
             order.sort_unstable();
             edges.extend(order.drain(..).filter_map(|key| {
                 let place = *edge_to.get(number_of(key))? as usize;

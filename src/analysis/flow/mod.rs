@@ -157,6 +157,9 @@ impl FlowGraph {
         if options.collapse {
             graph.collapse();
         }
+        if options.root || options.collapse {
+            graph.sort();
+        }
         graph.arranged()
     }
 
@@ -240,7 +243,22 @@ impl FlowGraph {
 
     /// Orders nodes and edges where they are not in order any more, and finds the edges of each node.
     fn arranged(mut self) -> Self {
-        let node = |node: &Node| node_key(node.lines.first().copied(), &node.weights);
+        debug_assert!(self.is_in_order());
+        self.outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
+        self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
+        self.weights.keep(&mut self.edges);
+        self
+    }
+
+    /// Whether nodes and edges are in their order: they are made so, and leaving some out changes nothing.
+    fn is_in_order(&self) -> bool {
+        let edge = |edge: &Edge| (edge.from(), self.weights.key(edge));
+        self.nodes.is_sorted_by_key(Node::key) && self.edges.is_sorted_by_key(edge)
+    }
+
+    /// Puts nodes and edges in their order.
+    fn sort(&mut self) {
+        let node = Node::key;
         if !self.nodes.is_sorted_by_key(node) {
             let mut order: Vec<usize> = (0..self.nodes.len()).collect();
             order.sort_by_cached_key(|&id| self.nodes.get(id).map(node));
@@ -259,10 +277,6 @@ impl FlowGraph {
             order.sort_by_cached_key(|&place| self.edges.get(place).map(edge));
             put_in_order(&mut self.edges, order);
         }
-        self.outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
-        self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
-        self.weights.keep(&mut self.edges);
-        self
     }
 
     /// Gives the ends of all edges the numbers that the nodes have now; where a node has none, the
@@ -293,6 +307,13 @@ fn node_key(first: Option<FrameId>, weights: &[Weights]) -> u128 {
         sum.saturating_add(weights.cumulative.unsigned_abs())
     });
     key(first.is_some(), sum, first.map_or(0, FrameId::index))
+}
+
+impl Node {
+    /// What puts it in its place.
+    fn key(&self) -> u128 {
+        node_key(self.lines.first().copied(), &self.weights)
+    }
 }
 
 /// Puts at each place what stood at the one that `order` has there, of all places. In place: memory
