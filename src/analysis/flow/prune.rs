@@ -112,6 +112,10 @@ impl FlowGraph {
 
     /// Leaves out edges that are too light in every column.
     pub(super) fn prune_edges(&mut self, options: &FlowOptions) {
+        if options.edge_fraction <= 0.0 {
+            // Those without a weight were left out when they were made.
+            return;
+        }
         let Self {
             nodes,
             edges,
