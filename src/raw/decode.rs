@@ -44,33 +44,6 @@ pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
     pub(crate) strange: Strange,
 }
 
-/// What is left of a window. One of the two is empty: so where the bytes are tells how the next event is
-/// decoded, and nothing else need be asked.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rest<'a> {
-    /// To be decoded by [branches](Way::Branching).
-    branched: &'a [u8],
-    /// To be decoded otherwise.
-    others: &'a [u8],
-}
-
-impl<'a> Rest<'a> {
-    /// The bytes.
-    #[inline]
-    pub(crate) const fn bytes(self) -> &'a [u8] {
-        if self.branched.is_empty() {
-            self.others
-        } else {
-            self.branched
-        }
-    }
-
-    #[inline]
-    pub(crate) const fn len(self) -> usize {
-        self.branched.len() + self.others.len()
-    }
-}
-
 /// The clock that adds this for each event.
 const fn clock(tick: u64) -> Clock {
     match tick {
@@ -183,56 +156,31 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         )
     }
 
-    /// What is left of a window, to be decoded the way that it is.
+    /// Whether the window is decoded by [branches](Way::Branching). Who decodes event by event keeps
+    /// that in where its bytes are looked for, so that nothing need be asked for each.
     #[inline]
-    pub(crate) const fn rest<'a>(&self, bytes: &'a [u8]) -> Rest<'a> {
-        match self.way {
-            Way::Branching => Rest {
-                branched: bytes,
-                others: &[],
-            },
-            _ => Rest {
-                branched: &[],
-                others: bytes,
-            },
-        }
+    pub(crate) const fn is_branching(&self) -> bool {
+        matches!(self.way, Way::Branching)
     }
 
-    /// The next event of a window of which this is left, if there is one; else there may be an
-    /// [error](Self::error), and what is left begins with the bytes that are in error.
-    ///
-    /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error.
+    /// The next event of a window that is [decoded by branches](Self::is_branching), of which this is
+    /// left, and what is left then; if it is of a usual shape.
     #[inline(always)]
-    pub(crate) fn next(
-        &mut self,
-        rest: &mut Rest<'_>,
-        rates: Option<&SamplingRates>,
-    ) -> Option<Event> {
-        if let Some(event) = self.next_usual(rest) {
-            return Some(event);
-        }
-        let (decoder, event) = self.next_of_any_shape(rest.bytes(), rates);
-        *self = decoder;
-        let (event, after) = event?;
-        *rest = self.rest(after);
-        Some(event)
-    }
-
-    /// The next event, if it is of a usual shape.
-    #[inline(always)]
-    pub(crate) fn next_usual(&mut self, rest: &mut Rest<'_>) -> Option<Event> {
-        if let Some(shape) = Shape::branched(rest.branched) {
-            rest.branched = shape.after;
-            let usual = self.usual(&shape);
-            self.pass(usual.ticks);
-            return Some(usual.event);
-        }
-        let shape = Shape::computed(rest.others, self.way, self.ahead)?;
-        rest.others = shape.after;
-        self.ahead = shape.ahead;
+    pub(crate) fn next_branched<'a>(&mut self, rest: &'a [u8]) -> Option<(Event, &'a [u8])> {
+        let shape = Shape::branched(rest)?;
         let usual = self.usual(&shape);
         self.pass(usual.ticks);
-        Some(usual.event)
+        Some((usual.event, shape.after))
+    }
+
+    /// The same of one that is not.
+    #[inline(always)]
+    pub(crate) fn next_computed<'a>(&mut self, rest: &'a [u8]) -> Option<(Event, &'a [u8])> {
+        let shape = Shape::computed(rest, self.way, self.ahead)?;
+        let usual = self.usual(&shape);
+        self.ahead = shape.ahead;
+        self.pass(usual.ticks);
+        Some((usual.event, shape.after))
     }
 
     /// An event of a usual shape has been taken.
@@ -307,9 +255,11 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         }
     }
 
-    /// The next event, of whatever shape, and what is left then.
+    /// The next event, of whatever shape, and what is left then; else there may be an
+    /// [error](Self::error). The way may be another one after it.
     ///
-    /// By value, so that the decoder need not live in memory.
+    /// With `rates`, an event whose estimate is over 2⁶³ − 1 is such an error. By value, so that the
+    /// decoder need not live in memory.
     #[cold]
     #[inline(never)]
     pub(crate) fn next_of_any_shape<'a>(

@@ -4,7 +4,7 @@
 
 use std::iter::FusedIterator;
 
-use super::decode::{Decoder, Rest};
+use super::decode::Decoder;
 use super::event::{Event, LogPosition, SHORTEST};
 use super::way::WINDOW;
 use crate::error::DecodeError;
@@ -66,12 +66,14 @@ impl<'a> EventLog<'a> {
     #[inline]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
         let window = window(self.bytes, position.offset());
-        let decoder = Decoder::at(position.on(Clock::Recorded), window);
-        Events {
+        let mut events = Events {
             log: self.bytes,
-            rest: decoder.rest(window),
-            decoder,
-        }
+            branched: &[],
+            others: &[],
+            decoder: Decoder::at(position.on(Clock::Recorded), window),
+        };
+        events.go_on_with(window);
+        events
     }
 }
 
@@ -94,16 +96,35 @@ impl<'a> EventLog<'a> {
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
     log: &'a [u8],
-    /// What is left of the window that is being decoded.
-    rest: Rest<'a>,
+    /// What is left of the window that is being decoded, if it is by branches;
+    branched: &'a [u8],
+    /// and if it is not.
+    others: &'a [u8],
     decoder: Decoder<false>,
 }
 
-impl Events<'_> {
+impl<'a> Events<'a> {
+    /// This is left of the window.
+    #[inline]
+    fn go_on_with(&mut self, rest: &'a [u8]) {
+        let nothing: &[u8] = &[];
+        (self.branched, self.others) = if self.decoder.is_branching() {
+            (rest, nothing)
+        } else {
+            (nothing, rest)
+        };
+    }
+
+    /// How much is left of the window.
+    #[inline]
+    const fn left(&self) -> usize {
+        self.branched.len() + self.others.len()
+    }
+
     /// Where the next event begins, with both clocks: after the last whole event, also when that
     /// was followed by an error.
     pub const fn position(&self) -> LogPosition {
-        self.decoder.position(self.rest.len())
+        self.decoder.position(self.left())
     }
 
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
@@ -120,7 +141,12 @@ impl Iterator for Events<'_> {
     #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some(event) = self.decoder.next_usual(&mut self.rest) {
+        if let Some((event, after)) = self.decoder.next_branched(self.branched) {
+            self.branched = after;
+            return Some(Ok(event));
+        }
+        if let Some((event, after)) = self.decoder.next_computed(self.others) {
+            self.others = after;
             return Some(Ok(event));
         }
         let (events, next) = self.clone().next_otherwise();
@@ -145,19 +171,28 @@ impl Events<'_> {
     #[inline(never)]
     fn next_otherwise(mut self) -> (Self, Option<Result<Event, DecodeError>>) {
         loop {
-            if let Some(event) = self.decoder.next(&mut self.rest, None) {
+            let rest = if self.branched.is_empty() {
+                self.others
+            } else {
+                self.branched
+            };
+            let next;
+            (self.decoder, next) = self.decoder.next_of_any_shape(rest, None);
+            if let Some((event, after)) = next {
+                self.go_on_with(after);
                 return (self, Some(Ok(event)));
             }
             let end = self.decoder.error;
-            let offset = self.decoder.offset(self.rest.len());
-            match next_window(self.log, offset, self.rest.len(), end) {
+            let offset = self.decoder.offset(rest.len());
+            match next_window(self.log, offset, rest.len(), end) {
                 Some(window) => {
                     self.decoder.enter(offset, window);
-                    self.rest = self.decoder.rest(window);
+                    self.go_on_with(window);
                 }
                 None => {
-                    (self.log, self.rest) = (&[], Rest::default());
+                    self.log = &[];
                     self.decoder.enter(offset, &[]);
+                    self.go_on_with(&[]);
                     return (self, end.map(Err));
                 }
             }

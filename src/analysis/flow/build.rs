@@ -151,7 +151,7 @@ struct Call {
 #[derive(Debug)]
 struct Calls {
     callers: Vec<u32>,
-    calls: Vec<Call>,
+    called: Vec<Call>,
     /// For each place whether lines were skipped before its call; nothing where none were.
     residual: Vec<bool>,
     places: usize,
@@ -163,7 +163,7 @@ impl Calls {
     fn with_room(places: usize) -> Self {
         Self {
             callers: Vec::with_capacity(places),
-            calls: Vec::with_capacity(places),
+            called: Vec::with_capacity(places),
             residual: Vec::new(),
             places,
             recurs: false,
@@ -173,7 +173,7 @@ impl Calls {
     #[inline]
     fn add(&mut self, from: u32, call: Call, residual: bool) {
         self.callers.push(from);
-        self.calls.push(call);
+        self.called.push(call);
         if residual {
             self.residual.resize(self.places, false);
             if let Some(is) = self.residual.get_mut(call.place as usize) {
@@ -198,8 +198,8 @@ impl Calls {
             *next = sum;
         }
         let begins = next.clone();
-        let mut calls = vec![Call::default(); self.calls.len()];
-        for (&caller, &Call { to, place }) in self.callers.iter().zip(&self.calls) {
+        let mut calls = vec![Call::default(); self.called.len()];
+        for (&caller, &Call { to, place }) in self.callers.iter().zip(&self.called) {
             if let Some(next) = next.get_mut(number(caller) as usize) {
                 if let Some(slot) = calls.get_mut(*next as usize) {
                     let to = number(to);

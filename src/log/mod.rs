@@ -8,14 +8,17 @@
     reason = "a call for each event costs as much as decoding it"
 )]
 
+mod events;
+
 use std::borrow::Cow;
-use std::iter::FusedIterator;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use events::LogEvents;
+
 use crate::bytes::{Bytes, Pieces, Witness};
-use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
+use crate::error::{DecodeError, DecodeErrorKind, FileKind, Result};
 use crate::raw::decode::Decoder;
 use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
@@ -59,16 +62,7 @@ impl Log {
         rates: &'a SamplingRates,
         position: LogPosition,
     ) -> LogEvents<'a> {
-        let (bytes, decoder) = self.begin(position);
-        LogEvents {
-            log: self,
-            rates,
-            decoder,
-            bytes,
-            at: 0,
-            ended: false,
-            cut: None,
-        }
+        LogEvents::new(self, rates, position)
     }
 
     /// What a walk from `position` on has in hand: of a file no bytes yet.
@@ -253,119 +247,6 @@ impl Log {
         }
     }
 }
-
-/// The events of a profile's log, in the order of the file.
-///
-/// A log that just ends inside an event is a normal log, that of a program which was killed or still
-/// runs: there the events end, and [`cut`](Self::cut) says so. Bytes that are no event are an error;
-/// after it there is nothing.
-///
-/// Made by [`Reader::events`](crate::Reader::events). Not so lenient is
-/// [`raw::Events`](crate::raw::Events).
-///
-/// ```
-/// use heapprof::Reader;
-///
-/// let reader = Reader::open("examples/data/demo")?;
-/// let mut events = reader.events()?;
-/// let largest = events.by_ref().map(|event| event.map(|event| event.size)).max_by_key(|size| {
-///     *size.as_ref().unwrap_or(&u64::MAX) // an error first of all
-/// });
-/// assert_eq!(largest.unwrap()?, 4_718_636);
-/// assert_eq!((events.position().events(), events.cut()), (49_779, None));
-/// # Ok::<(), heapprof::Error>(())
-/// ```
-#[derive(Debug)]
-pub struct LogEvents<'a> {
-    log: &'a Log,
-    rates: &'a SamplingRates,
-    /// A window of the log: what was read of a file, or a part of a log in memory.
-    bytes: Cow<'a, [u8]>,
-    /// Where in it the next event begins.
-    at: usize,
-    decoder: Decoder,
-    ended: bool,
-    cut: Option<DecodeError>,
-}
-
-impl LogEvents<'_> {
-    /// Where the next event begins, with both clocks: after the last whole event.
-    pub const fn position(&self) -> LogPosition {
-        let len = match &self.bytes {
-            Cow::Borrowed(bytes) => bytes.len(),
-            Cow::Owned(bytes) => bytes.len(),
-        };
-        self.decoder.position(len.saturating_sub(self.at))
-    }
-
-    /// The event inside which the log just ends, once the events have ended there.
-    ///
-    /// ```
-    /// use heapprof::Reader;
-    ///
-    /// let hpm = std::fs::read("examples/data/demo.hpm")?;
-    /// let hpd = std::fs::read("examples/data/demo.hpd")?;
-    /// let reader = Reader::from_bytes(hpm, hpd[..1000].to_vec(), None)?;
-    /// let mut events = reader.events()?;
-    /// assert_eq!(events.by_ref().filter_map(Result::ok).count(), 140);
-    /// assert_eq!(events.cut().unwrap().offset(), 995);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub const fn cut(&self) -> Option<DecodeError> {
-        self.cut
-    }
-
-    /// The first event so far that is whole but makes no sense: it has a million microseconds or
-    /// more. It counts all the same.
-    pub const fn strange(&self) -> Option<DecodeError> {
-        self.decoder.strange.first
-    }
-}
-
-impl Iterator for LogEvents<'_> {
-    type Item = Result<Event>;
-
-    // A loop in which this is a call keeps the decoder in memory, and takes three times as long.
-    #[inline(always)]
-    fn next(&mut self) -> Option<Result<Event>> {
-        loop {
-            let rest = self.bytes.get(self.at..).unwrap_or_default();
-            let mut rest = self.decoder.rest(rest);
-            if let Some(event) = self.decoder.next(&mut rest, Some(self.rates)) {
-                self.at = self.bytes.len() - rest.len();
-                return Some(Ok(event));
-            }
-            let end = self.decoder.error;
-            if self.ended {
-                return None;
-            }
-            let (offset, left) = (self.decoder.offset(rest.len()), rest.len());
-            self.at = 0;
-            let bytes = std::mem::take(&mut self.bytes);
-            match go_on(self.log, bytes, offset, left, end) {
-                Ok(Next::Bytes(more)) => {
-                    self.decoder.enter(offset, &more);
-                    self.bytes = more;
-                }
-                Ok(Next::End(error)) => {
-                    self.decoder.enter(offset, &[]);
-                    self.ended = true;
-                    self.cut = error.filter(DecodeError::is_cut);
-                    let source = error.filter(|error| !error.is_cut())?;
-                    let path = self.log.path().map(Path::to_owned);
-                    return Some(Err(Error::Decode { path, source }));
-                }
-                Err(error) => {
-                    self.decoder.enter(offset, &[]);
-                    self.ended = true;
-                    return Some(Err(error));
-                }
-            }
-        }
-    }
-}
-
-impl FusedIterator for LogEvents<'_> {}
 
 /// What follows once the bytes in hand are used up or end inside an event.
 enum Next<'a> {
