@@ -6,6 +6,18 @@
 //! ```
 //!
 //! Without a filebase (or `HEAPPROF_BENCH`) it makes up a recording of 4 M events and 100 000 traces.
+//!
+//! | work | what is done |
+//! | --- | --- |
+//! | sum | the bytes are added up as words |
+//! | decode | a loop over `raw::Events` asks each event for its size and its time; bytewise: a decoder of a byte at a time is asked the same |
+//! | end | `Reader::end`: a whole log is decoded, and nothing is asked of its events |
+//! | replay | `Reader::high_water`: what is live by trace, the exact total, how high it got and when |
+//! | live, peak | `Reader::live_at_end`; `Reader::peak`: also what was live then |
+//! | ask | `Reader::ask` of a question that does next to nothing |
+//! | digest | a snapshot each second, in memory, and to a file |
+//! | index | `TraceLog::count`: where each stack begins, by the lengths of what is in between |
+//! | intern | `TraceTable::from_log`: the table of all stacks |
 
 mod common;
 
@@ -152,7 +164,7 @@ impl Measured {
             });
             time("sum hpm", &mut || sum(hpm));
             time("index", &mut || {
-                TraceLog::new(hpm).unwrap().index().len() as u64
+                u64::from(TraceLog::new(hpm).unwrap().count())
             });
             time("intern", &mut || {
                 TraceTable::from_log(&TraceLog::new(hpm).unwrap()).frame_count() as u64

@@ -25,6 +25,9 @@ const WALKERS: usize = 4;
 /// So many bytes are walked by all of them together: a thousand traces of a real program.
 const BLOCK: usize = 1 << 20;
 
+/// Fewer are left to whoever reads one trace after the other: to begin takes longer than that.
+const FEW: usize = 1 << 15;
+
 /// What is told of each trace, in the order of the file.
 pub(super) trait Told: Default {
     /// A trace was whole that begins there.
@@ -74,8 +77,12 @@ impl Told for Vec<u64> {
 
 /// Tells of the whole traces from the one that begins at `at` on, and gives where the next one begins.
 ///
-/// That is at the end, or where one is not whole; or a little before there are more than `most`.
+/// That is at the end, or where one is not whole; or a little before there are more than `most`; or at `at`
+/// if there are only a [`FEW`] bytes.
 pub(super) fn whole_traces<T: Told>(bytes: &[u8], at: usize, most: usize) -> (T, usize) {
+    if bytes.len().saturating_sub(at) < FEW {
+        return (T::default(), at);
+    }
     by_blocks(bytes, at, most, BLOCK)
 }
 
