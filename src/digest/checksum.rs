@@ -1,8 +1,18 @@
 //! A checksum against accidents: a disk that forgets, a copy that stops.
 
+/// So many words are added at once.
+const LANES: usize = 4;
+
+/// A bijection of the state, and one of the word.
+const fn step(state: u64, word: u64) -> u64 {
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / φ
+    let state = (state ^ word).wrapping_mul(SPREAD);
+    state ^ state >> 32
+}
+
 /// A checksum of 32 bits, eight bytes at a time.
 ///
-/// Each step is a bijection of the state, so that one changed byte always changes the 64 bits; that
+/// Each step is a bijection, so that one changed byte always changes the 64 bits; that
 /// they fold to the same 32 then is one chance in 2³². It guards against accidents, not malice.
 #[derive(Debug, Clone)]
 pub(crate) struct Checksum {
@@ -21,24 +31,27 @@ impl Checksum {
         Self { state: 0 }
     }
 
-    fn step(&mut self, word: u64) {
-        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / φ
-        self.state = (self.state ^ word).wrapping_mul(SPREAD);
-        self.state ^= self.state >> 32;
-    }
-
     /// Adds a part: the same bytes divided otherwise give another checksum.
+    ///
+    /// A step waits for the one before it, so as many words at once as there are lanes are added to a lane
+    /// each, and in the end the lanes to the state.
     pub(crate) fn update(&mut self, bytes: &[u8]) {
         let (words, rest) = bytes.as_chunks();
-        for word in words {
-            self.step(u64::from_le_bytes(*word));
+        let (rows, words) = words.as_chunks::<LANES>();
+        let mut lanes = [0; LANES];
+        for row in rows {
+            for (lane, word) in lanes.iter_mut().zip(row) {
+                *lane = step(*lane, u64::from_le_bytes(*word));
+            }
         }
         let mut last = [0; 8];
         for (place, &byte) in last.iter_mut().zip(rest) {
             *place = byte;
         }
-        self.step(u64::from_le_bytes(last));
-        self.step(bytes.len() as u64);
+        let words = words.iter().chain([&last]);
+        let words = words.map(|word| u64::from_le_bytes(*word));
+        let all = lanes.into_iter().chain(words).chain([bytes.len() as u64]);
+        self.state = all.fold(self.state, step);
     }
 
     pub(crate) fn finish(&self) -> u32 {

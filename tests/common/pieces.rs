@@ -207,18 +207,22 @@ fn trailer_checksum(out: &[u8], index: usize, trailer: usize) -> u32 {
         out.get(trailer..).unwrap_or_default().to_vec(),
     ];
     for part in parts.chain(last) {
-        let mut step = |word: u64| {
-            state = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            state ^= state >> 32;
+        let step = |state: u64, word: u64| {
+            let state = (state ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            state ^ state >> 32
         };
         let (words, rest) = part.as_chunks::<8>();
-        for word in words {
-            step(u64::from_le_bytes(*word));
-        }
         let mut tail = [0; 8];
         tail[..rest.len()].copy_from_slice(rest);
-        step(u64::from_le_bytes(tail));
-        step(part.len() as u64);
+        let words: Vec<u64> = words.iter().map(|&it| u64::from_le_bytes(it)).collect();
+        let rows = words.len() / 4 * 4;
+        for lane in 0..4 {
+            let lane = words[..rows].iter().skip(lane).step_by(4);
+            state = step(state, lane.fold(0, |lane, &word| step(lane, word)));
+        }
+        let rest = words[rows..].iter().copied();
+        let rest = rest.chain([u64::from_le_bytes(tail), part.len() as u64]);
+        state = rest.fold(state, step);
     }
     state as u32
 }
