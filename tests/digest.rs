@@ -616,6 +616,32 @@ fn foreign_digests_are_read_on_request() {
     );
 }
 
+#[test]
+fn a_digest_whose_checksums_were_others_is_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = folder.path().join("demo");
+    for extension in ["hpm", "hpd"] {
+        let name = format!("demo.{extension}");
+        fs::copy(format!("examples/data/{name}"), folder.path().join(name)).unwrap();
+    }
+    let hpc = filebase.with_extension("hpc");
+    fs::copy("tests/data/demo/made_by_0.1.0.hpc", &hpc).unwrap();
+    // It is read as what it is,
+    let then = Digest::open(&hpc).unwrap();
+    assert!(then.is_foreign());
+    // and not taken for damaged, nor for one that has what it has not.
+    let reader = Reader::open(&filebase).unwrap();
+    assert!(!reader.has_digest());
+    assert!(matches!(
+        reader.unused_digest(),
+        Some(UnusedDigest::Foreign)
+    ));
+    let now = reader.make_digest(millis(500).precision(0.01)).unwrap();
+    assert!(!now.is_foreign());
+    assert_eq!(snapshots(&now), snapshots(&then));
+    assert!(Reader::open(&filebase).unwrap().has_digest());
+}
+
 #[cfg(unix)]
 #[test]
 fn on_a_read_only_disk_there_is_one_in_memory() {

@@ -15,14 +15,15 @@
 //!                              than the one before, and the place at which that snapshot was taken
 //! checksums          fixed32   of the entries of each snapshot that does not share its bytes, in order
 //! checksum           fixed32   of start, interval, index and all of the above
-//! mark               fixed32   0x6870656e, at the end of the file
+//! mark               fixed32   0x68706532, at the end of the file
 //!
 //! place    four varints, each the difference to the place before: offset, events, elapsed µs, and
 //!          (zigzag) by how much the wall clock fell behind that
 //! ```
 //!
 //! Places have the times as recorded, whatever the clock is. Only a digest of another clock has
-//! version 2, so that who knows version 1 reads the others and takes this one for foreign.
+//! version 2, so that who knows version 1 reads the others and takes this one for foreign. The mark at
+//! the end says how the checksums are computed: it was another one when that was done otherwise.
 //!
 //! A snapshot is the heap after the last event at or before its time. Its place says where the log
 //! goes on after that event, so that the heap at any moment can be replayed from the snapshot
@@ -41,7 +42,7 @@ use crate::time::{Clock, Elapsed, StartTime, WallOffset};
 /// The mark that begins a trailer.
 const MARK: u32 = 0x6870_7472;
 /// The mark that ends it, and so the file. It is found also where the index is damaged.
-const END: u32 = 0x6870_656e;
+const END: u32 = 0x6870_6532;
 /// Of a digest with the times as recorded.
 const VERSION: u64 = 1;
 /// Of one that says whose times it has.
