@@ -1,20 +1,21 @@
 //! Things by the number that each belongs to: children by parent, edges by node.
 
-/// The places of things, those that belong to one number together, in their order. There are fewer
-/// than 2³² of them, as many as a call tree has nodes at most.
+use std::ops::Range;
+
+/// Where the things of each number are, when those of one number stand together, in the order of their
+/// numbers. There are fewer than 2³² of them, as many as a call tree has nodes at most.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Groups {
-    places: Vec<u32>,
-    /// Where the group of each number begins, and the end.
+pub(super) struct Ranges {
+    /// Where those of each number begin, and the end.
     begins: Vec<u32>,
 }
 
-impl Groups {
-    /// Groups things by the number that each belongs to; what has a number of `count` or more is left
-    /// out. O(things + numbers).
-    pub(super) fn new(numbers: impl Iterator<Item = usize> + Clone, count: usize) -> Self {
+impl Ranges {
+    /// By the number that each thing belongs to; what has a number of `count` or more is left out.
+    /// O(things + numbers).
+    pub(super) fn new(numbers: impl Iterator<Item = usize>, count: usize) -> Self {
         let mut begins = vec![0_u32; count + 1];
-        for number in numbers.clone().filter(|&number| number < count) {
+        for number in numbers.filter(|&number| number < count) {
             if let Some(after) = begins.get_mut(number + 1) {
                 *after += 1;
             }
@@ -24,26 +25,60 @@ impl Groups {
             sum += *begin;
             *begin = sum;
         }
-        let mut next = begins.clone();
-        let mut places = vec![0; sum as usize];
-        for (place, number) in (0..).zip(numbers) {
-            if number < count
-                && let Some(next) = next.get_mut(number)
-            {
-                if let Some(slot) = places.get_mut(*next as usize) {
-                    *slot = place;
-                }
-                *next += 1;
-            }
-        }
-        Self { places, begins }
+        Self { begins }
     }
 
-    fn range(&self, number: usize) -> std::ops::Range<usize> {
+    /// Where the things of a number are.
+    pub(super) fn of(&self, number: usize) -> Range<usize> {
         match self.begins.get(number..) {
             Some(&[begin, end, ..]) => begin as usize..end as usize,
             _ => 0..0,
         }
+    }
+
+    /// Where the things of each number are.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
+        let bounds = self.begins.iter().zip(self.begins.iter().skip(1));
+        bounds.map(|(&begin, &end)| begin as usize..end as usize)
+    }
+
+    /// Things in the order of their numbers, each of which is given with the number that it belongs
+    /// to: those that were counted, in the order of before among those of one number.
+    pub(super) fn scatter<T: Copy + Default>(
+        &self,
+        things: impl Iterator<Item = (usize, T)>,
+    ) -> Vec<T> {
+        let end = self.begins.last().copied().unwrap_or(0);
+        let mut scattered = vec![T::default(); end as usize];
+        let mut next = self.begins.clone();
+        // The last begins at the end, and has no things.
+        next.pop();
+        for (number, thing) in things {
+            if let Some(next) = next.get_mut(number) {
+                if let Some(slot) = scattered.get_mut(*next as usize) {
+                    *slot = thing;
+                }
+                *next += 1;
+            }
+        }
+        scattered
+    }
+}
+
+/// The places of things, those that belong to one number together, in their order.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Groups {
+    places: Vec<u32>,
+    ranges: Ranges,
+}
+
+impl Groups {
+    /// Groups things by the number that each belongs to; what has a number of `count` or more is left
+    /// out. O(things + numbers).
+    pub(super) fn new(numbers: impl Iterator<Item = usize> + Clone, count: usize) -> Self {
+        let ranges = Ranges::new(numbers.clone(), count);
+        let places = ranges.scatter(numbers.zip(0_u32..));
+        Self { places, ranges }
     }
 
     /// The places of the things that belong to a number.
@@ -51,7 +86,7 @@ impl Groups {
         &self,
         number: usize,
     ) -> impl ExactSizeIterator<Item = usize> + DoubleEndedIterator {
-        let group = self.places.get(self.range(number)).unwrap_or_default();
+        let group = self.places.get(self.ranges.of(number)).unwrap_or_default();
         group.iter().map(|&place| place as usize)
     }
 
@@ -59,8 +94,7 @@ impl Groups {
     /// scattered, and to look at one costs more than to compare two keys.
     pub(super) fn sort_each_by_key<K: Ord>(&mut self, key: impl Fn(usize) -> K) {
         let mut keyed = Vec::new();
-        for number in 1..self.begins.len() {
-            let range = self.range(number - 1);
+        for range in self.ranges.iter() {
             if range.len() > 1
                 && let Some(group) = self.places.get_mut(range)
             {

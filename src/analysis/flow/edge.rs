@@ -1,7 +1,7 @@
 //! The edges of a flow graph, and what they weigh. There can be nearly as many as the call tree has
 //! nodes, so they are small: memory that is new is slow, and so is what does not fit a cache.
 
-use super::key;
+use super::Ranked;
 
 /// From one node to another.
 #[derive(Debug, Clone, Copy)]
@@ -15,8 +15,7 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    pub(super) const fn new(from: u32, to: u32, row: u32) -> Self {
-        let residual = false;
+    pub(super) const fn new(from: u32, to: u32, row: u32, residual: bool) -> Self {
         Self {
             from,
             to,
@@ -31,11 +30,6 @@ impl Edge {
 
     pub(super) const fn to(&self) -> usize {
         self.to as usize
-    }
-
-    /// The nodes that it is between: the caller, and what it calls.
-    pub(super) const fn ends(&self) -> (u32, u32) {
-        (self.from, self.to)
     }
 
     /// The same edge where the nodes have other numbers; `None` if one of them has none.
@@ -55,11 +49,12 @@ pub(super) struct EdgeWeights {
 }
 
 impl EdgeWeights {
-    pub(super) const fn new(columns: usize) -> Self {
+    /// So many rows that weigh nothing yet.
+    pub(super) fn zeros(columns: usize, len: u32) -> Self {
         Self {
             columns,
-            rows: Vec::new(),
-            len: 0,
+            rows: vec![0; columns * len as usize],
+            len,
         }
     }
 
@@ -70,39 +65,39 @@ impl EdgeWeights {
         self.len - 1
     }
 
+    /// Adds to the weight that a row has in a column.
     #[inline]
-    pub(super) fn push_zeros(&mut self) -> u32 {
-        for _ in 0..self.columns {
-            self.rows.push(0);
+    pub(super) fn add(&mut self, row: u32, column: usize, weight: i64) {
+        if let Some(sum) = self.rows.get_mut(row as usize * self.columns + column) {
+            *sum = sum.saturating_add(weight);
         }
-        self.len += 1;
-        self.len - 1
     }
 
-    pub(super) fn of(&self, edge: &Edge) -> &[i64] {
-        let begin = edge.row as usize * self.columns;
+    fn row(&self, row: u32) -> &[i64] {
+        let begin = row as usize * self.columns;
         self.rows
             .get(begin..begin + self.columns)
             .unwrap_or_default()
     }
 
-    pub(super) fn of_mut(&mut self, edge: &Edge) -> &mut [i64] {
-        let begin = edge.row as usize * self.columns;
-        self.rows
-            .get_mut(begin..begin + self.columns)
-            .unwrap_or_default()
+    pub(super) fn of(&self, edge: &Edge) -> &[i64] {
+        self.row(edge.row)
     }
 
-    /// The weights of an edge without their sign, those of all columns together.
-    pub(super) fn size(&self, edge: &Edge) -> u64 {
-        self.of(edge).iter().fold(0, |sum: u64, weight| {
+    /// The weights of a row without their sign, those of all columns together.
+    pub(super) fn size_of_row(&self, row: u32) -> u64 {
+        self.row(row).iter().fold(0, |sum: u64, weight| {
             sum.saturating_add(weight.unsigned_abs())
         })
     }
 
+    pub(super) fn size(&self, edge: &Edge) -> u64 {
+        self.size_of_row(edge.row)
+    }
+
     /// What puts the edges of one source in their order.
-    pub(super) fn key(&self, edge: &Edge) -> u128 {
-        key(false, self.size(edge), edge.to())
+    pub(super) fn key(&self, edge: &Edge) -> Ranked {
+        Ranked::new(self.size(edge), edge.to, 0)
     }
 
     /// Gives up the rows of all edges but these.
@@ -110,7 +105,7 @@ impl EdgeWeights {
         if edges.len() == self.len as usize {
             return;
         }
-        let mut kept = Self::new(self.columns);
+        let mut kept = Self::zeros(self.columns, 0);
         for edge in edges {
             edge.row = kept.push(self.of(edge));
         }

@@ -2,17 +2,20 @@
 //! side.
 
 mod build;
+mod calls;
 mod collapse;
 mod edge;
+mod lines;
 mod node;
 mod options;
+mod order;
 mod prune;
 
 use std::fmt;
 
 use smallvec::SmallVec;
 
-use crate::analysis::groups::Groups;
+use crate::analysis::groups::{Groups, Ranges};
 use crate::analysis::subtree::Subtree;
 use crate::error::Damaged;
 use crate::id::FrameId;
@@ -22,6 +25,7 @@ use crate::usage::{Usage, saturated};
 use edge::{Edge, EdgeWeights};
 pub use node::{FlowEdge, FlowNode};
 pub use options::{EdgeBase, FlowOptions};
+use order::{Ranked, put_in_order};
 
 /// A flow graph: a node for each line of code with its local and cumulative usage, and an edge from
 /// each line to those it calls, with the weight of the stacks in which one directly follows the
@@ -77,7 +81,7 @@ pub struct FlowGraph {
     edges: Vec<Edge>,
     weights: EdgeWeights,
     /// The edges by source, and by target.
-    outgoing: Groups,
+    outgoing: Ranges,
     incoming: Groups,
     damaged: Damaged,
 }
@@ -244,7 +248,7 @@ impl FlowGraph {
     /// Orders nodes and edges where they are not in order any more, and finds the edges of each node.
     fn arranged(mut self) -> Self {
         debug_assert!(self.is_in_order());
-        self.outgoing = Groups::new(self.edges.iter().map(Edge::from), self.nodes.len());
+        self.outgoing = Ranges::new(self.edges.iter().map(Edge::from), self.nodes.len());
         self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
         self.weights.keep(&mut self.edges);
         self
@@ -290,47 +294,20 @@ impl FlowGraph {
     }
 }
 
-/// What puts the heaviest first, and of those that weigh the same the smallest number: one number, since
-/// to compare several costs a branch for each that cannot be foretold.
-fn key(last: bool, size: u64, number: usize) -> u128 {
-    u128::from(last) << 96 | u128::from(!size) << 32 | (number as u128 & 0xffff_ffff)
-}
-
-/// The number that a key was given: what it is of, so that nothing need be moved with it.
-const fn number_of(key: u128) -> usize {
-    (key & 0xffff_ffff) as usize
-}
-
-/// What puts nodes in their order: the synthetic root, which has no line, and then the heaviest.
-fn node_key(first: Option<FrameId>, weights: &[Weights]) -> u128 {
-    let sum = weights.iter().fold(0, |sum: u64, weights| {
-        sum.saturating_add(weights.cumulative.unsigned_abs())
-    });
-    key(first.is_some(), sum, first.map_or(0, FrameId::index))
-}
-
 impl Node {
-    /// What puts it in its place.
-    fn key(&self) -> u128 {
-        node_key(self.lines.first().copied(), &self.weights)
+    /// What puts it in its place: the synthetic root, which has no line, and then the heaviest.
+    fn key(&self) -> (bool, Ranked) {
+        let line = self.lines.first();
+        let ranked = Ranked::new(size(&self.weights), line.map_or(0, |line| line.0), 0);
+        (line.is_some(), ranked)
     }
 }
 
-/// Puts at each place what stood at the one that `order` has there, of all places. In place: memory
-/// that is new costs more than to swap.
-fn put_in_order<T>(things: &mut [T], mut order: Vec<usize>) {
-    for first in 0..order.len() {
-        let mut place = first;
-        // Round the circle in which they change places.
-        while let Some(slot) = order.get_mut(place) {
-            let from = std::mem::replace(slot, place);
-            if from == first || from == place || from.max(place) >= things.len() {
-                break;
-            }
-            things.swap(place, from);
-            place = from;
-        }
-    }
+/// The cumulative weights of a node without their sign, those of all columns together.
+fn size(weights: &[Weights]) -> u64 {
+    weights.iter().fold(0, |sum: u64, weights| {
+        sum.saturating_add(weights.cumulative.unsigned_abs())
+    })
 }
 
 /// What a graph is made from: the weights of each column in the part of the call tree that they use.
@@ -407,19 +384,5 @@ impl fmt::Debug for FlowGraph {
             .field("nodes", &self.nodes.len())
             .field("edges", &self.edges.len())
             .finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn things_are_put_in_any_order() {
-        let order = [3, 0, 2, 6, 5, 4, 1];
-        let mut things = ["a", "b", "c", "d", "e", "f", "g"];
-        let expected = order.map(|place| things[place]);
-        put_in_order(&mut things, order.to_vec());
-        assert_eq!(things, expected);
     }
 }

@@ -262,7 +262,7 @@ impl FlowGraph {
         });
         for (to, weights) in begins {
             let row = self.weights.push(&weights);
-            self.edges.push(Edge::new(root, to, row));
+            self.edges.push(Edge::new(root, to, row, false));
         }
     }
 }
