@@ -75,6 +75,15 @@ fn log(criterion: &mut Criterion, profile: &Profile) {
     group.bench_function("live at the end", |it| {
         it.iter(|| reader.live_at_end().unwrap().total());
     });
+    group.bench_function("high water", |it| {
+        it.iter(|| reader.high_water().unwrap().total());
+    });
+    group.bench_function("peak", |it| {
+        it.iter(|| reader.peak().unwrap().total());
+    });
+    group.bench_function("churn", |it| {
+        it.iter(|| reader.churn().unwrap().allocated().total());
+    });
     group.finish();
 }
 
