@@ -210,6 +210,20 @@ fn a_long_name() {
     });
 }
 
+/// Names that look like traces which never end, to whoever begins inside of one.
+#[test]
+fn names_that_look_like_endless_traces() {
+    let name = "\x01\x00".repeat(7999) + "\x01\x04";
+    grows_as_the_file(200, |n| {
+        let mut profile = Profile::default();
+        for _ in 0..n {
+            profile.trace(&[(&name, 1)]);
+        }
+        events(&mut profile, n);
+        profile
+    });
+}
+
 #[test]
 fn many_names() {
     grows_as_the_file(2_000, |n| {

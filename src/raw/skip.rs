@@ -203,11 +203,14 @@ fn walk_block<T: Told>(bytes: &[u8], from: usize, block: usize) -> Walker<T> {
     ];
     // They are done at about the same time.
     while walkers.iter_mut().all(|walker| walker.step(bytes)) {}
-    let [mut first, others @ ..] = walkers.map(|walker| walker.finish(bytes));
+    let [first, others @ ..] = walkers;
+    let mut first = first.finish(bytes);
     for (other, guess) in others.into_iter().zip([second, third, fourth]) {
+        // One that began at a wrong guess may find no end before that of the file.
         if first.is_stuck || first.start != guess {
             break;
         }
+        let other = other.finish(bytes);
         first.told.append(other.told);
         (first.start, first.is_stuck) = (other.start, other.is_stuck);
     }
