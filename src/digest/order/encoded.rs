@@ -17,6 +17,10 @@ use crate::raw::write::hpc::push_entry;
 /// take theirs along, but for those that come to be very near.
 const NEAR: usize = 48;
 
+/// Where entries are copied and there would be more bytes than so many without a stop, they are walked
+/// along: so whoever looks for a place never walks far.
+const FAR: usize = 8 * NEAR;
+
 /// A place after some of the entries.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Place {
@@ -114,15 +118,29 @@ impl Encoded {
         }
     }
 
-    /// The entries with the place after each, in runs from the last to the first.
-    pub(super) fn runs_from_the_end(&self) -> impl Iterator<Item = Vec<(Entry, Place)>> {
-        let starts = self.stops.iter().rev().map(|stop| stop.place());
+    /// The entries before a place, each with the place at which it begins, in runs from the last to
+    /// the first.
+    pub(super) fn runs_before(&self, place: Place) -> impl Iterator<Item = Vec<(Entry, Place)>> {
+        let before = self.stops.partition_point(|stop| stop.at < place.at);
+        let before = self.stops.get(..before).unwrap_or_default();
+        let starts = before.iter().rev().map(|stop| stop.place());
         let starts = starts.chain([Place::default()]);
-        let mut end = self.end;
+        let mut end = place;
         starts.map(move |start| {
             let to = std::mem::replace(&mut end, start);
-            let next = |place: Place| (place.at < to.at).then(|| self.entry_at(place))?;
-            std::iter::successors(next(start), |&(_, after)| next(after)).collect()
+            self.entries_from(start)
+                .take_while(|(_, begin, _)| begin.at < to.at)
+                .map(|(entry, begin, _)| (entry, begin))
+                .collect()
+        })
+    }
+
+    /// The entries after a place, each with the place at which it begins, and that after it.
+    pub(super) fn entries_from(&self, place: Place) -> impl Iterator<Item = (Entry, Place, Place)> {
+        let mut place = place;
+        std::iter::from_fn(move || {
+            let (entry, after) = self.entry_at(place)?;
+            Some((entry, std::mem::replace(&mut place, after), after))
         })
     }
 
@@ -240,6 +258,11 @@ impl Encoded {
             self.join(cursor);
             if cursor.is_before(entry) {
                 self.copy(cursor, |cursor, copied| {
+                    if let Some(stop) = cursor.stops.first()
+                        && stop.entry.precedes(entry)
+                    {
+                        cursor.close(stop.at, copied);
+                    }
                     cursor.walk(entry, |stop| copied.add(stop));
                 });
             }
@@ -251,6 +274,8 @@ impl Encoded {
         if cursor.place.at < place.at {
             self.join(cursor);
             self.copy(cursor, |cursor, copied| {
+                let stop = cursor.stops.first().map_or(place.at, |stop| stop.at);
+                cursor.close(stop.min(place.at), copied);
                 cursor.ride(place, |stop| copied.add(stop));
             });
         }
@@ -302,10 +327,16 @@ struct Copied<'s> {
 impl Copied<'_> {
     #[inline]
     fn add(&mut self, stop: Stop) {
-        let at = stop.at - self.from + self.to;
-        if at - self.stops.last().map_or(0, |last| last.at) >= NEAR / 2 {
+        if self.since_stop(stop.at) >= NEAR / 2 {
+            let at = stop.at - self.from + self.to;
             self.stops.push(Stop { at, ..stop });
         }
+    }
+
+    /// How many bytes there are from the last stop to where what is there comes to be.
+    #[inline]
+    fn since_stop(&self, at: usize) -> usize {
+        at - self.from + self.to - self.stops.last().map_or(0, |last| last.at)
     }
 }
 
@@ -353,8 +384,38 @@ impl Cursor<'_> {
         self.next = self.of.entry_at(place);
     }
 
+    /// Passes the entries up to the first stop there, if that would be too far from the last one that was
+    /// copied, and adds stops on the way.
+    #[inline]
+    fn close(&mut self, to: usize, copied: &mut Copied<'_>) {
+        if copied.since_stop(to) > FAR {
+            self.close_gap(to, copied);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn close_gap(&mut self, to: usize, copied: &mut Copied<'_>) {
+        while let Some((entry, after)) = self.next
+            && after.at <= to
+        {
+            let at = after.at;
+            if copied.since_stop(at) >= NEAR {
+                copied.add(Stop { entry, at });
+            }
+            self.jump(after);
+        }
+    }
+
     /// The place before an entry: after those that precede it.
     pub(super) fn place_before(mut self, entry: Entry) -> Place {
+        let passed = self.stops.partition_point(|it| it.entry.precedes(entry));
+        if let Some((passed, others)) = self.stops.split_at_checked(passed)
+            && let Some(last) = passed.last()
+        {
+            (self.place, self.stops) = (last.place(), others);
+            self.next = self.of.entry_at(self.place);
+        }
         if self.is_before(entry) {
             self.walk(entry, |_| {});
         }
@@ -408,18 +469,19 @@ impl Encoded {
         assert!(stops.next().is_none());
         assert_eq!(cursor.place.at, self.bytes.len());
         assert!(self.stops.len() <= 1 + self.bytes.len() / (NEAR / 2));
+        let ends = self.stops.iter().map(|stop| stop.at);
+        let starts = std::iter::once(0).chain(ends.clone());
+        let longest = 2 * 10;
+        for (start, end) in starts.zip(ends.chain([self.bytes.len()])) {
+            assert!(
+                end - start <= FAR + longest,
+                "{start} to {end} without a stop"
+            );
+        }
     }
 
-    /// How many entries there are, and the most bytes without a stop.
-    pub(super) fn measure(&self) -> (u64, usize) {
-        let entries = self.runs_from_the_end().map(|run| run.len() as u64).sum();
-        let ends = self
-            .stops
-            .iter()
-            .map(|stop| stop.at)
-            .chain([self.bytes.len()]);
-        let starts = std::iter::once(0).chain(self.stops.iter().map(|stop| stop.at));
-        let most = starts.zip(ends).map(|(start, end)| end - start).max();
-        (entries, most.unwrap_or(0))
+    /// How many entries there are.
+    pub(super) fn count(&self) -> u64 {
+        self.entries_from(Place::default()).count() as u64
     }
 }

@@ -12,7 +12,7 @@ use crate::usage::saturated;
 
 /// One entry of a snapshot. The order of a snapshot is descending by weight, then ascending by
 /// trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Entry {
     pub(crate) weight: i64,
     pub(crate) trace: u32,
@@ -37,6 +37,7 @@ pub(crate) struct Ordered {
     /// How many these are, and what they weigh together.
     len: u64,
     total: i128,
+    lightest: Lightest,
     /// What the entries were before, to be written over.
     spare: Encoded,
     keys: Vec<u64>,
@@ -102,11 +103,13 @@ impl Ordered {
                 (Some((entry, rest)), before) if before.is_none_or(|it| entry.precedes(*it.0)) => {
                     edited.leave_out(*entry, &mut cursor);
                     self.total -= i128::from(entry.weight);
+                    self.lightest.leave_out(*entry);
                     gone = rest;
                 }
                 (_, Some((entry, rest))) => {
                     edited.insert(*entry, &mut cursor);
                     self.total += i128::from(entry.weight);
+                    self.lightest.insert(*entry);
                     new = rest;
                 }
                 (_, None) => break,
@@ -133,8 +136,9 @@ impl Ordered {
     /// unknown: from the end of the order, up to the first that would bring their sum over
     /// ⌊precision × total⌋. Gives how many there are then.
     ///
-    /// Unknown is none of the entries here. O(folded), and a copy of what stays.
-    pub(crate) fn fold(&self, unknown: i64, precision: f64, out: &mut Encoded) -> u64 {
+    /// Unknown is none of the entries here. O(log entries), a copy of what stays, and the entries that
+    /// are folded now and were not the last time, or the other way round.
+    pub(crate) fn fold(&mut self, unknown: i64, precision: f64, out: &mut Encoded) -> u64 {
         let total = self.total + i128::from(unknown);
         #[expect(
             clippy::cast_precision_loss,
@@ -142,18 +146,14 @@ impl Ordered {
             reason = "as many digits as a float has are what the precision is defined with"
         )]
         let limit = ((precision * total as f64).floor() as i128).max(0);
-        let Tail {
-            kept,
-            folded,
-            len,
-            debts,
-        } = self.tail(limit);
+        let kept = self.lightest.weigh_at_most(limit, &self.entries);
+        let debts = self.entries.cursor().place_before(Entry::default());
         let unknown = Entry {
-            weight: saturated(i128::from(unknown) + folded),
+            weight: saturated(i128::from(unknown) + self.lightest.sum),
             trace: 0,
         };
         let mut written = (unknown.weight != 0).then_some(unknown);
-        let len = self.len - len + u64::from(written.is_some());
+        let len = self.len - self.lightest.len + u64::from(written.is_some());
 
         out.clear();
         let mut cursor = self.entries.cursor();
@@ -172,47 +172,65 @@ impl Ordered {
         out.copy_to_place(self.entries.end(), &mut cursor);
         len
     }
-
-    /// The smallest positive balances, as many of them as weigh no more than `limit` together.
-    fn tail(&self, limit: i128) -> Tail {
-        let end = self.entries.end();
-        let mut tail = Tail {
-            kept: Place::default(),
-            folded: 0,
-            len: 0,
-            debts: end,
-        };
-        let entries = self.entries.runs_from_the_end();
-        for (entry, after) in entries.flat_map(|run| run.into_iter().rev()) {
-            if entry.weight < 0 {
-                continue;
-            }
-            if tail.len == 0 {
-                tail.debts = after;
-            }
-            if tail.folded + i128::from(entry.weight) > limit {
-                tail.kept = after;
-                return tail;
-            }
-            tail.folded += i128::from(entry.weight);
-            tail.len += 1;
-        }
-        if tail.len == 0 {
-            tail.debts = Place::default();
-        }
-        tail
-    }
 }
 
-/// Where in the order what is folded is.
-struct Tail {
-    /// The place after what is kept before it,
-    kept: Place,
-    /// what it weighs, and how many entries it is,
-    folded: i128,
+/// The lightest of the positive entries: those that are folded.
+#[derive(Debug, Default)]
+struct Lightest {
+    /// They are those that do not precede this.
+    from: Entry,
+    /// What they weigh together, and how many they are.
+    sum: i128,
     len: u64,
-    /// and the place after it, of the negative balances.
-    debts: Place,
+}
+
+impl Lightest {
+    #[inline]
+    fn has(&self, entry: Entry) -> bool {
+        entry.weight > 0 && !entry.precedes(self.from)
+    }
+
+    #[inline]
+    fn insert(&mut self, entry: Entry) {
+        if self.has(entry) {
+            self.sum += i128::from(entry.weight);
+            self.len += 1;
+        }
+    }
+
+    #[inline]
+    fn leave_out(&mut self, entry: Entry) {
+        if self.has(entry) {
+            self.sum -= i128::from(entry.weight);
+            self.len -= 1;
+        }
+    }
+
+    /// As many as weigh no more than `limit` together, of these entries, in which they have been noted.
+    /// Gives the place before them.
+    fn weigh_at_most(&mut self, limit: i128, entries: &Encoded) -> Place {
+        let mut place = entries.cursor().place_before(self.from);
+        let mut following = entries.entries_from(place);
+        while self.sum > limit
+            && let Some((entry, _, after)) = following.next()
+        {
+            self.leave_out(entry);
+            place = after;
+        }
+        let before = entries.runs_before(place);
+        for (entry, begin) in before.flat_map(|run| run.into_iter().rev()) {
+            if self.sum + i128::from(entry.weight) > limit {
+                break;
+            }
+            self.from = entry;
+            self.insert(entry);
+            place = begin;
+        }
+        let first = entries.entries_from(place).next();
+        let first = first.filter(|(entry, ..)| entry.weight > 0);
+        self.from = first.map_or_else(Entry::default, |(entry, ..)| entry);
+        place
+    }
 }
 
 #[cfg(test)]
@@ -287,7 +305,7 @@ mod tests {
             let encoded = |len, encoded: &Encoded| (len, encoded.bytes().to_vec());
             let all = encoded(ordered.len(), ordered.encoded());
             prop_assert_eq!(all, plain(&balances, 0.0));
-            prop_assert_eq!(ordered.entries.measure().0, ordered.len());
+            prop_assert_eq!(ordered.entries.count(), ordered.len());
             let unknown = balances.get(&0).copied().unwrap_or(0);
             let len = known.fold(unknown, precision, &mut folded);
             prop_assert_eq!(encoded(len, &folded), plain(&balances, precision));
@@ -339,7 +357,30 @@ mod tests {
             for trace in 1..=3000_u32 {
                 edits.push(trace, 0, sign * i64::from(trace));
                 ordered.edit(&mut edits);
+                ordered.entries.check();
             }
+        }
+    }
+
+    #[test]
+    fn what_is_folded_follows_a_heap_that_comes_and_goes() {
+        let mut balances = BTreeMap::new();
+        let (mut ordered, mut edits) = (Ordered::default(), Edits::default());
+        let mut folded = Encoded::default();
+        for round in 0..600_u32 {
+            // Some more, the lightest among them; and a large one now and then, so that far more is
+            // folded for a while.
+            let traces = (1..8).map(|trace| (round * trace * 7919) % 3001 + 2);
+            let changed = traces.map(|trace| (trace, i64::from(trace * 31 % 97 + round % 5) - 4));
+            let large = (1, if round % 3 == 0 { 1_000_000 } else { 0 });
+            for (trace, after) in changed.chain([large]) {
+                let before = balances.insert(trace, after);
+                edits.push(trace, before.unwrap_or(0), after);
+                ordered.edit(&mut edits);
+            }
+            let len = ordered.fold(3, 0.01, &mut folded);
+            balances.insert(0, 3);
+            assert_eq!((len, folded.bytes().to_vec()), plain(&balances, 0.01));
             ordered.entries.check();
         }
     }
