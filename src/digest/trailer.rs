@@ -22,8 +22,8 @@
 //! ```
 //!
 //! Places have the times as recorded, whatever the clock is. Only a digest of another clock has
-//! version 2, so that who knows version 1 reads the others and takes this one for foreign. The mark at
-//! the end says how the checksums are computed: it was another one when that was done otherwise.
+//! version 2, so that who knows version 1 alone takes that one for foreign. The mark at the end says how
+//! the checksums are computed, as it did when they were computed otherwise and it was another.
 //!
 //! A snapshot is the heap after the last event at or before its time. Its place says where the log
 //! goes on after that event, so that the heap at any moment can be replayed from the snapshot

@@ -89,8 +89,8 @@ impl Reader {
     /// for how high and when alone, [ask](Self::high_water) for less.
     ///
     /// One pass over the log on each call, and a second one over what leads to the peak from a copy of
-    /// what was live before: a few in a hundred of the events of a long log. Memory: 24 to 48 bytes a
-    /// trace.
+    /// what was live before: a few in a hundred of the events of a long log, or some for each trace where
+    /// that is more. Memory: 24 to 48 bytes a trace.
     ///
     /// # Errors
     /// If the log cannot be read; [`Error::Replaced`](crate::Error::Replaced) if it changed meanwhile.
