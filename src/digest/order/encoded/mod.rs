@@ -9,9 +9,12 @@
 //! What an entry weighs is known from the one before it. So whoever looks for a place gets on at the
 //! last stop before it, and walks from there.
 
+mod cursor;
+
 use super::Entry;
 use crate::raw::block::{digits, varint};
 use crate::raw::write::hpc::push_entry;
+use cursor::{Copied, Cursor};
 
 /// A stop is made in so many bytes of entries that are encoded or walked along. Entries that are copied
 /// take theirs along, but for those that come to be very near.
@@ -110,12 +113,7 @@ impl Encoded {
     }
 
     pub(super) fn cursor(&self) -> Cursor<'_> {
-        Cursor {
-            of: self,
-            place: Place::default(),
-            next: self.entry_at(Place::default()),
-            stops: &self.stops,
-        }
+        Cursor::new(self)
     }
 
     /// The entries before a place, each with the place at which it begins, in runs from the last to
@@ -314,143 +312,6 @@ impl Encoded {
             at: self.bytes.len(),
             weight: cursor.place.weight,
         };
-    }
-}
-
-/// The stops of entries that are copied from one place to another.
-struct Copied<'s> {
-    stops: &'s mut Vec<Stop>,
-    from: usize,
-    to: usize,
-}
-
-impl Copied<'_> {
-    #[inline]
-    fn add(&mut self, stop: Stop) {
-        if self.since_stop(stop.at) >= NEAR / 2 {
-            let at = stop.at - self.from + self.to;
-            self.stops.push(Stop { at, ..stop });
-        }
-    }
-
-    /// How many bytes there are from the last stop to where what is there comes to be.
-    #[inline]
-    fn since_stop(&self, at: usize) -> usize {
-        at - self.from + self.to - self.stops.last().map_or(0, |last| last.at)
-    }
-}
-
-/// A walk along the entries.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    of: &'a Encoded,
-    place: Place,
-    /// The entry at the place, and the place after it.
-    next: Option<(Entry, Place)>,
-    /// Those after the place.
-    stops: &'a [Stop],
-}
-
-impl Cursor<'_> {
-    /// Whether the next entry precedes this one.
-    #[inline]
-    fn is_before(&self, entry: Entry) -> bool {
-        self.next.is_some_and(|(next, _)| next.precedes(entry))
-    }
-
-    /// Passes the next entry.
-    #[inline]
-    fn step(&mut self) {
-        if let Some((_, after)) = self.next {
-            self.jump(after);
-        }
-    }
-
-    /// Goes on at a place after this one.
-    pub(super) fn jump(&mut self, place: Place) {
-        self.ride(place, |_| {});
-    }
-
-    /// Goes on at a place after this one, and tells of the stops on the way.
-    #[inline]
-    fn ride(&mut self, place: Place, mut tell: impl FnMut(Stop)) {
-        while let Some((&stop, rest)) = self.stops.split_first()
-            && stop.at <= place.at
-        {
-            tell(stop);
-            self.stops = rest;
-        }
-        self.place = place;
-        self.next = self.of.entry_at(place);
-    }
-
-    /// Passes the entries up to the first stop there, if that would be too far from the last one that was
-    /// copied, and adds stops on the way.
-    #[inline]
-    fn close(&mut self, to: usize, copied: &mut Copied<'_>) {
-        if copied.since_stop(to) > FAR {
-            self.close_gap(to, copied);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn close_gap(&mut self, to: usize, copied: &mut Copied<'_>) {
-        while let Some((entry, after)) = self.next
-            && after.at <= to
-        {
-            let at = after.at;
-            if copied.since_stop(at) >= NEAR {
-                copied.add(Stop { entry, at });
-            }
-            self.jump(after);
-        }
-    }
-
-    /// The place before an entry: after those that precede it.
-    pub(super) fn place_before(mut self, entry: Entry) -> Place {
-        let passed = self.stops.partition_point(|it| it.entry.precedes(entry));
-        if let Some((passed, others)) = self.stops.split_at_checked(passed)
-            && let Some(last) = passed.last()
-        {
-            (self.place, self.stops) = (last.place(), others);
-            self.next = self.of.entry_at(self.place);
-        }
-        if self.is_before(entry) {
-            self.walk(entry, |_| {});
-        }
-        self.place
-    }
-
-    /// Passes the entries that precede this one, and tells of the stops on the way, and of new ones.
-    #[inline(never)]
-    fn walk(&mut self, entry: Entry, mut tell: impl FnMut(Stop)) {
-        while let Some((&stop, rest)) = self.stops.split_first()
-            && stop.entry.precedes(entry)
-        {
-            tell(stop);
-            (self.place, self.stops) = (stop.place(), rest);
-        }
-        let (mut place, mut last) = (self.place, self.place.at);
-        loop {
-            while place.at < last + NEAR
-                && let Some(next) = self.of.short_entry_at(place)
-                && next.precedes(entry)
-            {
-                place = next.after;
-            }
-            self.next = self.of.entry_at(place);
-            let Some((next, after)) = self.next.filter(|(next, _)| next.precedes(entry)) else {
-                break;
-            };
-            place = after;
-            if after.at - last >= NEAR {
-                let at = after.at;
-                tell(Stop { entry: next, at });
-                last = at;
-            }
-        }
-        self.place = place;
     }
 }
 
