@@ -2,6 +2,11 @@
 //!
 //! The layout stands in [`raw`](crate::raw).
 
+#![expect(
+    clippy::inline_always,
+    reason = "an iterator whose address a function was given lives in memory: twice as slow"
+)]
+
 use std::iter::FusedIterator;
 
 use super::decode::Decoder;
@@ -39,7 +44,7 @@ impl<'a> EventLog<'a> {
     }
 
     /// The events, from the first.
-    #[inline]
+    #[inline(always)]
     pub fn events(&self) -> Events<'a> {
         self.events_from(LogPosition::START)
     }
@@ -63,7 +68,7 @@ impl<'a> EventLog<'a> {
     /// assert_eq!(last.elapsed.as_micros(), 21_789_059);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    #[inline]
+    #[inline(always)]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
         let window = window(self.bytes, position.offset());
         let mut events = Events {
@@ -116,19 +121,21 @@ impl<'a> Events<'a> {
     }
 
     /// How much is left of the window.
-    #[inline]
+    #[inline(always)]
     const fn left(&self) -> usize {
         self.branched.len() + self.others.len()
     }
 
     /// Where the next event begins, with both clocks: after the last whole event, also when that
     /// was followed by an error.
+    #[inline(always)]
     pub const fn position(&self) -> LogPosition {
         self.decoder.position(self.left())
     }
 
     /// The first event so far that is whole but makes no sense: it has a million microseconds or
     /// more. It counts all the same.
+    #[inline(always)]
     pub const fn strange(&self) -> Option<DecodeError> {
         self.decoder.strange.first
     }
@@ -137,8 +144,6 @@ impl<'a> Events<'a> {
 impl Iterator for Events<'_> {
     type Item = Result<Event, DecodeError>;
 
-    // A loop in which this is a call keeps the decoder in memory, and takes three times as long.
-    #[expect(clippy::inline_always, reason = "measured")]
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
         if let Some((event, after)) = self.decoder.next_branched(self.branched) {
@@ -154,6 +159,7 @@ impl Iterator for Events<'_> {
         next
     }
 
+    #[inline(always)]
     fn size_hint(&self) -> (usize, Option<usize>) {
         let at = usize::try_from(self.position().offset()).unwrap_or(usize::MAX);
         let left = self.log.len().saturating_sub(at);
