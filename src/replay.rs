@@ -90,7 +90,7 @@ impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
         taken.unwrap_or(Taken::Continue(Flaws::NONE))
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         steps.show(
             #[inline(always)]
@@ -122,7 +122,9 @@ impl Pass<'_> {
     ///
     /// What takes them [quickly](Take::quickly) stands in twelve loops: three for each clock, and these
     /// for logs of which everything was recorded, since no table of estimates is asked for those, and
-    /// for others. To call it costs as much as to decode an event: so it is inlined always.
+    /// for others. What is done for each event is inlined there always: a call would cost as much as to
+    /// decode it. The loop as a whole is called but once a piece; where it is a function apart, what it
+    /// has in hand need not share registers with all that is around it.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.

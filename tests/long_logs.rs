@@ -133,6 +133,18 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
     assert_eq!(events.position().offset(), end_at);
     assert!(events.next().is_none());
 
+    // From within, an iterator has loops of its own.
+    let (mut decoded, mut error) = (Vec::new(), None);
+    EventLog::new(log).events().for_each(|event| match event {
+        Ok(event) => decoded.push(plain::Event::from(event)),
+        Err(found) => error = Some(found),
+    });
+    assert!(decoded == expected);
+    assert_eq!(
+        error.map(|error| error.offset()),
+        end.map(|(at, _)| at as u64)
+    );
+
     let mut hpm = Vec::new();
     let start = StartTime::new(0, 0);
     TraceWriter::new(&mut hpm, start, &SamplingRates::unsampled()).unwrap();

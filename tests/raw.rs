@@ -104,6 +104,23 @@ fn check_log(bytes: &[u8]) -> Result<(), TestCaseError> {
         events.position().offset(),
         end.map_or(bytes.len(), |(at, _)| at) as u64
     );
+
+    // From within, where an iterator has loops of its own: from the start, and from the middle.
+    for passed in [0, expected.len() / 2] {
+        let mut events = EventLog::new(bytes).events();
+        for _ in 0..passed {
+            events.next();
+        }
+        let mut rest = Vec::new();
+        events.for_each(|event| rest.push(event));
+        let error = rest.pop_if(|event| event.is_err()).map(Result::unwrap_err);
+        prop_assert_eq!(error.as_ref(), last.as_ref());
+        let rest = rest.into_iter().map(Result::unwrap);
+        prop_assert!(
+            rest.map(plain::Event::from)
+                .eq(expected[passed..].iter().copied())
+        );
+    }
     Ok(())
 }
 

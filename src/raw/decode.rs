@@ -168,7 +168,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     #[inline(always)]
     pub(crate) fn next_branched<'a>(&mut self, rest: &'a [u8]) -> Option<(Event, &'a [u8])> {
         let shape = Shape::branched(rest)?;
-        let usual = self.usual(&shape);
+        let usual = self.usual(self.ticks, &shape);
         self.pass(usual.ticks);
         Some((usual.event, shape.after))
     }
@@ -177,7 +177,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     #[inline(always)]
     pub(crate) fn next_computed<'a>(&mut self, rest: &'a [u8]) -> Option<(Event, &'a [u8])> {
         let shape = Shape::computed(rest, self.way, self.ahead)?;
-        let usual = self.usual(&shape);
+        let usual = self.usual(self.ticks, &shape);
         self.ahead = shape.ahead;
         self.pass(usual.ticks);
         Some((usual.event, shape.after))
@@ -225,30 +225,35 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         shape: impl Fn(&'a [u8], Ahead) -> Option<Shape<'a>>,
         take: &mut impl FnMut(Event, u64, u64) -> Option<ControlFlow<()>>,
     ) -> ControlFlow<()> {
-        while let Some(shape) = shape(rest, self.ahead) {
-            let usual = self.usual(&shape);
-            match take(
-                usual.event,
-                self.events.wrapping_add(1),
-                self.offset(rest.len()),
-            ) {
+        // In variables of its own, of which nothing else has the address.
+        let mut left = *rest;
+        let (mut ticks, mut events, mut ahead) = (self.ticks, self.events, self.ahead);
+        let flow = loop {
+            let Some(shape) = shape(left, ahead) else {
+                break ControlFlow::Continue(());
+            };
+            let usual = self.usual(ticks, &shape);
+            match take(usual.event, events.wrapping_add(1), self.offset(left.len())) {
                 Some(ControlFlow::Continue(())) => {}
-                Some(ControlFlow::Break(())) => return ControlFlow::Break(()),
-                None => break,
+                Some(ControlFlow::Break(())) => break ControlFlow::Break(()),
+                None => break ControlFlow::Continue(()),
             }
-            *rest = shape.after;
+            left = shape.after;
             if COMPUTED {
-                self.ahead = shape.ahead;
+                ahead = shape.ahead;
             }
-            self.pass(usual.ticks);
-        }
-        ControlFlow::Continue(())
+            ticks = usual.ticks;
+            events = events.wrapping_add(1);
+        };
+        *rest = left;
+        (self.ticks, self.events, self.ahead) = (ticks, events, ahead);
+        flow
     }
 
-    /// An event of a usual shape.
+    /// An event of a usual shape, which follows on one at that time.
     #[inline(always)]
-    fn usual(&self, shape: &Shape<'_>) -> Usual {
-        let ticks = self.ticks + (Self::TICKS * shape.micros + self.tick());
+    fn usual(&self, ticks: u64, shape: &Shape<'_>) -> Usual {
+        let ticks = ticks + (Self::TICKS * shape.micros + self.tick());
         Usual {
             event: self.event(ticks, shape.head, shape.size),
             ticks,

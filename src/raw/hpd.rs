@@ -159,6 +159,28 @@ impl Iterator for Events<'_> {
         next
     }
 
+    // One loop for each way: so a loop has no more in hand than it needs.
+    #[inline(always)]
+    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
+        let mut folded = init;
+        loop {
+            while let Some((event, after)) = self.decoder.next_branched(self.branched) {
+                self.branched = after;
+                folded = f(folded, Ok(event));
+            }
+            while let Some((event, after)) = self.decoder.next_computed(self.others) {
+                self.others = after;
+                folded = f(folded, Ok(event));
+            }
+            let next;
+            (self, next) = self.next_otherwise();
+            match next {
+                Some(next) => folded = f(folded, next),
+                None => return folded,
+            }
+        }
+    }
+
     #[inline(always)]
     fn size_hint(&self) -> (usize, Option<usize>) {
         let at = usize::try_from(self.position().offset()).unwrap_or(usize::MAX);

@@ -26,15 +26,25 @@ const LONGEST_BRANCHED: usize = 9;
 /// of its size.
 const LOOKED_AT: usize = 8 + 7;
 
+/// In the head, its first byte as the lowest: the time went backwards.
+const BACKWARDS: u32 = 0x80;
+
+/// In the four bytes after the head, the first as the lowest: there are seconds.
+const SECONDS: u32 = 0xff;
+
+/// The first byte after the seconds is not the last of its number, and so the microseconds have more
+/// than that; the second; and the third.
+const LONG_FIRST: u32 = 0x80 << 8;
+const LONG_SECOND: u32 = 0x80 << 16;
+const LONG_THIRD: u32 = 0x80 << 24;
+
 /// In the first eight bytes, the first as the lowest: the time went backwards, or there are seconds.
-const UNUSUAL: u64 = 0xff_0000_0080;
+const UNUSUAL: u64 = BACKWARDS as u64 | in_word(SECONDS);
 
-/// The microseconds have more than the first byte after the seconds.
-const LONG_MICROS: u64 = 0x80 << (8 * 5);
-
-/// The second byte after the seconds is not the last of its number; and the third.
-const LONG_SECOND: u64 = 0x80 << (8 * 6);
-const LONG_THIRD: u64 = 0x80 << (8 * 7);
+/// The same of what stands in the four bytes after the head, in the first eight bytes.
+const fn in_word(bits: u32) -> u64 {
+    (bits as u64) << 32
+}
 
 /// The largest size of an event of a usual shape: four bytes.
 pub(crate) const LARGEST_USUAL: u64 = (1 << 28) - 1;
@@ -81,26 +91,33 @@ impl<'a> Shape<'a> {
     #[inline(always)]
     pub(super) fn branched(rest: &'a [u8]) -> Option<Self> {
         let longest = rest.first_chunk::<LONGEST_BRANCHED>()?;
-        let (first, _) = longest.split_first_chunk()?;
-        let word = u64::from_le_bytes(*first);
-        let [h0, h1, h2, h3, _, micros, second, third, fourth] = *longest;
-        let head = u32::from_be_bytes([h0, h1, h2, h3]);
-        let (micros, second) = (u64::from(micros), u64::from(second));
-        let (third, fourth) = (u64::from(third), u64::from(fourth));
+        // In four bytes and four: what they are asked for fits into an instruction then.
+        let (head, others) = longest.split_first_chunk()?;
+        let (numbers, &[fourth]) = others.split_first_chunk()? else {
+            return None;
+        };
+        let (head, numbers) = (u32::from_le_bytes(*head), u32::from_le_bytes(*numbers));
+        if head & BACKWARDS != 0 {
+            return None;
+        }
+        let head = head.swap_bytes();
+        let byte = |number: u32| u64::from(numbers >> (8 * number) & 0xff);
+        let (micros, second, third, fourth) = (byte(1), byte(2), byte(3), u64::from(fourth));
         let shape = |micros, size, len| Self::new(rest, head, micros, size, len);
-        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == 0 {
+        if numbers & (SECONDS | LONG_FIRST | LONG_SECOND) == 0 {
             return Some(shape(micros, second, 7));
         }
-        if word & (UNUSUAL | LONG_MICROS | LONG_THIRD) == 0 {
+        if numbers & (SECONDS | LONG_FIRST | LONG_THIRD) == 0 {
             branch();
             return Some(shape(micros, (second & 0x7f) | (third << 7), 8));
         }
         let micros = (micros & 0x7f) | (second << 7);
-        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND | LONG_THIRD) == LONG_MICROS {
+        let long = numbers & (SECONDS | LONG_FIRST | LONG_SECOND | LONG_THIRD);
+        if long == LONG_FIRST {
             branch();
             return Some(shape(micros, third, 8));
         }
-        if word & (UNUSUAL | LONG_MICROS | LONG_SECOND) == LONG_MICROS && fourth < 0x80 {
+        if long == LONG_FIRST | LONG_THIRD && fourth < 0x80 {
             branch();
             return Some(shape(micros, (third & 0x7f) | (fourth << 7), 9));
         }
@@ -120,8 +137,8 @@ impl<'a> Shape<'a> {
         match way {
             Way::ComputingSizes => {
                 let (second, third) = (u64::from(second), u64::from(third));
-                let both = LONG_SECOND | LONG_THIRD;
-                if word & (UNUSUAL | LONG_MICROS) != 0 || word & both == both {
+                let both = in_word(LONG_SECOND | LONG_THIRD);
+                if word & (UNUSUAL | in_word(LONG_FIRST)) != 0 || word & both == both {
                     return None;
                 }
                 debug_assert_eq!(ahead, Ahead::of(rest));

@@ -196,7 +196,7 @@ impl Take for Rising<'_> {
         Taken::Continue(change.flaws)
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let Some(mut total) = Total::before::<S>(self.total) else {
             // Each event for itself.
