@@ -16,6 +16,7 @@
 )]
 
 use super::block::digits;
+use super::event;
 use super::way::Way;
 use crate::time::SECOND;
 
@@ -27,7 +28,7 @@ const LONGEST_BRANCHED: usize = 9;
 const LOOKED_AT: usize = 8 + 7;
 
 /// In the head, its first byte as the lowest: the time went backwards.
-const BACKWARDS: u32 = 0x80;
+const BACKWARDS: u32 = event::BACKWARDS.swap_bytes();
 
 /// In the four bytes after the head, the first as the lowest: there are seconds.
 const SECONDS: u32 = 0xff;
