@@ -33,7 +33,12 @@ use crate::usage::Usage;
 pub struct LiveHeap {
     balances: PerTrace<i64>,
     damaged: Damaged,
+    /// Whether a balance has ever been below [`DEEP`].
+    was_deep: bool,
 }
+
+/// From here up, no event of a usual shape takes a balance out of 64 bits downwards.
+const DEEP: i64 = -(1 << 62);
 
 // Written out, so that to copy one over another asks for no memory.
 impl Clone for LiveHeap {
@@ -41,12 +46,14 @@ impl Clone for LiveHeap {
         Self {
             balances: self.balances.clone(),
             damaged: self.damaged,
+            was_deep: self.was_deep,
         }
     }
 
     fn clone_from(&mut self, other: &Self) {
         self.balances.clone_from(&other.balances);
         self.damaged = other.damaged;
+        self.was_deep = other.was_deep;
     }
 }
 
@@ -96,6 +103,7 @@ impl LiveHeap {
         Self {
             balances: PerTrace::new(traces),
             damaged: Damaged(false),
+            was_deep: false,
         }
     }
 
@@ -135,26 +143,44 @@ impl LiveHeap {
 
     #[inline]
     pub(crate) fn add(&mut self, index: u32, bytes: i64) -> Change {
-        match self.balances.places_mut().get_mut(index as usize) {
+        let change = match self.balances.places_mut().get_mut(index as usize) {
             Some(balance) => change(balance, bytes),
             None => self.add_elsewhere(index, bytes),
-        }
+        };
+        self.was_deep |= change.after < DEEP;
+        change
     }
 
     /// The same, if the balance has a place and there is nothing wrong with it; else `None`, and
     /// nothing is done.
     #[inline]
     pub(crate) fn add_quickly(&mut self, index: u32, bytes: i64) -> Option<Change> {
-        self.changer()(index, bytes)
+        let balance = self.balances.places_mut().get_mut(index as usize)?;
+        change_above_zero(balance, bytes)
     }
 
-    /// What changes balances that have a place and with which there is nothing wrong; for others it
-    /// returns `None`, and nothing is done.
+    /// What changes balances by the bytes of events of usual shapes, where the balance has a place and
+    /// is not negative then: so there is nothing wrong with it. For others it returns `None`, and
+    /// nothing is done.
     #[inline]
-    pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64) -> Option<Change> {
-        let balances = self.balances.places_mut();
+    pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64) -> Option<()> {
+        let balances = if self.was_deep {
+            // The sum of two negative numbers might leave 64 bits, and not be negative.
+            &mut []
+        } else {
+            self.balances.places_mut()
+        };
         #[inline(always)]
-        move |index, bytes| change_above_zero(balances.get_mut(index as usize)?, bytes)
+        move |index, bytes| {
+            debug_assert!(bytes > i64::MIN - DEEP, "of an event of a usual shape");
+            let balance = balances.get_mut(index as usize)?;
+            let after = balance.wrapping_add(bytes);
+            if after < 0 {
+                return None;
+            }
+            *balance = after;
+            Some(())
+        }
     }
 
     /// The trace was not met yet, or the table does not have it.
@@ -276,6 +302,39 @@ mod tests {
             .map(|(trace, bytes)| (TraceId::to_disk(trace), bytes))
             .collect();
         assert_eq!(usage, [(0, 2), (1, 5), (3, 1), (TraceId::MAX.get(), 7)]);
+    }
+
+    #[test]
+    fn only_balances_that_are_not_negative_then_are_changed_quickly() {
+        let mut heap = LiveHeap::new(2);
+        heap.add(1, -5);
+        let mut change = heap.changer();
+        assert_eq!(change(1, 4), None);
+        assert_eq!(change(1, 5), Some(()));
+        assert_eq!(change(2, i64::MAX), Some(()));
+        assert_eq!(change(2, 1), None);
+        assert_eq!(change(0, -1), None);
+        assert_eq!(change(3, 1), None);
+        drop(change);
+        assert_eq!(
+            (heap.get(None), heap.balance(1), heap.balance(2)),
+            (0, 0, i64::MAX)
+        );
+
+        // Two negative numbers whose sum is not.
+        for index in [1, 3] {
+            let mut heap = LiveHeap::new(3);
+            heap.add(index, DEEP);
+            assert_eq!(heap.changer()(2, 1), Some(()));
+            heap.add(index, -1);
+            assert_eq!(heap.changer()(2, 1), None);
+            assert_eq!(heap.clone().changer()(2, 1), None);
+            let mut copy = LiveHeap::new(3);
+            copy.clone_from(&heap);
+            assert_eq!(copy.changer()(2, 1), None);
+            heap.add(index, i64::MIN);
+            assert_eq!(heap.balance(index), i64::MIN);
+        }
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub(crate) trait Take {
     /// Takes a step, with the place before it.
     fn take(&mut self, step: Step, before: LogPosition) -> Taken;
 
-    /// Takes steps as long as there is nothing unusual about them.
+    /// Takes steps as long as there is nothing unusual about them: so none of them has a flaw.
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()>;
 }
 
@@ -75,27 +75,36 @@ pub(crate) trait Steps {
     const LARGEST: i64;
 
     /// Shows them to `take`, as a [`Piece`] shows events.
-    fn show(self, take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()>;
+    fn show<S>(
+        self,
+        state: S,
+        take: impl Fn(&mut S, Step) -> Option<ControlFlow<()>>,
+    ) -> (S, ControlFlow<()>);
 }
 
 /// Steps are taken by a function, the usual ones without the place before them. What it returns `None`
 /// for, having done nothing, it is given once more, with the place.
 pub(crate) struct By<F>(pub(crate) F);
 
-impl<F: FnMut(Step, Option<LogPosition>) -> Option<Taken>> Take for By<F> {
+impl<F: FnMut(Step, Option<LogPosition>) -> Option<ControlFlow<()>>> Take for By<F> {
     #[inline]
     fn take(&mut self, step: Step, before: LogPosition) -> Taken {
         let taken = (self.0)(step, Some(before));
         debug_assert!(taken.is_some(), "nothing is shown three times");
-        taken.unwrap_or(Taken::Continue(Flaws::NONE))
+        match taken {
+            Some(ControlFlow::Break(())) => Taken::Break(()),
+            _ => Taken::Continue(Flaws::NONE),
+        }
     }
 
-    #[inline(never)]
+    #[inline]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        steps.show(
+        let (_, flow) = steps.show(
+            &mut self.0,
             #[inline(always)]
-            |step| (self.0)(step, None),
-        )
+            |take, step| take(step, None),
+        );
+        flow
     }
 }
 
@@ -108,11 +117,15 @@ impl Take for LiveHeap {
 
     #[inline(always)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let mut change = self.changer();
-        steps.show(
+        let (_, flow) = steps.show(
+            self.changer(),
             #[inline(always)]
-            |step| Some(Taken::Continue(change(step.index, step.bytes)?.flaws)),
-        )
+            |change, step| {
+                change(step.index, step.bytes)?;
+                Some(ControlFlow::Continue(()))
+            },
+        );
+        flow
     }
 }
 
@@ -120,11 +133,10 @@ impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// What takes them [quickly](Take::quickly) stands in twelve loops: three for each clock, and these
-    /// for logs of which everything was recorded, since no table of estimates is asked for those, and
-    /// for others. What is done for each event is inlined there always: a call would cost as much as to
-    /// decode it. The loop as a whole is called but once a piece; where it is a function apart, what it
-    /// has in hand need not share registers with all that is around it.
+    /// What takes them [quickly](Take::quickly) stands in eight [loops](crate::raw::stretch): two for each
+    /// clock, and these for logs of which everything was recorded, since no table of estimates is asked
+    /// for those, and for others. What is done for each event is inlined there always: a call would cost
+    /// as much as to decode it.
     ///
     /// A log that ends early is a log: the pass ends there too. Only the operating system can make
     /// it fail.
@@ -161,7 +173,7 @@ impl Pass<'_> {
 }
 
 /// How the bytes are told that an event of a usual shape stands for.
-trait Estimate {
+trait Estimate: Copy {
     /// No event of a usual shape stands for more.
     const LARGEST: u64;
 
@@ -169,6 +181,7 @@ trait Estimate {
 }
 
 /// Everything was recorded.
+#[derive(Clone, Copy)]
 struct Recorded;
 
 impl Estimate for Recorded {
@@ -229,40 +242,31 @@ impl<E: Estimate, T: Take> Taker for StepByStep<E, T> {
     fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()> {
         self.take.quickly(StepsOf {
             piece,
-            estimate: &self.estimate,
-            traces: self.traces,
-            first: &mut self.first,
+            estimate: self.estimate,
         })
     }
 }
 
 /// The steps that the events of a piece are.
-struct StepsOf<'s, P, E> {
+struct StepsOf<P, E> {
     piece: P,
-    estimate: &'s E,
-    traces: u32,
-    first: &'s mut First,
+    estimate: E,
 }
 
-impl<P: Piece, E: Estimate> Steps for StepsOf<'_, P, E> {
+impl<P: Piece, E: Estimate> Steps for StepsOf<P, E> {
     const LARGEST: i64 = E::LARGEST.cast_signed();
 
     #[inline(always)]
-    fn show(self, mut take: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()> {
+    fn show<S>(
+        self,
+        state: S,
+        take: impl Fn(&mut S, Step) -> Option<ControlFlow<()>>,
+    ) -> (S, ControlFlow<()>) {
+        let estimate = self.estimate;
         self.piece.show(
+            state,
             #[inline(always)]
-            |seen| {
-                let step = step(seen, self.estimate);
-                Some(match take(step)? {
-                    ControlFlow::Continue(flaws) => {
-                        if flaws != Flaws::NONE {
-                            self.first.note(step.index, step.offset, flaws, self.traces);
-                        }
-                        ControlFlow::Continue(())
-                    }
-                    ControlFlow::Break(()) => ControlFlow::Break(()),
-                })
-            },
+            move |state, seen| take(state, step(seen, &estimate)),
         )
     }
 }

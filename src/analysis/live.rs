@@ -104,16 +104,19 @@ impl<W: Fn(Elapsed) -> bool> Take for Filling<W> {
 
     #[inline(always)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let mut change = self.heap.changer();
-        steps.show(
+        let within = &self.within;
+        let (_, flow) = steps.show(
+            self.heap.changer(),
             #[inline(always)]
-            |step| {
-                if !(self.within)(step.event.elapsed) {
+            move |change, step| {
+                if !within(step.event.elapsed) {
                     return None;
                 }
-                Some(Taken::Continue(change(step.index, step.bytes)?.flaws))
+                change(step.index, step.bytes)?;
+                Some(ControlFlow::Continue(()))
             },
-        )
+        );
+        flow
     }
 }
 

@@ -1,7 +1,7 @@
 //! All that is live together, while the steps of a piece are shown.
 
-use crate::log::PIECE;
 use crate::raw::event::SHORTEST;
+use crate::raw::stretch::PIECE;
 use crate::replay::Steps;
 
 /// No piece has more events.
@@ -50,7 +50,7 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::replay::{Step, Taken};
+    use crate::replay::Step;
 
     /// Steps of so many bytes at most.
     struct Of<const LARGEST: i64>;
@@ -58,8 +58,12 @@ mod tests {
     impl<const LARGEST: i64> Steps for Of<LARGEST> {
         const LARGEST: i64 = LARGEST;
 
-        fn show(self, _: impl FnMut(Step) -> Option<Taken>) -> ControlFlow<()> {
-            ControlFlow::Continue(())
+        fn show<S>(
+            self,
+            state: S,
+            _: impl Fn(&mut S, Step) -> Option<ControlFlow<()>>,
+        ) -> (S, ControlFlow<()>) {
+            (state, ControlFlow::Continue(()))
         }
     }
 

@@ -4,10 +4,9 @@ use std::ops::{ControlFlow, RangeInclusive};
 use std::time::SystemTime;
 
 use crate::error::Result;
-use crate::heap::Flaws;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::{By, Step, Taken};
+use crate::replay::{By, Step};
 use crate::time::{Elapsed, WallOffset};
 
 impl Reader {
@@ -155,7 +154,7 @@ impl Reader {
                 #[inline(always)]
                 |step: Step, _| {
                     if step.number > last {
-                        return Some(Taken::Break(()));
+                        return Some(ControlFlow::Break(()));
                     }
                     let (elapsed, wall) = (step.event.elapsed, step.event.wall);
                     stretch.to = elapsed;
@@ -163,7 +162,7 @@ impl Reader {
                     if now != stretch.behind {
                         if visit(stretch).is_break() {
                             broken = true;
-                            return Some(Taken::Break(()));
+                            return Some(ControlFlow::Break(()));
                         }
                         stretch = Stretch {
                             from: elapsed,
@@ -171,7 +170,7 @@ impl Reader {
                             behind: now,
                         };
                     }
-                    Some(Taken::Continue(Flaws::NONE))
+                    Some(ControlFlow::Continue(()))
                 },
             ),
         )?;

@@ -13,7 +13,7 @@ use super::options::{DigestOptions, Progress, default_interval_ms};
 use super::order::{Edits, Encoded, Ordered};
 use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
-use crate::heap::{Flaws, LiveHeap};
+use crate::heap::LiveHeap;
 use crate::raw::{DigestWriter, LogPosition};
 use crate::replay::{By, Pass, Passed, Step, Steps, Take, Taken};
 use crate::time::{Elapsed, StartTime};
@@ -64,9 +64,9 @@ impl Source<'_> {
                         && bell.rings(&step)
                         && tell(before).is_break()
                     {
-                        return Some(Taken::Break(()));
+                        return Some(ControlFlow::Break(()));
                     }
-                    Some(Taken::Continue(Flaws::NONE))
+                    Some(ControlFlow::Continue(()))
                 },
             ),
         )?;
@@ -233,19 +233,19 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for Digesti
     #[inline(always)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let next = self.next;
-        let mut mark = self.changes.marker();
-        let mut change = self.heap.changer();
-        steps.show(
+        let (_, flow) = steps.show(
+            (self.heap.changer(), self.changes.marker()),
             #[inline(always)]
-            |step| {
+            move |(change, mark), step| {
                 if step.event.elapsed.as_micros() > next {
                     return None;
                 }
-                let change = change(step.index, step.bytes)?;
+                change(step.index, step.bytes)?;
                 mark(step.index);
-                Some(Taken::Continue(change.flaws))
+                Some(ControlFlow::Continue(()))
             },
-        )
+        );
+        flow
     }
 }
 

@@ -96,9 +96,6 @@ pub(crate) struct Ended {
     pub(crate) stopped: bool,
 }
 
-/// In so many bytes of a log at least one event is shown with the place before it.
-pub(crate) const PIECE: usize = 32 * 1024;
-
 /// An event that is shown in a walk over a log.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Seen {
@@ -115,24 +112,26 @@ pub(crate) struct Seen {
 ///
 /// What is seldom done is out of the way of what is done for each event: nearly all events are taken
 /// [quickly](Self::quickly), without the place before them. With it are [taken](Self::take) the first
-/// of each [`PIECE`], and those that were not taken quickly.
+/// of each [`PIECE`](crate::raw::stretch::PIECE), and those that were not taken quickly.
 pub(crate) trait Taker {
     /// Takes an event; or breaks off, and has not taken it.
     fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()>;
 
     /// Has a piece [show](Piece::show) its events to what takes them as long as there is nothing
     /// unusual about them.
-    ///
-    /// So what is needed for each event can be in variables meanwhile, whose address nothing else knows:
-    /// what lies behind a reference is loaded and stored for each event.
     fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()>;
 }
 
-/// The next events of a walk, as long as they are of the usual shapes, and of a [`PIECE`] at most.
+/// The next events of a walk, as long as they are of the usual shapes, and of a piece at most.
 pub(crate) trait Piece {
-    /// Shows them to `take`. What that returns `None` for, having done nothing, is shown once more,
-    /// with the place before it. If it breaks off, it has not taken the event.
-    fn show(self, take: impl FnMut(Seen) -> Option<ControlFlow<()>>) -> ControlFlow<()>;
+    /// Shows them to `take`, with the `state`, which is what it may change, and is given back: moved, so
+    /// that it is in registers meanwhile. What `take` returns `None` for, having done nothing, is shown
+    /// once more, with the place before it. If it breaks off, it has not taken the event.
+    fn show<S>(
+        self,
+        state: S,
+        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
+    ) -> (S, ControlFlow<()>);
 }
 
 /// The usual events with which the rest of a window begins.
@@ -143,18 +142,23 @@ struct Usual<'d, 'b, const ANY_CLOCK: bool> {
 
 impl<const ANY_CLOCK: bool> Piece for Usual<'_, '_, ANY_CLOCK> {
     #[inline(always)]
-    fn show(self, mut take: impl FnMut(Seen) -> Option<ControlFlow<()>>) -> ControlFlow<()> {
+    fn show<S>(
+        self,
+        state: S,
+        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
+    ) -> (S, ControlFlow<()>) {
         self.decoder.each_usual(
             self.rest,
-            PIECE,
+            state,
             #[inline(always)]
-            |event, number, offset| {
-                take(Seen {
+            move |state, event, number, offset| {
+                let seen = Seen {
                     event,
                     number,
                     offset,
                     strange: false,
-                })
+                };
+                take(state, seen)
             },
         )
     }

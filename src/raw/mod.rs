@@ -86,6 +86,8 @@ mod index;
 pub(crate) mod rates;
 pub(crate) mod shape;
 mod skip;
+pub(crate) mod stretch;
+mod tally;
 pub(crate) mod way;
 pub(crate) mod write;
 

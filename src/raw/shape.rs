@@ -94,35 +94,35 @@ impl<'a> Shape<'a> {
         let longest = rest.first_chunk::<LONGEST_BRANCHED>()?;
         // In four bytes and four: what they are asked for fits into an instruction then.
         let (head, others) = longest.split_first_chunk()?;
-        let (numbers, &[fourth]) = others.split_first_chunk()? else {
+        let (numbers, &[_]) = others.split_first_chunk()? else {
             return None;
         };
+        let [.., micros, second, third, fourth] = longest.map(u64::from);
         let (head, numbers) = (u32::from_le_bytes(*head), u32::from_le_bytes(*numbers));
         if head & BACKWARDS != 0 {
             return None;
         }
         let head = head.swap_bytes();
-        let byte = |number: u32| u64::from(numbers >> (8 * number) & 0xff);
-        let (micros, second, third, fourth) = (byte(1), byte(2), byte(3), u64::from(fourth));
         let shape = |micros, size, len| Self::new(rest, head, micros, size, len);
-        if numbers & (SECONDS | LONG_FIRST | LONG_SECOND) == 0 {
-            return Some(shape(micros, second, 7));
-        }
-        if numbers & (SECONDS | LONG_FIRST | LONG_THIRD) == 0 {
+        if numbers & (SECONDS | LONG_FIRST | LONG_SECOND) != 0 {
             branch();
-            return Some(shape(micros, (second & 0x7f) | (third << 7), 8));
+            if numbers & (SECONDS | LONG_FIRST | LONG_THIRD) == 0 {
+                branch();
+                return Some(shape(micros, (second & 0x7f) | (third << 7), 8));
+            }
+            let micros = (micros & 0x7f) | (second << 7);
+            let long = numbers & (SECONDS | LONG_FIRST | LONG_SECOND | LONG_THIRD);
+            if long == LONG_FIRST {
+                branch();
+                return Some(shape(micros, third, 8));
+            }
+            if long == LONG_FIRST | LONG_THIRD && fourth < 0x80 {
+                branch();
+                return Some(shape(micros, (third & 0x7f) | (fourth << 7), 9));
+            }
+            return None;
         }
-        let micros = (micros & 0x7f) | (second << 7);
-        let long = numbers & (SECONDS | LONG_FIRST | LONG_SECOND | LONG_THIRD);
-        if long == LONG_FIRST {
-            branch();
-            return Some(shape(micros, third, 8));
-        }
-        if long == LONG_FIRST | LONG_THIRD && fourth < 0x80 {
-            branch();
-            return Some(shape(micros, (third & 0x7f) | (fourth << 7), 9));
-        }
-        None
+        Some(shape(micros, second, 7))
     }
 
     /// The event with which these bytes begin, if it is of one of the shapes whose lengths are

@@ -196,25 +196,23 @@ impl Take for Rising<'_> {
         Taken::Continue(change.flaws)
     }
 
-    #[inline(never)]
+    #[inline]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let Some(mut total) = Total::before::<S>(self.total) else {
+        let Some(total) = Total::before::<S>(self.total) else {
             // Each event for itself.
             return ControlFlow::Continue(());
         };
-        let mut highest = total.get();
-        let mut change = self.heap.changer();
-        let flow = steps.show(
+        let ((total, highest, _), flow) = steps.show(
+            (total, total.get(), self.heap.changer()),
             #[inline(always)]
-            |step| {
+            |(total, highest, change), step| {
                 let after = total.plus::<S>(step.bytes)?;
-                let flaws = change(step.index, step.bytes)?.flaws;
-                total = after;
-                highest = highest.max(total.get());
-                Some(Taken::Continue(flaws))
+                change(step.index, step.bytes)?;
+                *total = after;
+                *highest = total.get().max(*highest);
+                Some(ControlFlow::Continue(()))
             },
         );
-        drop(change);
         self.total = i128::from(total.get());
         self.reach(i128::from(highest));
         flow
@@ -242,23 +240,22 @@ impl Take for Climbing {
     #[inline(always)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
         let to = i64::try_from(self.to);
-        let (Some(mut total), Ok(to)) = (Total::before::<S>(self.total), to) else {
+        let (Some(total), Ok(to)) = (Total::before::<S>(self.total), to) else {
             return ControlFlow::Continue(());
         };
-        let mut change = self.heap.changer();
-        let flow = steps.show(
+        let ((total, _), flow) = steps.show(
+            (total, self.heap.changer()),
             #[inline(always)]
-            |step| {
+            move |(total, change), step| {
                 if total.get() == to {
                     return None;
                 }
                 let after = total.plus::<S>(step.bytes)?;
-                let flaws = change(step.index, step.bytes)?.flaws;
-                total = after;
-                Some(Taken::Continue(flaws))
+                change(step.index, step.bytes)?;
+                *total = after;
+                Some(ControlFlow::Continue(()))
             },
         );
-        drop(change);
         self.total = i128::from(total.get());
         flow
     }

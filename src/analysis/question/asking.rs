@@ -85,24 +85,23 @@ impl<O: Open> Take for Asking<'_, O> {
 
     #[inline(always)]
     fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let Some(mut total) = Total::before::<S>(self.total) else {
+        let Some(total) = Total::before::<S>(self.total) else {
             // Each event for itself.
             return ControlFlow::Continue(());
         };
-        let flow = steps.show(
+        let due = self.due;
+        let ((total, ..), flow) = steps.show(
+            (total, &mut self.heap, &mut self.questions),
             #[inline(always)]
-            |step| {
-                if step.event.elapsed > self.due {
+            move |(total, heap, questions), step| {
+                if step.event.elapsed > due {
                     return None;
                 }
                 let after = total.plus::<S>(step.bytes)?;
-                let change = self.heap.add_quickly(step.index, step.bytes)?;
-                total = after;
+                let change = heap.add_quickly(step.index, step.bytes)?;
+                *total = after;
                 let shown = shown(&step, change, total.get());
-                Some(match self.questions.take(&shown, &self.heap) {
-                    ControlFlow::Continue(()) => Taken::Continue(change.flaws),
-                    ControlFlow::Break(()) => Taken::Break(()),
-                })
+                Some(questions.take(&shown, heap))
             },
         );
         self.total = i128::from(total.get());
