@@ -10,7 +10,7 @@
 //! | work | what is done |
 //! | --- | --- |
 //! | sum | the bytes are added up as words |
-//! | decode | a loop over `raw::Events` asks each event for its size and its time; bytewise: a decoder of a byte at a time is asked the same |
+//! | decode | a loop over `raw::Events` asks each event for its size, its kind, its trace and its time, as a replay does; bytewise: a decoder of a byte at a time is asked the same |
 //! | end | `Reader::end`: a whole log is decoded, and nothing is asked of its events |
 //! | replay | `Reader::high_water`: what is live by trace, the exact total, how high it got and when |
 //! | live, peak | `Reader::live_at_end`; `Reader::peak`: also what was live then |
@@ -30,10 +30,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use common::{Profile, bytewise, sum, with_mixed_lengths};
-use heapprof::raw::{EventLog, TraceLog, TraceWriter};
+use heapprof::raw::{Event, EventLog, TraceLog, TraceWriter};
 use heapprof::{
     Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
-    Question, Reader, TimeSeries, TraceTable, Track, Usage,
+    Question, Reader, TimeSeries, TraceId, TraceTable, Track, Usage,
 };
 use rustix::time::{ClockId, clock_gettime};
 
@@ -133,7 +133,7 @@ impl Measured {
                 let mut sum = 0;
                 EventLog::new(hpd).events().for_each(|event| {
                     if let Ok(event) = event {
-                        sum += event.size ^ event.elapsed.as_micros();
+                        sum ^= asked(&event);
                     }
                 });
                 sum
@@ -237,9 +237,21 @@ fn next(hpd: &[u8]) -> u64 {
     let mut events = EventLog::new(hpd).events();
     let mut sum = 0;
     while let Some(Ok(event)) = events.next() {
-        sum += event.size ^ event.elapsed.as_micros();
+        sum ^= asked(&event);
     }
     sum
+}
+
+/// All that there is to know of an event, but for the wall clock.
+#[inline]
+fn asked(event: &Event) -> u64 {
+    let trace = event.trace.map_or(0, TraceId::get);
+    told(event.signed_size(), trace, event.elapsed.as_micros())
+}
+
+#[inline]
+fn told(signed_size: i64, trace: u32, elapsed: u64) -> u64 {
+    signed_size.cast_unsigned() ^ u64::from(trace) ^ elapsed
 }
 
 /// How many events a log has, and how long it took: a whole log, decoded for nothing but that.
@@ -252,7 +264,9 @@ fn end(hpm: &[u8], log: &'static [u8]) -> u64 {
 fn next_bytewise(hpd: &[u8]) -> u64 {
     let mut sum = 0;
     for event in bytewise::events(hpd).flatten() {
-        sum += event.size ^ event.elapsed;
+        let size = event.size.cast_signed();
+        let signed_size = if event.is_free { -size } else { size };
+        sum ^= told(signed_size, event.trace, event.elapsed);
     }
     sum
 }
