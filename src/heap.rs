@@ -161,7 +161,7 @@ impl LiveHeap {
 
     /// What changes balances by the bytes of events of usual shapes, where the balance has a place and
     /// is not negative then: so there is nothing wrong with it. For others it returns `None`, and
-    /// nothing is done.
+    /// nothing is done. What it was before need not be asked, as [`change_above_zero`] must.
     #[inline]
     pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64) -> Option<()> {
         let balances = if self.was_deep {
@@ -321,8 +321,8 @@ mod tests {
             (0, 0, i64::MAX)
         );
 
-        // Two negative numbers whose sum is not.
-        for index in [1, 3] {
+        // Two negative numbers whose sum is not; also of a trace that the table does not have.
+        for index in [1, 9] {
             let mut heap = LiveHeap::new(3);
             heap.add(index, DEEP);
             assert_eq!(heap.changer()(2, 1), Some(()));
