@@ -4,6 +4,7 @@
 
 pub(crate) mod bytewise;
 
+use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::fs::{self, File};
@@ -157,6 +158,34 @@ fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
         writer.write_outermost_first(frames).unwrap();
     }
     writer.into_inner().flush().unwrap();
+}
+
+/// The bytes of a file, as a program meets them that reads it once: not in a core's own cache. A small
+/// file is there in many copies, of which each use takes the next.
+pub(crate) struct InTurn {
+    copies: Vec<&'static [u8]>,
+    next: Cell<usize>,
+}
+
+impl InTurn {
+    /// More bytes than a core's own cache holds.
+    const MANY: usize = 16 << 20;
+
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        let copies = (0..Self::MANY.div_ceil(bytes.len().max(1)).min(10_000))
+            .map(|_| &*bytes.to_vec().leak())
+            .collect();
+        Self {
+            copies,
+            next: Cell::new(0),
+        }
+    }
+
+    pub(crate) fn next(&self) -> &'static [u8] {
+        let next = self.next.get();
+        self.next.set((next + 1) % self.copies.len());
+        self.copies[next]
+    }
 }
 
 /// The bytes added up as words: as fast as a machine can look at a file at all.

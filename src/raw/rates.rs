@@ -38,13 +38,20 @@ const TABLE_LEN: usize = 4096;
 /// ```
 #[doc(alias("samplingRate", "DEFAULT_SAMPLING_RATE", "MemProfileRate"))]
 #[derive(Clone)]
-pub struct SamplingRates(Arc<Rates>);
+pub struct SamplingRates(Option<Arc<Rates>>);
+
+/// Those of all recordings that state none.
+static UNSAMPLED: Rates = Rates {
+    stated: Vec::new(),
+    deciding: Vec::new(),
+    table: OnceLock::new(),
+};
 
 struct Rates {
-    stated: Box<[SamplingRange]>,
+    stated: Vec<SamplingRange>,
     /// The ranges that can decide, ascending: the first in the order of the file whose upper size
     /// is above decides, so one that is not above all before it never does.
-    deciding: Box<[SamplingRange]>,
+    deciding: Vec<SamplingRange>,
     /// The estimates of the smallest sizes, made for the first pass: to open a profile takes less
     /// than to make them.
     table: OnceLock<Box<[u64; TABLE_LEN]>>,
@@ -114,8 +121,16 @@ impl SamplingRange {
 
 impl SamplingRates {
     /// Everything was recorded: every block stands for itself.
-    pub fn unsampled() -> Self {
-        Self::from_stored([])
+    ///
+    /// ```
+    /// use heapprof::SamplingRates;
+    ///
+    /// const EVERYTHING: SamplingRates = SamplingRates::unsampled();
+    /// assert!(EVERYTHING.is_unsampled() && EVERYTHING.ranges().is_empty());
+    /// assert_eq!(EVERYTHING, SamplingRates::from_stored([]));
+    /// ```
+    pub const fn unsampled() -> Self {
+        Self(None)
     }
 
     /// Rates from pairs of an upper size, in bytes, and a probability.
@@ -146,15 +161,18 @@ impl SamplingRates {
 
     /// Rates from pairs of an upper size and a probability as it is stored, 2³² − 1 for 1.
     pub fn from_stored(ranges: impl IntoIterator<Item = (u64, u32)>) -> Self {
-        let stated: Box<[SamplingRange]> = ranges
+        let stated: Vec<SamplingRange> = ranges
             .into_iter()
             .map(|(upper_size, probability)| SamplingRange {
                 upper_size,
                 probability,
             })
             .collect();
+        if stated.is_empty() {
+            return Self::unsampled();
+        }
         let mut covered = 0;
-        let deciding: Box<[SamplingRange]> = stated
+        let deciding = stated
             .iter()
             .copied()
             .filter(|range| {
@@ -168,17 +186,21 @@ impl SamplingRates {
             deciding,
             table: OnceLock::new(),
         };
-        Self(Arc::new(rates))
+        Self(Some(Arc::new(rates)))
+    }
+
+    fn rates(&self) -> &Rates {
+        self.0.as_deref().unwrap_or(&UNSAMPLED)
     }
 
     /// The ranges, in the order of the file.
     pub fn ranges(&self) -> &[SamplingRange] {
-        &self.0.stated
+        &self.rates().stated
     }
 
     /// Whether every block stands for itself.
     pub fn is_unsampled(&self) -> bool {
-        self.0
+        self.rates()
             .deciding
             .iter()
             .all(|range| range.probability == FULL)
@@ -186,14 +208,20 @@ impl SamplingRates {
 
     /// The probability with which a block of `size` bytes is recorded, 0 to 1. O(log ranges).
     pub fn probability(&self, size: u64) -> f64 {
-        self.0.range(size).map_or(1.0, SamplingRange::probability)
+        self.rates()
+            .range(size)
+            .map_or(1.0, SamplingRange::probability)
     }
 
     /// How many blocks a recorded block of `size` bytes stands for, in units of 2⁻³², rounded to
     /// the nearest; 0 where the probability is 0.
     pub(crate) fn blocks(&self, size: u64) -> u64 {
         let full = u64::from(FULL) << 32;
-        match self.0.range(size).map(|range| u64::from(range.probability)) {
+        match self
+            .rates()
+            .range(size)
+            .map(|range| u64::from(range.probability))
+        {
             None => 1 << 32,
             Some(0) => 0,
             Some(probability) => full.saturating_add(probability / 2) / probability,
@@ -229,13 +257,15 @@ impl SamplingRates {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn variance(&self, size: u64) -> u128 {
-        self.0.range(size).map_or(0, |range| range.variance(size))
+        self.rates()
+            .range(size)
+            .map_or(0, |range| range.variance(size))
     }
 
     /// The ranges that decide, ascending, each with the sizes it decides for.
     pub(crate) fn by_size(&self) -> impl Iterator<Item = (Range<u64>, SamplingRange)> + '_ {
         let mut lower = 0;
-        self.0.deciding.iter().map(move |&range| {
+        self.rates().deciding.iter().map(move |&range| {
             let sizes = lower..range.upper_size;
             lower = range.upper_size;
             (sizes, range)
@@ -262,8 +292,8 @@ impl SamplingRates {
     #[inline]
     pub(crate) fn estimates(&self) -> Estimates<'_> {
         Estimates {
-            table: self.0.table(),
-            rates: &self.0,
+            table: self.rates().table(),
+            rates: self.rates(),
         }
     }
 }
@@ -317,7 +347,7 @@ impl Default for SamplingRates {
 /// Rates are equal if the same ranges stand in the same order.
 impl PartialEq for SamplingRates {
     fn eq(&self, other: &Self) -> bool {
-        self.0.stated == other.0.stated
+        self.ranges() == other.ranges()
     }
 }
 
