@@ -2,10 +2,10 @@
 //! parts of the file at once.
 //!
 //! Where a frame begins is known once the length of the one before was loaded, and to wait for that
-//! takes far longer than all else. So a block of the file is walked by four who take turns:
+//! takes far longer than all else. So a block of the file is walked by several who take turns:
 //!
 //! ```text
-//!  ├ first ──────┼ second ─────┼ third ──────┼ fourth ─────┤  a block
+//!  ├ first ──────┼ second ─────┼ third ──────┼ …           ┤  a block
 //!  └ known       └ guessed: after the next 0, which ends traces and stands nowhere else
 //! ```
 //!
@@ -22,13 +22,13 @@ use super::block::varint;
 use super::frames::skip_frame;
 
 /// So many walk at once.
-const WALKERS: usize = 4;
+const WALKERS: usize = 6;
 
 /// So many bytes are walked by all of them together: a thousand traces of a real program.
 const BLOCK: usize = 1 << 20;
 
 /// Fewer are left to whoever reads one trace after the other: to begin takes longer than that.
-const FEW: usize = 12 << 10;
+const FEW: usize = 24 << 10;
 
 /// What is told of each trace, in the order of the file.
 pub(super) trait Told: Default {
@@ -130,13 +130,13 @@ impl<T: Told> Walker<T> {
     /// Passes a frame, or the end of a trace. Gives whether there is more to pass.
     #[inline(always)]
     fn step(&mut self, bytes: &[u8]) -> bool {
-        match usual_part(bytes, self.at) {
-            Some(Part::Frame(end)) => {
-                self.at = end;
-                true
-            }
-            Some(Part::End(next)) => self.pass_end(next),
-            None => self.step_otherwise(bytes),
+        if let Some(end) = usual_frame(bytes, self.at) {
+            self.at = end;
+            return true;
+        }
+        match bytes.get(self.at) {
+            Some(0) => self.pass_end(self.at + 1),
+            _ => self.step_otherwise(bytes),
         }
     }
 
@@ -191,20 +191,27 @@ fn walk_block<T: Told>(bytes: &[u8], from: usize, block: usize) -> Walker<T> {
         let before = CStr::from_bytes_until_nul(bytes.get(at..at + part)?).ok()?;
         Some(at + before.count_bytes() + 1)
     };
-    let [Some(second), Some(third), Some(fourth)] = [1, 2, 3].map(guess) else {
-        return Walker::new(from, from.saturating_add(block)).finish(bytes);
-    };
-    let mut walkers: [Walker<T>; WALKERS] = [
-        Walker::new(from, second),
-        Walker::new(second, third),
-        Walker::new(third, fourth),
-        Walker::new(fourth, from + WALKERS * part),
-    ];
+    let mut starts = [from; WALKERS];
+    for (number, start) in starts.iter_mut().enumerate().skip(1) {
+        let Some(guess) = guess(number) else {
+            return Walker::new(from, from.saturating_add(block)).finish(bytes);
+        };
+        *start = guess;
+    }
+    let end = from + WALKERS * part;
+    let mut ends = starts.into_iter().skip(1);
+    let mut walkers = starts.map(|start| Walker::<T>::new(start, ends.next().unwrap_or(end)));
     // They are done at about the same time.
-    while walkers.iter_mut().all(|walker| walker.step(bytes)) {}
+    loop {
+        let waiting = pass_frames(bytes, &mut walkers);
+        let mut these = walkers.iter_mut().skip(waiting);
+        if !these.all(|walker| walker.step(bytes)) {
+            break;
+        }
+    }
     let [first, others @ ..] = walkers;
     let mut first = first.finish(bytes);
-    for (other, guess) in others.into_iter().zip([second, third, fourth]) {
+    for (other, guess) in others.into_iter().zip(starts.into_iter().skip(1)) {
         // One that began at a wrong guess may find no end before that of the file.
         if first.is_stuck || first.start != guess {
             break;
@@ -216,33 +223,41 @@ fn walk_block<T: Told>(bytes: &[u8], from: usize, block: usize) -> Walker<T> {
     first
 }
 
-/// What stands in a trace, and where it ends.
-#[derive(Debug, PartialEq, Eq)]
-enum Part {
-    Frame(usize),
-    End(usize),
+/// All pass frames, a frame each in turn, until one of them comes to what is no usual frame. Gives the
+/// number of that one.
+#[inline(always)]
+fn pass_frames<T>(bytes: &[u8], walkers: &mut [Walker<T>; WALKERS]) -> usize {
+    // Apart from the walkers these are in registers.
+    let mut at = walkers.each_ref().map(|walker| walker.at);
+    let waiting = 'rounds: loop {
+        for (number, at) in at.iter_mut().enumerate() {
+            match usual_frame(bytes, *at) {
+                Some(end) => *at = end,
+                None => break 'rounds number,
+            }
+        }
+    };
+    for (walker, at) in walkers.iter_mut().zip(at) {
+        walker.at = at;
+    }
+    waiting
 }
 
-/// What stands at `at`, if it is as nearly always: the 0 that ends a trace, or a frame with a line number
-/// of one or two bytes and a name whose length is one byte. Which of these it is, is computed and not
-/// asked: it cannot be foretold.
+/// Where the frame at `at` ends, if it is as nearly all are: with a line number of one or two bytes, and a
+/// name whose length is one byte. Which of these it is, is computed and not asked: it cannot be foretold.
+///
+/// A frame that ends behind the file is not whole. No frame begins there, so that is found out next.
 #[inline(always)]
-fn usual_part(bytes: &[u8], at: usize) -> Option<Part> {
-    let first: &[u8; 4] = bytes.get(at..)?.first_chunk()?;
-    if first[0] == 0 {
-        return Some(Part::End(at + 1));
-    }
-    let word = u32::from_le_bytes(*first);
+fn usual_frame(bytes: &[u8], at: usize) -> Option<usize> {
+    let word = u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?);
     let longer = word >> 7 & 1;
-    // The highest bits of the last bytes of both numbers.
-    let ends = 0x8000 | longer << 23;
-    // An end can be written as two bytes.
-    if word & 0xffff == 0x80 || word & ends != 0 {
+    // The last byte of the line number, and the length.
+    let last = word >> (8 * longer);
+    // Neither goes on, and the first is not the 0 that ends a trace.
+    if (last | last.wrapping_sub(1)) & 0x8080 != 0 {
         return None;
     }
-    let len = word >> (8 + 8 * longer) & 0x7f;
-    let end = at + (2 + longer + len) as usize;
-    (end <= bytes.len()).then_some(Part::Frame(end))
+    Some(at + (2 + longer + (last >> 8 & 0xff)) as usize)
 }
 
 #[cfg(test)]
@@ -328,20 +343,17 @@ mod tests {
         }
 
         #[test]
-        fn what_is_usual_ends_where_it_is_found_to_end(
-            bytes in vec(prop_oneof![any::<u8>(), Just(0), Just(0x80)], 0..8),
+        fn a_usual_frame_ends_where_it_is_found_to_end(
+            bytes in vec(prop_oneof![any::<u8>(), Just(0), Just(1), Just(0x80)], 0..8),
             name in 0..130_usize,
         ) {
             let bytes = [bytes, vec![b'n'; name]].concat();
-            match usual_part(&bytes, 0) {
-                Some(Part::Frame(end)) => {
-                    prop_assert_eq!(skip_frame(&bytes, 0).unwrap().unwrap().end, end);
+            if let Some(end) = usual_frame(&bytes, 0) {
+                match skip_frame(&bytes, 0) {
+                    Ok(Some(frame)) => prop_assert_eq!(frame.end, end),
+                    Ok(None) => prop_assert!(false, "the end of a trace is no frame"),
+                    Err(_) => prop_assert!(end > bytes.len()),
                 }
-                Some(Part::End(end)) => {
-                    prop_assert!(skip_frame(&bytes, 0).unwrap().is_none());
-                    prop_assert_eq!(varint(&bytes, 0), Ok((0, end)));
-                }
-                None => {}
             }
         }
     }
