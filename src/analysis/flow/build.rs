@@ -1,9 +1,11 @@
 //! From the call tree to a graph, when some lines are skipped.
 
+use std::sync::OnceLock;
+
 use super::calls::Calls;
 use super::lines::Lines;
 use super::{Draft, FlowGraph, Weights};
-use crate::analysis::groups::{Groups, Ranges};
+use crate::analysis::groups::Ranges;
 
 impl Draft<'_> {
     /// The graph of the lines that are kept. O(places of the call tree).
@@ -19,7 +21,7 @@ impl Draft<'_> {
             edges,
             weights,
             outgoing: Ranges::default(),
-            incoming: Groups::default(),
+            incoming: OnceLock::new(),
             damaged: self.damaged,
         }
         .without_nothing()

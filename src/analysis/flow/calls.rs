@@ -28,12 +28,15 @@ pub(super) struct Calls {
 impl Calls {
     pub(super) fn new(draft: &Draft<'_>, lines: &Lines, nodes: usize) -> Self {
         // A line that calls itself is no edge.
-        let caller = |from: u32, to: u32| if from == to { NONE } else { from } as usize;
-        let callers = lines.steps(draft).map(|(from, to)| caller(from, to));
-        let of = Ranges::new(callers, nodes);
-        let steps = lines.steps(draft).zip(1..);
-        let calls = steps.map(|((from, to), place)| (caller(from, to), Call { to, place }));
-        let calls = of.scatter(calls);
+        let caller = |(from, to): (u32, u32)| if from == to { NONE } else { from };
+        let callers: Vec<u32> = lines.steps(draft).map(caller).collect();
+        let callers = || callers.iter().map(|&caller| caller as usize);
+        let of = Ranges::new(callers(), nodes);
+        let calls = lines
+            .steps(draft)
+            .zip(1..)
+            .map(|((_, to), place)| Call { to, place });
+        let calls = of.scatter(callers().zip(calls));
         Self { calls, of }
     }
 

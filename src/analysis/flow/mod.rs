@@ -12,6 +12,7 @@ mod order;
 mod prune;
 
 use std::fmt;
+use std::sync::OnceLock;
 
 use smallvec::SmallVec;
 
@@ -80,9 +81,10 @@ pub struct FlowGraph {
     /// Those of one source together, in the order of the sources.
     edges: Vec<Edge>,
     weights: EdgeWeights,
-    /// The edges by source, and by target.
+    /// The edges by source.
     outgoing: Ranges,
-    incoming: Groups,
+    /// The edges by target, for who asks.
+    incoming: OnceLock<Groups>,
     damaged: Damaged,
 }
 
@@ -231,11 +233,17 @@ impl FlowGraph {
     }
 
     /// The edges to a node, in the order of their sources.
+    ///
+    /// O(edges to it); the first time O(edges of the graph).
     pub fn incoming(
         &self,
         node: usize,
     ) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
-        self.edges_at(self.incoming.of(node))
+        let incoming = self.incoming.get_or_init(|| {
+            let targets = self.edges.iter().map(Edge::to);
+            Groups::new(targets, self.nodes.len())
+        });
+        self.edges_at(incoming.of(node))
     }
 
     fn edges_at<'g>(
@@ -245,11 +253,10 @@ impl FlowGraph {
         places.map(|place| FlowEdge { graph: self, place })
     }
 
-    /// Orders nodes and edges where they are not in order any more, and finds the edges of each node.
+    /// Finds the edges of each node, and gives up the weights of those that are no more.
     fn arranged(mut self) -> Self {
         debug_assert!(self.is_in_order());
         self.outgoing = Ranges::new(self.edges.iter().map(Edge::from), self.nodes.len());
-        self.incoming = Groups::new(self.edges.iter().map(Edge::to), self.nodes.len());
         self.weights.keep(&mut self.edges);
         self
     }
