@@ -29,7 +29,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use common::{InTurn, Profile, bytewise, sum, with_mixed_lengths};
+use common::{InTurn, Profile, sum, with_mixed_lengths};
 use heapprof::raw::{Event, EventLog, TraceLog, TraceWriter};
 use heapprof::{
     Digest, DigestOptions, FlameGraph, FlowGraph, FrameId, Lines, LiveHeap, LogEnd, LogStep,
@@ -127,19 +127,12 @@ impl Measured {
                 }
             };
             time("sum hpd", &mut || sum(hpds.next()));
-            time("next", &mut || next(hpds.next()));
-            time("next mixed", &mut || next(&mixed));
-            time("for_each", &mut || {
-                let mut sum = 0;
-                EventLog::new(hpds.next()).events().for_each(|event| {
-                    if let Ok(event) = event {
-                        sum ^= asked(&event);
-                    }
-                });
-                sum
-            });
-            time("bytewise", &mut || next_bytewise(hpds.next()));
-            time("bytewise mixed", &mut || next_bytewise(&mixed));
+            let place = &PLACES[round % PLACES.len()];
+            time("next", &mut || (place.next)(hpds.next()));
+            time("next mixed", &mut || (place.next)(&mixed));
+            time("for_each", &mut || (place.for_each)(hpds.next()));
+            time("bytewise", &mut || (place.bytewise)(hpds.next()));
+            time("bytewise mixed", &mut || (place.bytewise)(&mixed));
             time("end", &mut || end(&without_stacks, hpds.next()));
             time("replay", &mut || {
                 in_memory.high_water().unwrap().total().cast_unsigned()
@@ -233,13 +226,59 @@ impl Measured {
     }
 }
 
-fn next(hpd: &[u8]) -> u64 {
+/// The loops that are the caller's. How fast one is depends on where in memory it happens to be, by up to a
+/// sixth; so each is there several times, and the rounds take turns.
+struct Place {
+    next: Loop,
+    for_each: Loop,
+    bytewise: Loop,
+}
+
+type Loop = fn(&[u8]) -> u64;
+
+const PLACES: [Place; 4] = [
+    Place::new::<0>(),
+    Place::new::<1>(),
+    Place::new::<2>(),
+    Place::new::<3>(),
+];
+
+impl Place {
+    const fn new<const PLACE: u64>() -> Self {
+        Self {
+            next: next::<PLACE>,
+            for_each: for_each::<PLACE>,
+            bytewise: bytewise::<PLACE>,
+        }
+    }
+}
+
+/// Makes functions differ, and their lengths too, so that others do not all begin alike.
+#[inline]
+fn differing<const PLACE: u64>(mut sum: u64) -> u64 {
+    for number in 0..PLACE {
+        sum ^= black_box(number);
+    }
+    sum
+}
+
+fn next<const PLACE: u64>(hpd: &[u8]) -> u64 {
     let mut events = EventLog::new(hpd).events();
     let mut sum = 0;
     while let Some(Ok(event)) = events.next() {
         sum ^= asked(&event);
     }
-    sum
+    differing::<PLACE>(sum)
+}
+
+fn for_each<const PLACE: u64>(hpd: &[u8]) -> u64 {
+    let mut sum = 0;
+    EventLog::new(hpd).events().for_each(|event| {
+        if let Ok(event) = event {
+            sum ^= asked(&event);
+        }
+    });
+    differing::<PLACE>(sum)
 }
 
 /// All that there is to know of an event, but for the wall clock.
@@ -261,14 +300,14 @@ fn end(hpm: &[u8], log: &'static [u8]) -> u64 {
     end.events() ^ end.elapsed().as_micros()
 }
 
-fn next_bytewise(hpd: &[u8]) -> u64 {
+fn bytewise<const PLACE: u64>(hpd: &[u8]) -> u64 {
     let mut sum = 0;
-    for event in bytewise::events(hpd).flatten() {
+    for event in common::bytewise::events(hpd).flatten() {
         let size = event.size.cast_signed();
         let signed_size = if event.is_free { -size } else { size };
         sum ^= told(signed_size, event.trace, event.elapsed);
     }
-    sum
+    differing::<PLACE>(sum)
 }
 
 /// The views of a usage, and three lines over time.
