@@ -7,6 +7,7 @@ use crate::id::TraceId;
 use crate::per_trace::PerTrace;
 use crate::raw::Event;
 use crate::raw::rates::SamplingRates;
+use crate::raw::shape::branch;
 use crate::usage::Usage;
 
 /// The live bytes of each trace, as the events so far leave them.
@@ -56,6 +57,10 @@ impl Clone for LiveHeap {
         self.was_deep = other.was_deep;
     }
 }
+
+/// So many traces that are not that of the event before cost as much as it saves that nearly all others
+/// are, in a [piece](crate::raw::stretch::PIECE) of a log: each is foretold wrongly.
+const MANY_OTHERS: u32 = 96;
 
 /// What an event did to the balance of its trace.
 #[derive(Debug, Clone, Copy)]
@@ -162,23 +167,47 @@ impl LiveHeap {
     /// What changes balances by the bytes of events of usual shapes, where the balance has a place and
     /// is not negative then: so there is nothing wrong with it. For others it returns `None`, and
     /// nothing is done. What it was before need not be asked, as [`change_above_zero`] must.
+    ///
+    /// It is also told whether nearly all events are of the trace of the one before. Then the balance is
+    /// at hand: to load what has just been stored takes longer than all else that an event needs. If that
+    /// is not so, it returns `None` too, once [`MANY_OTHERS`] were met.
     #[inline]
-    pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64) -> Option<()> {
+    pub(crate) fn changer(&mut self) -> impl FnMut(u32, i64, bool) -> Option<()> {
         let balances = if self.was_deep {
             // The sum of two negative numbers might leave 64 bits, and not be negative.
             &mut []
         } else {
             self.balances.places_mut()
         };
+        // The trace of the event before, and its balance; and how often it was another one.
+        let mut last = (u32::MAX, 0_i64);
+        let mut others = 0;
         #[inline(always)]
-        move |index, bytes| {
+        move |index, bytes, traces_repeat| {
             debug_assert!(bytes > i64::MIN - DEEP, "of an event of a usual shape");
             let balance = balances.get_mut(index as usize)?;
-            let after = balance.wrapping_add(bytes);
+            let before = if traces_repeat {
+                let mut before = last.1;
+                if index != last.0 {
+                    branch();
+                    others += 1;
+                    if others > MANY_OTHERS {
+                        return None;
+                    }
+                    before = *balance;
+                }
+                before
+            } else {
+                *balance
+            };
+            let after = before.wrapping_add(bytes);
             if after < 0 {
                 return None;
             }
             *balance = after;
+            if traces_repeat {
+                last = (index, after);
+            }
             Some(())
         }
     }
@@ -283,6 +312,9 @@ fn change_below_zero(balance: &mut i64, bytes: i64) -> Change {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -309,12 +341,12 @@ mod tests {
         let mut heap = LiveHeap::new(2);
         heap.add(1, -5);
         let mut change = heap.changer();
-        assert_eq!(change(1, 4), None);
-        assert_eq!(change(1, 5), Some(()));
-        assert_eq!(change(2, i64::MAX), Some(()));
-        assert_eq!(change(2, 1), None);
-        assert_eq!(change(0, -1), None);
-        assert_eq!(change(3, 1), None);
+        assert_eq!(change(1, 4, false), None);
+        assert_eq!(change(1, 5, false), Some(()));
+        assert_eq!(change(2, i64::MAX, false), Some(()));
+        assert_eq!(change(2, 1, false), None);
+        assert_eq!(change(0, -1, false), None);
+        assert_eq!(change(3, 1, false), None);
         drop(change);
         assert_eq!(
             (heap.get(None), heap.balance(1), heap.balance(2)),
@@ -325,15 +357,73 @@ mod tests {
         for index in [1, 9] {
             let mut heap = LiveHeap::new(3);
             heap.add(index, DEEP);
-            assert_eq!(heap.changer()(2, 1), Some(()));
+            assert_eq!(heap.changer()(2, 1, true), Some(()));
             heap.add(index, -1);
-            assert_eq!(heap.changer()(2, 1), None);
-            assert_eq!(heap.clone().changer()(2, 1), None);
+            assert_eq!(heap.changer()(2, 1, true), None);
+            assert_eq!(heap.clone().changer()(2, 1, true), None);
             let mut copy = LiveHeap::new(3);
             copy.clone_from(&heap);
-            assert_eq!(copy.changer()(2, 1), None);
+            assert_eq!(copy.changer()(2, 1, true), None);
             heap.add(index, i64::MIN);
             assert_eq!(heap.balance(index), i64::MIN);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_changed_quickly_is_what_is_added(
+            stretches in vec((any::<bool>(), vec((0_u32..5, 1..30_usize, -20..90_i64), 0..60)), 0..6),
+        ) {
+            let (mut heap, mut plain) = (LiveHeap::new(3), LiveHeap::new(3));
+            for (traces_repeat, runs) in stretches {
+                let steps: Vec<(u32, i64)> = runs
+                    .into_iter()
+                    .flat_map(|(index, times, bytes)| std::iter::repeat_n((index, bytes), times))
+                    .collect();
+                let mut rest = &steps[..];
+                while !rest.is_empty() {
+                    let mut change = heap.changer();
+                    let changed = rest
+                        .iter()
+                        .take_while(|&&(index, bytes)| change(index, bytes, traces_repeat).is_some())
+                        .count();
+                    drop(change);
+                    rest = &rest[changed..];
+                    if let Some((&(index, bytes), others)) = rest.split_first() {
+                        heap.add(index, bytes);
+                        rest = others;
+                    }
+                }
+                for &(index, bytes) in &steps {
+                    plain.add(index, bytes);
+                }
+                for index in 0..5 {
+                    prop_assert_eq!(heap.balance(index), plain.balance(index));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn where_traces_do_not_repeat_it_is_told_after_many_others() {
+        let mut heap = LiveHeap::new(3);
+        let mut change = heap.changer();
+        for _ in 0..MANY_OTHERS / 2 {
+            for index in [1, 2, 2, 2] {
+                assert_eq!(change(index, 5, true), Some(()));
+            }
+        }
+        assert_eq!(change(2, 5, true), Some(()));
+        assert_eq!(change(1, 5, true), None);
+        drop(change);
+        assert_eq!(heap.balance(1), 5 * i64::from(MANY_OTHERS / 2));
+        assert_eq!(heap.balance(2), 5 * (3 * i64::from(MANY_OTHERS / 2) + 1));
+        let mut change = heap.changer();
+        for _ in 0..MANY_OTHERS {
+            assert_eq!(
+                (change(1, 5, false), change(2, 5, false)),
+                (Some(()), Some(()))
+            );
         }
     }
 

@@ -54,6 +54,9 @@ pub(crate) struct Step {
     pub(crate) offset: u64,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
+    /// Whether nearly all steps are of the trace of the one before, as of an event that was
+    /// [seen](Seen::traces_repeat).
+    pub(crate) traces_repeat: bool,
 }
 
 /// What became of a step: what is wrong with the balance of its trace then, or that the pass is to
@@ -121,7 +124,7 @@ impl Take for LiveHeap {
             self.changer(),
             #[inline(always)]
             |change, step| {
-                change(step.index, step.bytes)?;
+                change(step.index, step.bytes, step.traces_repeat)?;
                 Some(ControlFlow::Continue(()))
             },
         );
@@ -133,7 +136,7 @@ impl Pass<'_> {
     /// Takes the events from `from` on one by one, until `take` ends the pass: that event is not
     /// taken any more.
     ///
-    /// What takes them [quickly](Take::quickly) stands in eight [loops](crate::raw::stretch): two for each
+    /// What takes them [quickly](Take::quickly) stands in twelve [loops](crate::raw::stretch): three for each
     /// clock, and these for logs of which everything was recorded, since no table of estimates is asked
     /// for those, and for others. What is done for each event is inlined there always: a call would cost
     /// as much as to decode it.
@@ -221,6 +224,7 @@ fn step(seen: Seen, estimate: &impl Estimate) -> Step {
         number: seen.number,
         offset: seen.offset,
         strange: seen.strange,
+        traces_repeat: seen.traces_repeat,
     }
 }
 

@@ -7,10 +7,12 @@ mod plain;
 
 use std::fs;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use heapprof::raw::{EventLog, TraceWriter};
 use heapprof::{
-    DecodeErrorKind, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates, StartTime,
+    DecodeErrorKind, DigestOptions, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates,
+    StartTime, TraceId, Usage,
 };
 use plain::Bad;
 
@@ -228,6 +230,74 @@ fn lengths_that_change_after_a_megabyte() {
         log.stretch(second, 150_000);
         assert!(log.bytes.len() > 5 * (256 << 10));
         assert_eq!(check(&log.bytes, folder.path()), 210_000);
+    }
+}
+
+/// What is live, and how high it got, where the traces of a log repeat themselves for a while: long enough
+/// that this is foretold for a megabyte, rightly or wrongly.
+#[test]
+fn traces_that_repeat_themselves_for_a_while() {
+    const TRACES: u32 = 5;
+    let mut hpm = TraceWriter::new(
+        Vec::new(),
+        StartTime::new(0, 0),
+        &SamplingRates::unsampled(),
+    )
+    .unwrap();
+    for line in 1..=TRACES {
+        hpm.write_innermost_first([(b"a.py", line)]).unwrap();
+    }
+    let hpm = hpm.into_inner();
+    // So many events, and how many of one trace follow on each other.
+    for phases in [
+        [(200_000, 200_000), (100_000, 1)],
+        [(1_000, 1_000), (250_000, 1)],
+        [(1_000, 1_000), (250_000, 60)],
+        [(160_000, 300), (1_000, 1)],
+        [(5_000, 1), (250_000, 5_000)],
+    ] {
+        let mut log = Log::new();
+        for (events, run) in phases {
+            let mut trace = 0;
+            for number in 0..events {
+                if number % run == 0 {
+                    // One is not of the table.
+                    trace = u32::try_from(log.random(u64::from(TRACES) + 2)).unwrap();
+                }
+                // As many are freed as are allocated, so that balances are negative now and then.
+                let free = u32::try_from(log.random(2)).unwrap() << 30;
+                log.event(free | trace, 0, 40, 20 + number % 90);
+            }
+        }
+        let (events, _) = plain::events(&log.bytes, &SamplingRates::unsampled());
+        let (mut total, mut highest, mut at) = (0, 0, 0);
+        for event in &events {
+            total += event.estimate;
+            if total > highest {
+                (highest, at) = (total, event.elapsed);
+            }
+        }
+        let reader = Reader::from_bytes(hpm.clone(), log.bytes, None).unwrap();
+        let high_water = reader.high_water().unwrap();
+        assert_eq!(i128::from(high_water.total()), highest);
+        assert_eq!(i128::from(high_water.time().as_micros()), at);
+        assert_eq!(reader.peak().unwrap().high_water(), &high_water);
+        let live = |usage: &Usage| -> plain::Live {
+            let rows = usage.by_trace();
+            rows.map(|(trace, bytes)| (trace.map_or(0, TraceId::get), i128::from(bytes)))
+                .collect()
+        };
+        let end = plain::live_at(&events, i128::MAX);
+        assert_eq!(live(&reader.live_at_end().unwrap()), end);
+        let options = DigestOptions::default().interval(Duration::from_millis(700));
+        let digest = reader.digest_with(options).unwrap();
+        let snapshots = plain::snapshots(&events, 700_000, 0.0);
+        assert_eq!(digest.len(), snapshots.len());
+        for (snapshot, (time, expected)) in digest.snapshots().zip(snapshots) {
+            let snapshot = snapshot.unwrap();
+            assert_eq!(i128::from(snapshot.time().as_micros()), time);
+            assert_eq!(live(snapshot.usage()), expected);
+        }
     }
 }
 

@@ -112,7 +112,7 @@ impl<W: Fn(Elapsed) -> bool> Take for Filling<W> {
                 if !within(step.event.elapsed) {
                     return None;
                 }
-                change(step.index, step.bytes)?;
+                change(step.index, step.bytes, step.traces_repeat)?;
                 Some(ControlFlow::Continue(()))
             },
         );

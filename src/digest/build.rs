@@ -240,7 +240,7 @@ impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for Digesti
                 if step.event.elapsed.as_micros() > next {
                     return None;
                 }
-                change(step.index, step.bytes)?;
+                change(step.index, step.bytes, step.traces_repeat)?;
                 mark(step.index);
                 Some(ControlFlow::Continue(()))
             },

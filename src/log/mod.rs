@@ -106,6 +106,9 @@ pub(crate) struct Seen {
     pub(crate) offset: u64,
     /// Its fraction of a second is a second or more.
     pub(crate) strange: bool,
+    /// Whether nearly all events are of the trace of the one before, if it is taken
+    /// [quickly](Taker::quickly): known when the loop is compiled.
+    pub(crate) traces_repeat: bool,
 }
 
 /// Who takes the events of a walk.
@@ -151,12 +154,13 @@ impl<const ANY_CLOCK: bool> Piece for Usual<'_, '_, ANY_CLOCK> {
             self.rest,
             state,
             #[inline(always)]
-            move |state, event, number, offset| {
+            move |state, shown| {
                 let seen = Seen {
-                    event,
-                    number,
-                    offset,
+                    event: shown.event,
+                    number: shown.number,
+                    offset: shown.offset,
                     strange: false,
+                    traces_repeat: shown.traces_repeat,
                 };
                 take(state, seen)
             },
@@ -205,6 +209,7 @@ impl Log {
                     number: place.events().wrapping_add(1),
                     offset: place.offset(),
                     strange: decoder.strange.count != so_far.count,
+                    traces_repeat: false,
                 };
                 if to.take(seen, place).is_break() {
                     let ended = Ended {

@@ -11,9 +11,9 @@ use super::block::varint;
 use super::event::{BACKWARDS, Event, LogPosition};
 use super::rates::SamplingRates;
 use super::shape::{Ahead, Shape};
-use super::stretch::{Branched, Computed, PIECE, Stretch};
+use super::stretch::{Branched, Computed, InStretch, PIECE, Stretch};
 use super::tally::Tally;
-use super::way::{PATIENCE, Way};
+use super::way::{PATIENCE, PATIENCE_WITH_TRACES, Way};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::time::{LARGEST, SECOND};
 
@@ -32,6 +32,8 @@ pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
     ahead: Ahead,
     /// How many more events of this window may be too long for this way, before it is another.
     patience: u32,
+    /// How many more may be of [other traces](Way::Repeating).
+    patience_with_traces: u32,
     /// Why there are no more events in the window, if it has not just come to its end.
     pub(crate) error: Option<DecodeError>,
     pub(crate) strange: Strange,
@@ -70,6 +72,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
             way,
             ahead: Ahead::of(window),
             patience: PATIENCE,
+            patience_with_traces: PATIENCE_WITH_TRACES,
             error: None,
             strange: Strange::default(),
         }
@@ -84,6 +87,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         self.way = Way::through(window, offset, is_near_limit, Some(self.way));
         self.ahead = Ahead::of(window);
         self.patience = PATIENCE;
+        self.patience_with_traces = PATIENCE_WITH_TRACES;
     }
 
     /// Where in the log the next event begins, of a window of which so many bytes are left.
@@ -97,11 +101,11 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         self.tally.position(self.offset(left))
     }
 
-    /// Whether the window is decoded by [branches](Way::Branching). Who decodes event by event keeps
+    /// Whether the window is decoded by branches. Who decodes event by event keeps
     /// that in where its bytes are looked for, so that nothing need be asked for each.
     #[inline]
     pub(crate) const fn is_branching(&self) -> bool {
-        matches!(self.way, Way::Branching)
+        matches!(self.way, Way::Branching | Way::Repeating)
     }
 
     /// The next event of a window that is [decoded by branches](Self::is_branching), of which this is
@@ -125,20 +129,22 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     }
 
     /// Shows the next events of a [`PIECE`], as long as they are of the usual shapes and taken: to
-    /// `take`, with the `state`, which is given back, their number, and the offset of their record. What
-    /// it returns `None` for is not taken, and is the next event then. If it breaks off, that event is not
+    /// `take`, with the `state`, which is given back. What it returns `None` for is not taken, and is the next event then. If it breaks off, that event is not
     /// taken either.
     #[inline(always)]
     pub(crate) fn each_usual<S>(
         &mut self,
         rest: &mut &[u8],
         state: S,
-        take: impl Fn(&mut S, Event, u64, u64) -> Option<ControlFlow<()>>,
+        take: impl Fn(&mut S, InStretch) -> Option<ControlFlow<()>>,
     ) -> (S, ControlFlow<()>) {
         let (piece, others) = rest.split_at_checked(PIECE).unwrap_or((rest, &[]));
         let end = self.offset(others.len());
         let shown = match self.way {
-            Way::Branching => self.stretch(Branched(piece), end, state).each(take),
+            Way::Branching => self
+                .stretch(Branched::<false>(piece), end, state)
+                .each(take),
+            Way::Repeating => self.stretch(Branched::<true>(piece), end, state).each(take),
             way => self
                 .stretch(Computed::of(piece, way), end, state)
                 .each(take),
@@ -189,11 +195,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
                 (self.tally, self.ahead) = (tally, Ahead::of(after));
                 if tally.is_near_limit() {
                     self.way = Way::Careful;
-                } else if self.is_for_another_way(rest) {
-                    self.patience = self.patience.saturating_sub(1);
-                    if self.patience == 0 {
-                        self.way = Way::Computing;
-                    }
+                } else {
+                    self.lose_patience(rest);
                 }
                 (self, Some((event, after)))
             }
@@ -204,11 +207,21 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         }
     }
 
-    /// Whether the event with which this begins is told only by another way.
-    fn is_for_another_way(&self, rest: &[u8]) -> bool {
-        matches!(self.way, Way::Branching | Way::ComputingSizes)
-            && Shape::told(rest, self.way).is_none()
-            && Shape::told(rest, Way::Computing).is_some()
+    /// The event with which this begins was not shown among the usual ones.
+    fn lose_patience(&mut self, rest: &[u8]) {
+        let told = |way| Shape::told(rest, way).is_some();
+        let (patience, other) = match self.way {
+            Way::Computing | Way::Careful => return,
+            Way::Repeating if told(Way::Branching) => {
+                (&mut self.patience_with_traces, Way::Branching)
+            }
+            way if !told(way) && told(Way::Computing) => (&mut self.patience, Way::Computing),
+            _ => return,
+        };
+        *patience = patience.saturating_sub(1);
+        if *patience == 0 {
+            self.way = other;
+        }
     }
 }
 

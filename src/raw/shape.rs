@@ -158,7 +158,7 @@ impl<'a> Shape<'a> {
                 let is_usual = word & UNUSUAL == 0;
                 is_usual.then(|| Self::new(rest, head, micros, size, 5 + len))
             }
-            Way::Branching | Way::Careful => None,
+            Way::Branching | Way::Repeating | Way::Careful => None,
         }
     }
 
@@ -166,7 +166,7 @@ impl<'a> Shape<'a> {
     /// but one to tell.
     pub(super) fn told(rest: &'a [u8], way: Way) -> Option<Self> {
         match way {
-            Way::Branching => Self::branched(rest),
+            Way::Branching | Way::Repeating => Self::branched(rest),
             _ => Self::computed(rest, way, Ahead::of(rest)),
         }
     }
@@ -202,7 +202,7 @@ fn numbers_of(bytes: u64) -> Option<(u64, u64, usize)> {
 /// Keeps the compiler from computing both sides of a branch.
 #[cold]
 #[inline]
-const fn branch() {}
+pub(crate) const fn branch() {}
 
 #[cfg(test)]
 mod tests {

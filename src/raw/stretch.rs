@@ -36,6 +36,18 @@ pub(super) struct Stretch<C, S, const ANY_CLOCK: bool> {
     pub(super) state: S,
 }
 
+/// An event that is shown in a stretch.
+pub(crate) struct InStretch {
+    pub(crate) event: Event,
+    /// How many events there are up to it, it included.
+    pub(crate) number: u64,
+    /// Where its record begins.
+    pub(crate) offset: u64,
+    /// Whether nearly all events are of the trace of the one before. The same for all of a stretch, and
+    /// known when its loop is compiled.
+    pub(crate) traces_repeat: bool,
+}
+
 /// What became of a stretch.
 pub(super) struct Shown<S, const ANY_CLOCK: bool> {
     pub(super) tally: Tally<ANY_CLOCK>,
@@ -47,14 +59,13 @@ pub(super) struct Shown<S, const ANY_CLOCK: bool> {
 }
 
 impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
-    /// Shows the events to `take`, with their number and the offset of their record. What it returns
-    /// `None` for is not taken, and ends the stretch; if it breaks off, that event is not taken either.
+    /// Shows the events to `take`. What it returns `None` for is not taken, and ends the stretch; if it breaks off, that event is not taken either.
     ///
     /// A function apart for each way and each `take`, so that its loop has all registers for itself.
     #[inline(never)]
     pub(super) fn each(
         self,
-        take: impl Fn(&mut S, Event, u64, u64) -> Option<ControlFlow<()>>,
+        take: impl Fn(&mut S, InStretch) -> Option<ControlFlow<()>>,
     ) -> Shown<S, ANY_CLOCK> {
         // Taken apart into variables, of which nothing else has the address: so they are in registers.
         let Self {
@@ -68,8 +79,13 @@ impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
                 break ControlFlow::Continue(());
             };
             let (with, event) = tally.and(&shape);
-            let offset = end.wrapping_sub(coming.left().len() as u64);
-            match take(&mut state, event, with.events(), offset) {
+            let shown = InStretch {
+                event,
+                number: with.events(),
+                offset: end.wrapping_sub(coming.left().len() as u64),
+                traces_repeat: C::TRACES_REPEAT,
+            };
+            match take(&mut state, shown) {
                 Some(ControlFlow::Continue(())) => {}
                 Some(ControlFlow::Break(())) => break ControlFlow::Break(()),
                 None => break ControlFlow::Continue(()),
@@ -88,6 +104,8 @@ impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
 
 /// The events that come next in a stretch, told in one [way](super::way::Way).
 pub(super) trait Coming<'a> {
+    const TRACES_REPEAT: bool;
+
     /// What is left.
     fn left(&self) -> &'a [u8];
 
@@ -99,9 +117,11 @@ pub(super) trait Coming<'a> {
 }
 
 /// Told by branches.
-pub(super) struct Branched<'a>(pub(super) &'a [u8]);
+pub(super) struct Branched<'a, const TRACES_REPEAT: bool>(pub(super) &'a [u8]);
 
-impl<'a> Coming<'a> for Branched<'a> {
+impl<'a, const TRACES_REPEAT: bool> Coming<'a> for Branched<'a, TRACES_REPEAT> {
+    const TRACES_REPEAT: bool = TRACES_REPEAT;
+
     #[inline(always)]
     fn left(&self) -> &'a [u8] {
         self.0
@@ -138,6 +158,8 @@ impl<'a> Computed<'a> {
 }
 
 impl<'a> Coming<'a> for Computed<'a> {
+    const TRACES_REPEAT: bool = false;
+
     #[inline(always)]
     fn left(&self) -> &'a [u8] {
         self.left

@@ -5,7 +5,7 @@
 //! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
 //! themselves, so that nearly all recordings are of the first kind; but not all.
 
-use super::event::SHORTEST;
+use super::event::{BACKWARDS, FREE, SHORTEST};
 use crate::time::SECOND;
 
 /// The most bytes that are decoded at once. What holds for a whole window need not be asked for
@@ -17,6 +17,9 @@ pub(crate) const WINDOW: usize = 256 * 1024;
 pub(super) enum Way {
     /// By branches on their length, since lengths repeat themselves.
     Branching,
+    /// The same, and nearly each event is of the trace of the one before. Else who has a balance for each
+    /// trace would wait at each event for what the one before has stored.
+    Repeating,
     /// By computing the length of sizes, which does not repeat itself.
     ComputingSizes,
     /// By computing the lengths of both numbers.
@@ -33,6 +36,10 @@ const OUTLOOK: u64 = 4 * WINDOW as u64;
 /// So many events of a window may be longer than its way is for, though a look did not foretell it:
 /// one is as slow as ten others.
 pub(super) const PATIENCE: u32 = 512;
+
+/// So many that are not longer may not be shown among the usual ones, where it was foretold that traces
+/// repeat themselves: the first of each piece, and a few that come after too many of other traces.
+pub(super) const PATIENCE_WITH_TRACES: u32 = 8 + 3;
 
 impl Way {
     /// Through the window that begins at `offset`, if it was decoded this way `before` that.
@@ -55,6 +62,7 @@ impl Way {
             return before;
         }
         match Steady::of(window) {
+            Steady::All => Self::Repeating,
             Steady::Both => Self::Branching,
             Steady::Micros => Self::ComputingSizes,
             Steady::Neither => Self::Computing,
@@ -72,13 +80,15 @@ const SAMPLE: u32 = 512;
 /// Of these, how many are for learning.
 const LEARNING: u32 = 192;
 
-/// How many lengths before the next one a guess is made from.
+/// From how many events before the next one a guess is made.
 const HISTORY: u32 = 6;
 
-/// Which lengths repeat themselves.
+/// What repeats itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Steady {
-    /// Those of microseconds and sizes.
+    /// The lengths of microseconds and sizes, and the traces.
+    All,
+    /// The lengths of microseconds and sizes.
     Both,
     /// Those of microseconds, but not those of sizes.
     Micros,
@@ -89,12 +99,15 @@ pub(super) enum Steady {
 impl Steady {
     /// How it is at the beginning of `bytes`, by what a simple predictor guesses: five events of eight
     /// or more; or of the microseconds alone, seven of eight. A number of more than two bytes, for
-    /// which there is no branch, counts as three guesses more that are wrong.
+    /// which there is no branch, counts as three guesses more that are wrong. Traces repeat themselves if it
+    /// is guessed for fifteen of sixteen events whether they are of the trace of the one before, and most are.
     #[inline(never)]
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut at = 0;
-        let (mut micros, mut sizes) = (Predictor::new(), Predictor::new());
+        let (mut micros, mut sizes, mut traces) =
+            (Predictor::new(), Predictor::new(), Predictor::new());
         let (mut guessed, mut wrong, mut wrong_micros) = (0, 0, 0);
+        let (mut last, mut repeated, mut wrong_traces) = (None, 0, 0);
         for event in 0..SAMPLE {
             // Past the head and the seconds.
             let Some(start) = past_varint(bytes, at + 4) else {
@@ -106,18 +119,26 @@ impl Steady {
             let Some(next) = past_varint(bytes, size) else {
                 break;
             };
-            at = next;
+            let trace = trace_at(bytes, at);
+            let repeats = trace == last;
+            (at, last) = (next, trace);
             let right_micros = micros.guesses(size - start > 1);
             let right_size = sizes.guesses(next - size > 1);
+            let right_trace = traces.guesses(repeats);
             if event >= LEARNING {
                 guessed += 1;
                 let is_long = size - start > 2 || next - size > 2;
                 let worse = if is_long { 3 } else { 0 };
                 wrong += u32::from(!(right_micros && right_size)) + worse;
                 wrong_micros += u32::from(!right_micros) + worse;
+                repeated += u32::from(repeats);
+                wrong_traces += u32::from(!right_trace);
             }
         }
         if wrong * 8 <= guessed * 3 {
+            if wrong_traces * 16 <= guessed && repeated * 2 > guessed {
+                return Self::All;
+            }
             Self::Both
         } else if wrong_micros * 8 <= guessed {
             Self::Micros
@@ -127,7 +148,8 @@ impl Steady {
     }
 }
 
-/// Guesses whether the next number has more than one byte, by what followed on the lengths before.
+/// Guesses whether something is so of the next event, such as that a number has more than one byte, by
+/// what followed before on how it was of the last ones.
 struct Predictor {
     history: usize,
     inclined: [i8; 1 << HISTORY],
@@ -143,15 +165,21 @@ impl Predictor {
 
     /// Whether the guess is right; and learns from it.
     #[inline]
-    fn guesses(&mut self, long: bool) -> bool {
+    fn guesses(&mut self, is: bool) -> bool {
         let mut right = false;
         if let Some(inclined) = self.inclined.get_mut(self.history) {
-            right = (*inclined > 0) == long;
-            *inclined = (*inclined + if long { 1 } else { -1 }).clamp(-2, 2);
+            right = (*inclined > 0) == is;
+            *inclined = (*inclined + if is { 1 } else { -1 }).clamp(-2, 2);
         }
-        self.history = (self.history << 1 | usize::from(long)) & ((1 << HISTORY) - 1);
+        self.history = (self.history << 1 | usize::from(is)) & ((1 << HISTORY) - 1);
         right
     }
+}
+
+/// The trace of the event that begins at `at`.
+fn trace_at(bytes: &[u8], at: usize) -> Option<u32> {
+    let head = bytes.get(at..)?.first_chunk()?;
+    Some(u32::from_be_bytes(*head) & !(BACKWARDS | FREE))
 }
 
 /// Where the varint ends that begins at `at`.
@@ -166,10 +194,19 @@ mod tests {
     use super::super::block::push_varint;
     use super::*;
 
+    /// A log of two traces that take turns.
     fn log(numbers: impl IntoIterator<Item = (u64, u64)>) -> Vec<u8> {
+        log_of(numbers, [1, 2])
+    }
+
+    /// A log of these traces, over and over.
+    fn log_of<const TRACES: usize>(
+        numbers: impl IntoIterator<Item = (u64, u64)>,
+        traces: [u8; TRACES],
+    ) -> Vec<u8> {
         let mut bytes = Vec::new();
-        for (micros, size) in numbers {
-            bytes.extend([0, 0, 0, 1, 0]);
+        for ((micros, size), &trace) in numbers.into_iter().zip(traces.iter().cycle()) {
+            bytes.extend([0, 0, 0, trace, 0]);
             push_varint(&mut bytes, micros);
             push_varint(&mut bytes, size);
         }
@@ -195,5 +232,29 @@ mod tests {
         assert_eq!(Steady::of(&log(both)), Steady::Neither);
         let micros: Vec<_> = (0..1000).map(|_| (random(), 50)).collect();
         assert_eq!(Steady::of(&log(micros)), Steady::Neither);
+    }
+
+    #[test]
+    fn traces_repeat_themselves_if_nearly_all_do() {
+        let steady = || std::iter::repeat_n((3, 50), 1000);
+        assert_eq!(Steady::of(&log_of(steady(), [7])), Steady::All);
+        // Too few to tell.
+        assert_eq!(Steady::of(&log_of(steady().take(150), [7])), Steady::Both);
+        // Another one now and then.
+        let mut traces = [7; 50];
+        traces[11] = 8;
+        assert_eq!(Steady::of(&log_of(steady(), traces)), Steady::All);
+        for at in [5, 20, 25, 38, 42] {
+            traces[at] = 8;
+        }
+        assert_eq!(Steady::of(&log_of(steady(), traces)), Steady::Both);
+        // Allocated and freed again: half of them, and foretold.
+        assert_eq!(
+            Steady::of(&log_of(steady(), [7, 7, 8, 8, 9, 9])),
+            Steady::Both
+        );
+        // Where lengths do not, it does not matter.
+        let lengths = (0..1000_u64).map(|number| (1 << (number * number % 17), 50));
+        assert_eq!(Steady::of(&log_of(lengths, [7])), Steady::Neither);
     }
 }

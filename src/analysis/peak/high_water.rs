@@ -207,7 +207,7 @@ impl Take for Rising<'_> {
             #[inline(always)]
             |(total, highest, change), step| {
                 let after = total.plus::<S>(step.bytes)?;
-                change(step.index, step.bytes)?;
+                change(step.index, step.bytes, step.traces_repeat)?;
                 *total = after;
                 *highest = total.get().max(*highest);
                 Some(ControlFlow::Continue(()))
@@ -251,7 +251,7 @@ impl Take for Climbing {
                     return None;
                 }
                 let after = total.plus::<S>(step.bytes)?;
-                change(step.index, step.bytes)?;
+                change(step.index, step.bytes, step.traces_repeat)?;
                 *total = after;
                 Some(ControlFlow::Continue(()))
             },
