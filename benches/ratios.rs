@@ -119,20 +119,30 @@ impl Measured {
         };
         let rounds = (400_000_000 / (hpd.len() + hpm.len() / 4 + 1)).clamp(3, 15);
         for round in 0..=rounds {
-            let mut time = |name, work: &mut dyn FnMut() -> u64| {
-                let seconds = cpu_time(work);
+            let mut note = |name, seconds| {
                 // The first round warms up.
                 if round > 0 {
                     measured.seconds.entry(name).or_default().push(seconds);
                 }
             };
+            let mixed = || &mixed[..];
+            note("next", in_every_place(|place| place.next, || hpds.next()));
+            note("next mixed", in_every_place(|place| place.next, mixed));
+            note(
+                "for_each",
+                in_every_place(|place| place.for_each, || hpds.next()),
+            );
+            note(
+                "bytewise",
+                in_every_place(|place| place.bytewise, || hpds.next()),
+            );
+            note(
+                "bytewise mixed",
+                in_every_place(|place| place.bytewise, mixed),
+            );
+
+            let mut time = |name, work: &mut dyn FnMut() -> u64| note(name, cpu_time(work));
             time("sum hpd", &mut || sum(hpds.next()));
-            let place = &PLACES[round % PLACES.len()];
-            time("next", &mut || (place.next)(hpds.next()));
-            time("next mixed", &mut || (place.next)(&mixed));
-            time("for_each", &mut || (place.for_each)(hpds.next()));
-            time("bytewise", &mut || (place.bytewise)(hpds.next()));
-            time("bytewise mixed", &mut || (place.bytewise)(&mixed));
             time("end", &mut || end(&without_stacks, hpds.next()));
             time("replay", &mut || {
                 in_memory.high_water().unwrap().total().cast_unsigned()
@@ -226,21 +236,25 @@ impl Measured {
     }
 }
 
-/// The loops that are the caller's. How fast one is depends on where in memory it happens to be, by up to a
-/// sixth; so each is there several times, and the rounds take turns.
+/// A loop that is the caller's. How fast it is depends on where in memory it happens to be, by up to a sixth;
+/// so each is there several times.
+type Loop = fn(&[u8]) -> u64;
+
 struct Place {
     next: Loop,
     for_each: Loop,
     bytewise: Loop,
 }
 
-type Loop = fn(&[u8]) -> u64;
-
-const PLACES: [Place; 4] = [
+const PLACES: [Place; 8] = [
     Place::new::<0>(),
     Place::new::<1>(),
     Place::new::<2>(),
     Place::new::<3>(),
+    Place::new::<4>(),
+    Place::new::<5>(),
+    Place::new::<6>(),
+    Place::new::<7>(),
 ];
 
 impl Place {
@@ -251,6 +265,15 @@ impl Place {
             bytewise: bytewise::<PLACE>,
         }
     }
+}
+
+/// The CPU time of a loop over a log, in seconds: the median of all its places.
+fn in_every_place<'b>(of: impl Fn(&Place) -> Loop, log: impl Fn() -> &'b [u8]) -> f64 {
+    let seconds = PLACES.iter().map(|place| {
+        let each = of(place);
+        cpu_time(&mut || each(log()))
+    });
+    median(seconds.collect())
 }
 
 /// Makes functions differ, and their lengths too, so that others do not all begin alike.

@@ -31,9 +31,9 @@ pub(crate) struct Decoder<const ANY_CLOCK: bool = true> {
     /// Of the next event, where sizes are [computed](Way::ComputingSizes).
     ahead: Ahead,
     /// How many more events of this window may be too long for this way, before it is another.
-    patience: u32,
+    patience: u16,
     /// How many more may be of [other traces](Way::Repeating).
-    patience_with_traces: u32,
+    patience_with_traces: u16,
     /// Why there are no more events in the window, if it has not just come to its end.
     pub(crate) error: Option<DecodeError>,
     pub(crate) strange: Strange,
@@ -208,14 +208,18 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
     }
 
     /// The event with which this begins was not shown among the usual ones.
+    #[inline]
     fn lose_patience(&mut self, rest: &[u8]) {
         let told = |way| Shape::told(rest, way).is_some();
         let (patience, other) = match self.way {
             Way::Computing | Way::Careful => return,
-            Way::Repeating if told(Way::Branching) => {
+            way if told(way) => {
+                if way != Way::Repeating {
+                    return;
+                }
                 (&mut self.patience_with_traces, Way::Branching)
             }
-            way if !told(way) && told(Way::Computing) => (&mut self.patience, Way::Computing),
+            _ if told(Way::Computing) => (&mut self.patience, Way::Computing),
             _ => return,
         };
         *patience = patience.saturating_sub(1);

@@ -35,11 +35,11 @@ const OUTLOOK: u64 = 4 * WINDOW as u64;
 
 /// So many events of a window may be longer than its way is for, though a look did not foretell it:
 /// one is as slow as ten others.
-pub(super) const PATIENCE: u32 = 512;
+pub(super) const PATIENCE: u16 = 512;
 
 /// So many that are not longer may not be shown among the usual ones, where it was foretold that traces
 /// repeat themselves: the first of each piece, and a few that come after too many of other traces.
-pub(super) const PATIENCE_WITH_TRACES: u32 = 8 + 3;
+pub(super) const PATIENCE_WITH_TRACES: u16 = 8 + 3;
 
 impl Way {
     /// Through the window that begins at `offset`, if it was decoded this way `before` that.
