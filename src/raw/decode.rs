@@ -101,8 +101,8 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         self.tally.position(self.offset(left))
     }
 
-    /// Whether the window is decoded by branches. Who decodes event by event keeps
-    /// that in where its bytes are looked for, so that nothing need be asked for each.
+    /// Whether the window is decoded by branches. Who decodes event by event keeps that in where its bytes
+    /// are looked for, so that nothing need be asked for each.
     #[inline]
     pub(crate) const fn is_branching(&self) -> bool {
         matches!(self.way, Way::Branching | Way::Repeating)
@@ -128,9 +128,9 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         Some((event, shape.after))
     }
 
-    /// Shows the next events of a [`PIECE`], as long as they are of the usual shapes and taken: to
-    /// `take`, with the `state`, which is given back. What it returns `None` for is not taken, and is the next event then. If it breaks off, that event is not
-    /// taken either.
+    /// Shows the next events of a [`PIECE`], as long as they are of the usual shapes and taken: to `take`,
+    /// with the `state`, which is given back. What it returns `None` for is not taken, and is the next
+    /// event then. If it breaks off, that event is not taken either.
     #[inline(always)]
     pub(crate) fn each_usual<S>(
         &mut self,

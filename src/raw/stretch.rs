@@ -59,7 +59,8 @@ pub(super) struct Shown<S, const ANY_CLOCK: bool> {
 }
 
 impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
-    /// Shows the events to `take`. What it returns `None` for is not taken, and ends the stretch; if it breaks off, that event is not taken either.
+    /// Shows the events to `take`. What it returns `None` for is not taken, and ends the stretch; if it
+    /// breaks off, that event is not taken either.
     ///
     /// A function apart for each way and each `take`, so that its loop has all registers for itself.
     #[inline(never)]

@@ -4,6 +4,9 @@
 //! once: up to three times as fast as computing where the next one begins. Where it cannot, each
 //! wrong guess costs as much as decoding six events, and computing is faster. Programs repeat
 //! themselves, so that nearly all recordings are of the first kind; but not all.
+//!
+//! Where it can also foretell that the next event is of the same trace, who replays the events need not wait
+//! for what the one before has done to the balance of that.
 
 use super::event::{BACKWARDS, FREE, SHORTEST};
 use crate::time::SECOND;
@@ -38,7 +41,7 @@ const OUTLOOK: u64 = 4 * WINDOW as u64;
 pub(super) const PATIENCE: u16 = 512;
 
 /// So many that are not longer may not be shown among the usual ones, where it was foretold that traces
-/// repeat themselves: the first of each piece, and a few that come after too many of other traces.
+/// repeat themselves: the first of each of eight pieces, and a few that come after too many of other traces.
 pub(super) const PATIENCE_WITH_TRACES: u16 = 8 + 3;
 
 impl Way {
