@@ -124,6 +124,7 @@ impl Iterator for LogEvents<'_> {
             return Some(Ok(event));
         }
         self.next_otherwise()
+            .map(|event| event.map(Event::returned))
     }
 }
 

@@ -119,6 +119,17 @@ impl Event {
         self.signed(rates.estimate(self.size))
     }
 
+    /// The event that a function returned which is not inlined. That no size is more than 2⁶³ − 1 has to be
+    /// said again then: else who asks each event of a loop for its [signed size](Self::signed_size) would
+    /// look after larger ones.
+    #[inline]
+    pub(crate) const fn returned(self) -> Self {
+        Self {
+            size: self.size & LARGEST,
+            ..self
+        }
+    }
+
     /// `bytes` with the sign of the event.
     #[inline]
     pub(crate) const fn signed(self, bytes: u64) -> i64 {

@@ -157,7 +157,7 @@ impl Iterator for Events<'_> {
         }
         let (events, next) = self.clone().next_otherwise();
         *self = events;
-        next
+        next.map(|event| event.map(Event::returned))
     }
 
     // One loop for each way: so a loop has no more in hand than it needs.
