@@ -160,7 +160,7 @@ fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
     writer.into_inner().flush().unwrap();
 }
 
-/// The bytes of a file, as a program meets them that reads it once: not in a core's own cache. A small
+/// The bytes of a file, as a program meets them that reads it once: from memory, not from a cache. A small
 /// file is there in many copies, of which each use takes the next.
 pub(crate) struct InTurn {
     copies: Vec<&'static [u8]>,
@@ -168,11 +168,11 @@ pub(crate) struct InTurn {
 }
 
 impl InTurn {
-    /// More bytes than a core's own cache holds.
-    const MANY: usize = 16 << 20;
+    /// More bytes than caches hold.
+    const MANY: usize = 64 << 20;
 
     pub(crate) fn new(bytes: &[u8]) -> Self {
-        let copies = (0..Self::MANY.div_ceil(bytes.len().max(1)).min(10_000))
+        let copies = (0..Self::MANY.div_ceil(bytes.len().max(1)).min(20_000))
             .map(|_| &*bytes.to_vec().leak())
             .collect();
         Self {
