@@ -10,9 +10,10 @@ use std::ops::ControlFlow;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind, Result};
 use crate::heap::{Flaws, LiveHeap};
 use crate::id::TraceId;
-use crate::log::{Log, Piece, Seen, Taker};
+use crate::log::{Log, Piece, Taker};
 use crate::raw::rates::{Estimates, SamplingRates};
 use crate::raw::shape::LARGEST_USUAL;
+use crate::raw::stretch::Seen;
 use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
 

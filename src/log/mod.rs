@@ -19,11 +19,12 @@ pub use events::LogEvents;
 
 use crate::bytes::{Bytes, Pieces, Witness};
 use crate::error::{DecodeError, DecodeErrorKind, FileKind, Result};
+use crate::raw::LogPosition;
 use crate::raw::decode::Decoder;
 use crate::raw::hpd::{next_window, window};
 use crate::raw::rates::SamplingRates;
+use crate::raw::stretch::Seen;
 use crate::raw::way::WINDOW;
-use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
 
 /// A log: a file, as long as it was when it was opened, or memory.
@@ -96,21 +97,6 @@ pub(crate) struct Ended {
     pub(crate) stopped: bool,
 }
 
-/// An event that is shown in a walk over a log.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Seen {
-    pub(crate) event: Event,
-    /// How many events there are up to it, it included.
-    pub(crate) number: u64,
-    /// Where its record begins.
-    pub(crate) offset: u64,
-    /// Its fraction of a second is a second or more.
-    pub(crate) strange: bool,
-    /// Whether nearly all events are of the trace of the one before, if it is taken
-    /// [quickly](Taker::quickly): known when the loop is compiled.
-    pub(crate) traces_repeat: bool,
-}
-
 /// Who takes the events of a walk.
 ///
 /// What is seldom done is out of the way of what is done for each event: nearly all events are taken
@@ -150,21 +136,7 @@ impl<const ANY_CLOCK: bool> Piece for Usual<'_, '_, ANY_CLOCK> {
         state: S,
         take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
     ) -> (S, ControlFlow<()>) {
-        self.decoder.each_usual(
-            self.rest,
-            state,
-            #[inline(always)]
-            move |state, shown| {
-                let seen = Seen {
-                    event: shown.event,
-                    number: shown.number,
-                    offset: shown.offset,
-                    strange: false,
-                    traces_repeat: shown.traces_repeat,
-                };
-                take(state, seen)
-            },
-        )
+        self.decoder.each_usual(self.rest, state, take)
     }
 }
 

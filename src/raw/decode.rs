@@ -11,7 +11,7 @@ use super::block::varint;
 use super::event::{BACKWARDS, Event, LogPosition};
 use super::rates::SamplingRates;
 use super::shape::{Ahead, Shape};
-use super::stretch::{Branched, Computed, InStretch, PIECE, Stretch};
+use super::stretch::{Branched, Computed, PIECE, Seen, Stretch};
 use super::tally::Tally;
 use super::way::{PATIENCE, PATIENCE_WITH_TRACES, Way};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
@@ -136,7 +136,7 @@ impl<const ANY_CLOCK: bool> Decoder<ANY_CLOCK> {
         &mut self,
         rest: &mut &[u8],
         state: S,
-        take: impl Fn(&mut S, InStretch) -> Option<ControlFlow<()>>,
+        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
     ) -> (S, ControlFlow<()>) {
         let (piece, others) = rest.split_at_checked(PIECE).unwrap_or((rest, &[]));
         let end = self.offset(others.len());

@@ -84,7 +84,7 @@ impl Told for Vec<u64> {
 /// if there are only a [`FEW`] bytes.
 pub(super) fn whole_traces<T: Told>(bytes: &[u8], at: usize, most: usize) -> (T, usize) {
     if bytes.len().saturating_sub(at) < FEW {
-        look_at(bytes);
+        look_at(bytes.get(at..).unwrap_or_default());
         return (T::default(), at);
     }
     by_blocks(bytes, at, most, BLOCK)

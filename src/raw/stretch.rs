@@ -36,15 +36,18 @@ pub(super) struct Stretch<C, S, const ANY_CLOCK: bool> {
     pub(super) state: S,
 }
 
-/// An event that is shown in a stretch.
-pub(crate) struct InStretch {
+/// An event that is shown in a walk over a log.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
     pub(crate) event: Event,
     /// How many events there are up to it, it included.
     pub(crate) number: u64,
     /// Where its record begins.
     pub(crate) offset: u64,
-    /// Whether nearly all events are of the trace of the one before. The same for all of a stretch, and
-    /// known when its loop is compiled.
+    /// Its fraction of a second is a second or more.
+    pub(crate) strange: bool,
+    /// Whether nearly all events are of the trace of the one before, if it is one of a stretch: the same
+    /// for all of that, and known when its loop is compiled.
     pub(crate) traces_repeat: bool,
 }
 
@@ -66,7 +69,7 @@ impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
     #[inline(never)]
     pub(super) fn each(
         self,
-        take: impl Fn(&mut S, InStretch) -> Option<ControlFlow<()>>,
+        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
     ) -> Shown<S, ANY_CLOCK> {
         // Taken apart into variables, of which nothing else has the address: so they are in registers.
         let Self {
@@ -80,13 +83,14 @@ impl<'a, C: Coming<'a>, S, const ANY_CLOCK: bool> Stretch<C, S, ANY_CLOCK> {
                 break ControlFlow::Continue(());
             };
             let (with, event) = tally.and(&shape);
-            let shown = InStretch {
+            let seen = Seen {
                 event,
                 number: with.events(),
                 offset: end.wrapping_sub(coming.left().len() as u64),
+                strange: false,
                 traces_repeat: C::TRACES_REPEAT,
             };
-            match take(&mut state, shown) {
+            match take(&mut state, seen) {
                 Some(ControlFlow::Continue(())) => {}
                 Some(ControlFlow::Break(())) => break ControlFlow::Break(()),
                 None => break ControlFlow::Continue(()),
