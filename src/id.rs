@@ -93,3 +93,25 @@ impl FrameId {
         self.0 as usize
     }
 }
+
+/// A dense id, counted up in the order in which its items are made: the index of an
+/// [`IdVec`](crate::id_vec::IdVec).
+pub(crate) trait Id: Copy {
+    /// The position of the id's item, from 0.
+    fn index(self) -> usize;
+
+    /// The id of the item at a position.
+    fn from_index(index: usize) -> Self;
+}
+
+impl Id for FrameId {
+    #[inline]
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    #[inline]
+    fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX))
+    }
+}

@@ -224,6 +224,11 @@ mod bytes;
 mod error;
 mod filebase;
 mod id;
+#[allow(
+    dead_code,
+    reason = "every method is used once the tables of traces are made of it"
+)]
+mod id_vec;
 mod time;
 
 pub use analysis::*;

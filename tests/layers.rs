@@ -9,7 +9,7 @@ use std::path::Path;
 /// The layers, from the ground up. The files of one layer may name each other where they stand in
 /// one folder.
 const LAYERS: &[&[&str]] = &[
-    &["error", "id", "time", "bytes", "filebase"],
+    &["error", "id", "id_vec", "time", "bytes", "filebase"],
     &["raw"],
     &["frame", "intern", "tree", "trace", "source", "usage", "log"],
     &["heap", "per_trace", "replay"],
@@ -23,6 +23,7 @@ const LAYERS: &[&[&str]] = &[
 const INSIDE: &[(&str, &str)] = &[
     ("bytes", "error"),
     ("filebase", "error"),
+    ("id_vec", "id"),
     ("intern", "frame"),
     ("trace", "frame"),
     ("trace", "intern"),
