@@ -1,5 +1,5 @@
-//! Where bytes come from: a file that is mapped or read piece by piece, or memory. The only file
-//! with `unsafe`.
+//! [`Bytes`], a whole file in memory, and [`RandomAccessFile`], a file that is read in parts. The only file with
+//! `unsafe`.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -18,25 +18,24 @@ pub(crate) enum Bytes {
     Owned(Cow<'static, [u8]>),
 }
 
-/// How the bytes of a whole file come to memory.
+/// How a whole file is brought into memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// As they are looked at. Who shortens the file meanwhile ends this process.
+    /// Mapped: pages are read when they are used. A program that shortens the file meanwhile ends this process.
     Map,
-    /// All at once.
+    /// Read as a whole.
     Read,
 }
 
 impl Access {
-    /// For a file that is to be replaced while it is in use, which not every system allows for one
-    /// that is mapped.
+    /// The access for a file that may be replaced while it is in use: not every system replaces a mapped file.
     pub(crate) fn replaceable(self) -> Self {
         if cfg!(windows) { Self::Read } else { self }
     }
 }
 
 impl Bytes {
-    /// The bytes of a file that is open.
+    /// The bytes of an open file.
     pub(crate) fn of(file: &File, path: &Path, access: Access) -> Result<Self> {
         match access {
             Access::Map => Self::map(file, path),
@@ -55,18 +54,17 @@ impl Bytes {
     fn map(file: &File, path: &Path) -> Result<Self> {
         let len = file.metadata().map_err(Error::io(path, "read"))?.len();
         if len == 0 {
-            // There is nothing to map, and not every system maps nothing.
+            // Not every system maps an empty file.
             return Ok(Self::Owned(Cow::Borrowed(&[])));
         }
-        // SAFETY: a mapping is sound as long as nobody changes or shortens the file under it, which
-        // no program can promise for another. What is mapped here is only ever read as plain bytes
-        // through the bounds-checked readers of `raw`, so that a change can give wrong bytes, which
-        // are reported like any damage, but no access out of bounds. A file that is *shortened*
-        // raises SIGBUS. So the log, which somebody may be writing, is never mapped, and the
-        // documentation of what maps says what its caller promises and what does the same without.
-        // `Mmap::map` asks for the length itself, so it does not matter what happened since it was
-        // asked for above; and what is read is borrowed from `self`, so that it does not outlive
-        // the mapping. Miri, which maps no files, runs all that reads these bytes from memory.
+        // SAFETY: a mapping is sound while no program changes or shortens the file, which no program can
+        // promise for another. The bytes are only read as plain bytes by the bounds-checked readers of `raw`, so
+        // a change gives wrong bytes, reported like any damage, and no access out of bounds. A file that is
+        // *shortened* raises SIGBUS. So the log, which a recorder may be writing, is never mapped, and the
+        // documentation of every method that maps states what its caller promises and which method needs no
+        // promise. `Mmap::map` reads the length itself, so a change since the line above does not matter, and
+        // the bytes are borrowed from `self`, so they do not outlive the mapping. Miri maps no files; it runs
+        // the readers on bytes in memory.
         #[expect(unsafe_code, reason = "see SAFETY")]
         let map = unsafe { Mmap::map(file) };
         map.map(Self::Mapped).map_err(Error::io(path, "map"))
@@ -84,8 +82,8 @@ impl Deref for Bytes {
     }
 }
 
-/// Opens a file for reading, if it is one: not a directory, whose bytes cannot be read, and not a
-/// pipe or a device, whose bytes may never end or never come.
+/// Opens a regular file for reading. A directory has no bytes; those of a pipe or a device may never come or never
+/// end.
 pub(crate) fn open(path: &Path) -> Result<File> {
     let metadata = fs::metadata(path).map_err(Error::io(path, "open"))?;
     if !metadata.is_file() {
@@ -96,19 +94,19 @@ pub(crate) fn open(path: &Path) -> Result<File> {
     File::open(path).map_err(Error::io(path, "open"))
 }
 
-/// A file that is read piece by piece, from several threads at once.
+/// A file that several threads can read at any offset.
 #[derive(Debug)]
-pub(crate) struct Pieces {
+pub(crate) struct RandomAccessFile {
     file: File,
     path: PathBuf,
     len: u64,
-    /// Where the system has no way to read at an offset, one reads at a time.
+    /// Serialises the readers where the system cannot read at an offset.
     #[cfg(not(any(unix, windows)))]
     seeking: std::sync::Mutex<()>,
 }
 
-impl Pieces {
-    /// Opens a file. What is appended to it later is not looked at.
+impl RandomAccessFile {
+    /// Opens a file. Bytes that are appended later are not read.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         Self::of(open(path)?, path)
     }
@@ -128,12 +126,12 @@ impl Pieces {
         &self.path
     }
 
-    /// How many bytes there were when the file was opened.
+    /// The length when the file was opened.
     pub(crate) fn len(&self) -> u64 {
         self.len
     }
 
-    /// Fills `buffer` from `offset` on, up to the length that the file had; gives how much.
+    /// Fills `buffer` from `offset` on, up to the length when the file was opened. Returns how many bytes it read.
     pub(crate) fn read(&self, buffer: &mut [u8], offset: u64) -> Result<usize> {
         let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
         let wanted = buffer.len().min(left);
@@ -143,7 +141,7 @@ impl Pieces {
             .filter(|rest| !rest.is_empty())
         {
             match self.read_some(rest, offset.saturating_add(filled as u64)) {
-                Ok(0) => break, // somebody shortened it
+                Ok(0) => break, // The file was shortened.
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Error::io(&self.path, "read")(error)),
@@ -171,25 +169,24 @@ impl Pieces {
     }
 }
 
-/// A file that stays open, to tell whether its bytes are still those of then. It may have grown.
+/// Recognises a file that was replaced or rewritten: the open file, and its first bytes. The file may grow.
 #[derive(Debug)]
-pub(crate) struct Witness {
-    file: Pieces,
+pub(crate) struct FileIdentity {
+    file: RandomAccessFile,
     head: Vec<u8>,
 }
 
-impl Witness {
-    /// For a file that begins with `head`, which nothing else does.
+impl FileIdentity {
+    /// The identity of a file that begins with `head`, as no other file does.
     pub(crate) fn of(file: File, path: &Path, head: &[u8]) -> Result<Self> {
-        let (file, head) = (Pieces::of(file, path)?, head.to_owned());
+        let (file, head) = (RandomAccessFile::of(file, path)?, head.to_owned());
         Ok(Self { file, head })
     }
 
-    /// Whether the open file is as it was: it was neither shortened nor written anew. A file that
-    /// has taken its name since does not matter.
+    /// Checks that the open file was neither shortened nor rewritten. Another file may have its name by now.
     ///
     /// # Errors
-    /// If it is not as it was.
+    /// [`Error::Replaced`] if it was.
     pub(crate) fn check(&self) -> Result<()> {
         let path = self.file.path();
         let now = self.file.file.metadata();
@@ -200,18 +197,18 @@ impl Witness {
         Ok(())
     }
 
-    /// The same for the file that has the name now.
+    /// Checks that the file that has the name now is the same recording.
     ///
     /// # Errors
-    /// If it is another one, or none.
+    /// [`Error::Replaced`] if it is another, or none.
     pub(crate) fn check_name(&self) -> Result<()> {
-        match Pieces::open(self.file.path()) {
+        match RandomAccessFile::open(self.file.path()) {
             Ok(named) if self.begins(&named)? => Ok(()),
             _ => Err(self.replaced()),
         }
     }
 
-    fn begins(&self, file: &Pieces) -> Result<bool> {
+    fn begins(&self, file: &RandomAccessFile) -> Result<bool> {
         let mut head = vec![0; self.head.len()];
         let read = file.read(&mut head, 0)?;
         Ok(read == head.len() && head == self.head)

@@ -17,7 +17,7 @@ pub(crate) struct PerTrace<T> {
     limit: usize,
     /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
     /// and must not size anything.
-    strangers: HashMap<u32, T>,
+    overflow: HashMap<u32, T>,
 }
 
 // Written out, so that to copy one over another asks for no memory.
@@ -26,14 +26,14 @@ impl<T: Clone> Clone for PerTrace<T> {
         Self {
             items: self.items.clone(),
             limit: self.limit,
-            strangers: self.strangers.clone(),
+            overflow: self.overflow.clone(),
         }
     }
 
     fn clone_from(&mut self, other: &Self) {
         self.items.clone_from(&other.items);
         self.limit = other.limit;
-        self.strangers.clone_from(&other.strangers);
+        self.overflow.clone_from(&other.overflow);
     }
 }
 
@@ -57,7 +57,7 @@ impl<T: Clone + Default> PerTrace<T> {
         Self {
             items: vec![T::default(); places],
             limit,
-            strangers: HashMap::new(),
+            overflow: HashMap::new(),
         }
     }
 
@@ -68,7 +68,7 @@ impl<T: Clone + Default> PerTrace<T> {
 
     /// How many values there are.
     pub(crate) fn len(&self) -> usize {
-        self.items.len() + self.strangers.len()
+        self.items.len() + self.overflow.len()
     }
 
     /// How many traces have a place, the first ones of the table.
@@ -97,15 +97,12 @@ impl<T: Clone + Default> PerTrace<T> {
     fn new_item(&mut self, index: u32) -> &mut T {
         let place = index as usize;
         // A trace can be a byte of its file, and less than that is no reason for as much memory as
-        // this takes: where few of many traces are met, they stay strangers.
-        let is_dense = is_free::<T>(place + 1) || place / SPARSE < self.strangers.len();
+        // this takes: where few of many traces are met, they stay overflow.
+        let is_dense = is_free::<T>(place + 1) || place / SPARSE < self.overflow.len();
         if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
-            // Where there was no memory before, some of this range are among the strangers.
+            // Where there was no memory before, some of this range are among the overflow.
             let len = self.items.len();
-            for (index, item) in self
-                .strangers
-                .extract_if(|&index, _| (index as usize) < len)
-            {
+            for (index, item) in self.overflow.extract_if(|&index, _| (index as usize) < len) {
                 if let Some(place) = self.items.get_mut(index as usize) {
                     *place = item;
                 }
@@ -114,14 +111,14 @@ impl<T: Clone + Default> PerTrace<T> {
                 return item;
             }
         }
-        self.strangers.entry(index).or_default()
+        self.overflow.entry(index).or_default()
     }
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
         match self.items.get(index as usize) {
             Some(item) => Some(item),
-            None => self.strangers.get(&index),
+            None => self.overflow.get(&index),
         }
     }
 
@@ -139,21 +136,21 @@ impl<T: Clone + Default> PerTrace<T> {
 
     /// All values, in any order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.items.iter().chain(self.strangers.values())
+        self.items.iter().chain(self.overflow.values())
     }
 
     /// All traces that have a place or were met, and what they have, in the order of the ids. Those
     /// that were not met have the default.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<TraceId>, &T)> {
-        let mut strangers: Vec<(u32, &T)> = self
-            .strangers
+        let mut overflow: Vec<(u32, &T)> = self
+            .overflow
             .iter()
             .map(|(&index, item)| (index, item))
             .collect();
-        strangers.sort_unstable_by_key(|&(index, _)| index);
+        overflow.sort_unstable_by_key(|&(index, _)| index);
         (0_u32..)
             .zip(&self.items)
-            .chain(strangers)
+            .chain(overflow)
             .map(|(index, item)| (TraceId::new(index), item))
     }
 }
@@ -178,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn strangers_cost_an_entry_and_count_like_others() {
+    fn overflow_cost_an_entry_and_count_like_others() {
         let mut items = PerTrace::new(2);
         for (index, value) in [(TraceId::MAX.get(), 7), (1, 5), (3, 1), (0, 2), (3, 1)] {
             add(&mut items, index, value);
@@ -203,12 +200,12 @@ mod tests {
         for index in (1..=100).map(|n| n << 22) {
             add(&mut items, index, 1);
         }
-        assert_eq!((items.items.len(), items.strangers.len()), (0, 100));
+        assert_eq!((items.items.len(), items.overflow.len()), (0, 100));
         // All of them, in their order: those after the ones that have a place wait to be enough.
         for index in 0..1 << 20 {
             add(&mut items, index, 2);
             assert!(items.items.len() <= 4 * (index as usize).max(1 << 10));
-            assert!(items.strangers.len() <= 101 + index as usize / 8);
+            assert!(items.overflow.len() <= 101 + index as usize / 8);
         }
         assert!(items.items.len() > 1 << 19);
         assert_eq!(items.values().sum::<i64>(), 100 + (2 << 20));

@@ -111,7 +111,8 @@ impl Question for Steps {
 
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
         let event = step.event.into();
-        self.0.push((event, step.number, step.offset, step.strange));
+        self.0
+            .push((event, step.number, step.offset, step.invalid_micros));
         ControlFlow::Continue(())
     }
 
@@ -185,7 +186,7 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
                 (alone.size, alone.trace, alone.free),
                 (event.size, event.trace, event.free)
             );
-            assert_eq!(strange, one.strange().is_some());
+            assert_eq!(strange, one.invalid_micros().is_some());
         }
     }
     expected.len()

@@ -1,9 +1,4 @@
-//! What is live at a moment, exactly?
-
-#![expect(
-    clippy::inline_always,
-    reason = "a call for each event costs as much as decoding it"
-)]
+//! [`Live`]: the live heap at a moment, exactly.
 
 use std::ops::ControlFlow;
 
@@ -12,7 +7,7 @@ use crate::error::{Damaged, DecodeError, Result};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::{Step, Steps, Take, Taken};
+use crate::replay::Replay;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
@@ -61,7 +56,7 @@ impl Question for Live {
         self.time
     }
 
-    #[inline(always)]
+    #[inline]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         if step.event.elapsed <= self.time {
             return ControlFlow::Continue(());
@@ -86,40 +81,6 @@ fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
     others + Usage::from_iter([(trace, step.before)])
 }
 
-/// A heap that takes the steps of a pass, up to the first that is not `within`.
-struct Filling<W> {
-    heap: LiveHeap,
-    within: W,
-}
-
-impl<W: Fn(Elapsed) -> bool> Take for Filling<W> {
-    #[inline]
-    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
-        if (self.within)(step.event.elapsed) {
-            self.heap.take(step, before)
-        } else {
-            Taken::Break(())
-        }
-    }
-
-    #[inline(always)]
-    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let within = &self.within;
-        let (_, flow) = steps.show(
-            self.heap.changer(),
-            #[inline(always)]
-            move |change, step| {
-                if !within(step.event.elapsed) {
-                    return None;
-                }
-                change(step.index, step.bytes, step.traces_repeat)?;
-                Some(ControlFlow::Continue(()))
-            },
-        );
-        flow
-    }
-}
-
 impl Reader {
     /// What is live at `time`, exactly: after all events with an elapsed time up to that.
     ///
@@ -141,22 +102,41 @@ impl Reader {
     #[doc(alias = "inuse_space")]
     pub fn live_at(&self, time: impl Into<Elapsed>) -> Result<Usage> {
         let time = time.into();
-        self.live_while(time, |elapsed| elapsed <= time)
-    }
-
-    /// What is live after all events up to the first that is `within` no more, of which those up to
-    /// `time` are.
-    fn live_while(&self, time: Elapsed, within: impl Fn(Elapsed) -> bool) -> Result<Usage> {
-        let pass = self.pass()?;
-        let mut heap = LiveHeap::new(pass.traces as usize);
+        let mut heap = LiveHeap::new(self.trace_count()? as usize);
         let (from, before) = self.nearest(time, &mut heap);
-        let (filled, passed) = pass.run(from, Filling { heap, within })?;
-        let damaged = Damaged::of(before.iter().chain(&passed.damage));
-        Ok(filled.heap.usage().marked(damaged | self.traces_damaged()?))
+        let mut pass = self.pass_from(from)?;
+        let mut replay = Replay::of(heap, self.trace_count()?);
+        let mut is_over = false;
+        while !is_over && pass.next_chunk()?.is_some() {
+            loop {
+                let dense = replay.heap.dense();
+                let (_, flow) = pass.fold(dense, |dense, logged| {
+                    if logged.event.elapsed > time {
+                        return ControlFlow::Break(());
+                    }
+                    match dense.add(logged.index(), logged.bytes) {
+                        Some(_) => ControlFlow::Continue(()),
+                        None => ControlFlow::Break(()),
+                    }
+                });
+                let Some(logged) = pass.peek().filter(|_| flow.is_break()) else {
+                    break;
+                };
+                if logged.event.elapsed > time {
+                    is_over = true;
+                    break;
+                }
+                replay.apply(&logged);
+                pass.skip();
+            }
+        }
+        let end = pass.end(replay.damage(), is_over);
+        let damaged = Damaged::of(before.iter().chain(&end.damage));
+        Ok(replay.heap.usage().marked(damaged | self.traces_damaged()?))
     }
 
-    /// Puts into `heap` what is live at a place in the log at or before `time`, and gives the place,
-    /// with what is wrong before it: the first record of each kind.
+    /// Adds to `heap` the live heap at a position at or before `time`: that of the snapshot before, if a fitting
+    /// digest has one, else of the start. Returns the position, and the damage before it.
     pub(super) fn nearest(
         &self,
         time: Elapsed,
@@ -168,7 +148,7 @@ impl Reader {
         let before = digest.times().take_while(|&taken| taken <= time).count();
         let snapshot = before.checked_sub(1).and_then(|number| {
             let place = digest.place(number)?;
-            // A snapshot that cannot be read is no reason to fail: the log has it all.
+            // If a snapshot cannot be read, the log still has everything.
             Some((place, digest.get(number)?.ok()?))
         });
         match snapshot {
@@ -191,7 +171,7 @@ impl Reader {
     /// If the log cannot be read.
     #[doc(alias("inuse_space", "leaked"))]
     pub fn live_at_end(&self) -> Result<Usage> {
-        self.live_while(Elapsed::MAX, |_| true)
+        self.live_at(Elapsed::MAX)
     }
 
     /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
@@ -212,7 +192,7 @@ impl Reader {
     pub fn growth(&self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Result<Usage> {
         let (from, to) = (from.into(), to.into());
         if self.fitting_digest().is_some() {
-            // Two short ways are less than one from the one to the other.
+            // Two short passes, each from a snapshot.
             return Ok(self.live_at(to)? - self.live_at(from)?);
         }
         let (before, after) = self.ask((Live::at(from), Live::at(to)))?;

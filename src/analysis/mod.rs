@@ -22,7 +22,6 @@ mod sanity;
 mod series;
 mod sizes;
 mod subtree;
-mod total;
 mod touched;
 mod trace_set;
 mod wall;

@@ -227,14 +227,14 @@ impl SanityCheck {
             self.largest = self.largest.max(index);
         }
         let gap = step.event.elapsed - self.elapsed;
-        in_order && !step.strange && gap < GAP && step.event.size < HUGE
+        in_order && !step.invalid_micros && gap < GAP && step.event.size < HUGE
     }
 
     /// Which of the kinds that are counted it is.
     fn kinds(&self, step: &LogStep) -> [bool; 4] {
         [
             TraceId::to_disk(step.event.trace) > self.traces,
-            step.strange,
+            step.invalid_micros,
             step.live < 0 && step.event.is_free(),
             step.before.checked_add(step.bytes).is_none(),
         ]
@@ -270,14 +270,14 @@ impl Question for SanityCheck {
     }
 
     fn answer(self, end: &LogEnd<'_>) -> Sanity {
-        let [unknown, strange, negative, saturated] = self.counts;
+        let [unknown, micros, negative, saturated] = self.counts;
         let findings: Vec<Finding> = end
             .damage
             .iter()
             .map(|&first| {
                 let Count { count, last } = match first.kind() {
                     Kind::UnknownTrace { .. } => unknown,
-                    Kind::Microseconds { .. } => strange,
+                    Kind::Microseconds { .. } => micros,
                     Kind::NegativeBalance { .. } => negative,
                     Kind::Saturated => saturated,
                     _ => Count {
@@ -290,8 +290,9 @@ impl Question for SanityCheck {
             .collect();
         // A log ends with a record that is no event only if it is noise.
         let ended = findings.iter().map(|finding| finding.first).find(|error| {
-            let rates = matches!(error.kind(), Kind::Estimate { .. });
-            !error.is_kept() && !error.is_cut() && !rates
+            // Rates that are wrong, and zeros that a crash left, are no noise.
+            let is_noise = !matches!(error.kind(), Kind::Estimate { .. } | Kind::Zeros { .. });
+            !error.is_kept() && !error.is_cut() && is_noise
         });
         let noise = match ended {
             Some(_) if self.sum > 0 => Some(self.lowest),

@@ -1,4 +1,4 @@
-//! What did the clock on the wall show at a moment, and when did it show a time?
+//! Converts between elapsed time and the wall clock: [`Reader::time_at`] and [`Reader::elapsed_at`].
 
 use std::ops::{ControlFlow, RangeInclusive};
 use std::time::SystemTime;
@@ -6,7 +6,6 @@ use std::time::SystemTime;
 use crate::error::Result;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::{By, Step};
 use crate::time::{Elapsed, WallOffset};
 
 impl Reader {
@@ -36,16 +35,16 @@ impl Reader {
     /// If the log cannot be read.
     pub fn time_at(&self, at: impl Into<Elapsed>) -> Result<Option<SystemTime>> {
         let at = at.into();
-        let mut behind = 0;
+        let mut lag = 0;
         let near = |from: Elapsed, to: Elapsed, _: RangeInclusive<i128>| from <= at && at <= to;
-        self.stretches(near, |stretch| {
-            if stretch.from > at {
+        self.spans(near, |span| {
+            if span.from > at {
                 return ControlFlow::Break(());
             }
-            behind = stretch.behind;
+            lag = span.lag;
             ControlFlow::Continue(())
         })?;
-        let wall = i128::from(at.as_micros()) - behind;
+        let wall = i128::from(at.as_micros()) - lag;
         let wall = i64::try_from(wall).ok();
         Ok(wall.and_then(|micros| self.start().at(WallOffset::from_micros(micros))))
     }
@@ -79,10 +78,10 @@ impl Reader {
         let wall = i128::from(self.start().offset_of(time).as_micros());
         let mut found: Option<RangeInclusive<Elapsed>> = None;
         let near = |_: Elapsed, _: Elapsed, shown: RangeInclusive<i128>| shown.contains(&wall);
-        self.stretches(near, |stretch| {
-            let moment = u64::try_from(wall + stretch.behind).map(Elapsed::from_micros);
+        self.spans(near, |span| {
+            let moment = u64::try_from(wall + span.lag).map(Elapsed::from_micros);
             if let Ok(moment) = moment
-                && (stretch.from..=stretch.to).contains(&moment)
+                && (span.from..=span.to).contains(&moment)
             {
                 let first = found.as_ref().map_or(moment, |found| *found.start());
                 found = Some(first..=moment);
@@ -92,35 +91,34 @@ impl Reader {
         Ok(found)
     }
 
-    /// Walks over the stretches of the recording in which the clock was not stepped back, in the
-    /// order of time.
+    /// Visits the spans of the recording in which the clock was not stepped back, in the order of time.
     ///
-    /// A part in which it was is read only if it is `near`: given from when to when it is and what
-    /// times the clock can have shown there. Otherwise it is left out.
-    fn stretches(
+    /// Between two snapshots where it was stepped back, the log is read only if `near` returns true for the
+    /// elapsed times of the two and the range of wall times there; otherwise the part is skipped.
+    fn spans(
         &self,
         near: impl Fn(Elapsed, Elapsed, RangeInclusive<i128>) -> bool,
-        mut visit: impl FnMut(Stretch) -> ControlFlow<()>,
+        mut visit: impl FnMut(ClockSpan) -> ControlFlow<()>,
     ) -> Result<()> {
         let Some(digest) = self.fitting_digest() else {
-            // It is the only part, so it does not matter whether it was broken off.
-            let _ = self.stretches_of(LogPosition::START, None, &mut visit)?;
+            // There is no other part, so a break changes nothing.
+            let _ = self.spans_in_log(LogPosition::START, None, &mut visit)?;
             return Ok(());
         };
         let mut before = LogPosition::START.on(self.clock());
         for place in digest.places().chain(digest.end()) {
             let (from, to) = (before.elapsed(), place.elapsed());
-            let flow = if behind(before) == behind(place) {
-                visit(Stretch {
+            let flow = if lag_at(before) == lag_at(place) {
+                visit(ClockSpan {
                     from,
                     to,
-                    behind: behind(place),
+                    lag: lag_at(place),
                 })
             } else {
-                let earliest = i128::from(from.as_micros()) - behind(place);
-                let latest = i128::from(to.as_micros()) - behind(before);
+                let earliest = i128::from(from.as_micros()) - lag_at(place);
+                let latest = i128::from(to.as_micros()) - lag_at(before);
                 if near(from, to, earliest..=latest) {
-                    self.stretches_of(before, Some(place), &mut visit)?
+                    self.spans_in_log(before, Some(place), &mut visit)?
                 } else {
                     ControlFlow::Continue(())
                 }
@@ -133,67 +131,74 @@ impl Reader {
         Ok(())
     }
 
-    /// The stretches from one place in the log to another, or to its end: from the log.
-    fn stretches_of(
+    /// Visits the spans from one position of the log to another, or to the end, by reading the log.
+    fn spans_in_log(
         &self,
         from: LogPosition,
         to: Option<LogPosition>,
-        visit: &mut impl FnMut(Stretch) -> ControlFlow<()>,
+        visit: &mut impl FnMut(ClockSpan) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
         let from = from.on(self.clock());
         let last = to.map_or(u64::MAX, LogPosition::events);
-        let mut stretch = Stretch {
+        let mut span = ClockSpan {
             from: from.elapsed(),
             to: from.elapsed(),
-            behind: behind(from),
+            lag: lag_at(from),
         };
-        let mut broken = false;
-        self.pass()?.run(
-            from,
-            By(
-                #[inline(always)]
-                |step: Step, _| {
-                    if step.number > last {
-                        return Some(ControlFlow::Break(()));
+        let mut pass = self.pass_from(from)?;
+        'chunks: while pass.next_chunk()?.is_some() {
+            loop {
+                let flow;
+                (span, flow) = pass.fold(span, |span, logged| {
+                    if logged.number > last {
+                        return ControlFlow::Break(None);
                     }
-                    let (elapsed, wall) = (step.event.elapsed, step.event.wall);
-                    stretch.to = elapsed;
-                    let now = lag(elapsed, wall);
-                    if now != stretch.behind {
-                        if visit(stretch).is_break() {
-                            broken = true;
-                            return Some(ControlFlow::Break(()));
+                    let elapsed = logged.event.elapsed;
+                    let lag = lag(elapsed, logged.event.wall);
+                    if lag != span.lag {
+                        return ControlFlow::Break(Some((elapsed, lag)));
+                    }
+                    span.to = elapsed;
+                    ControlFlow::Continue(())
+                });
+                match flow {
+                    ControlFlow::Continue(()) => break,
+                    ControlFlow::Break(None) => break 'chunks,
+                    ControlFlow::Break(Some((elapsed, lag))) => {
+                        if visit(ClockSpan {
+                            to: elapsed,
+                            ..span
+                        })
+                        .is_break()
+                        {
+                            return Ok(ControlFlow::Break(()));
                         }
-                        stretch = Stretch {
+                        span = ClockSpan {
                             from: elapsed,
                             to: elapsed,
-                            behind: now,
+                            lag,
                         };
                     }
-                    Some(ControlFlow::Continue(()))
-                },
-            ),
-        )?;
-        if broken {
-            return Ok(ControlFlow::Break(()));
+                }
+            }
         }
-        Ok(visit(stretch))
+        Ok(visit(span))
     }
 }
 
-/// A time in which the wall clock only went forward.
+/// A span of time in which the wall clock only went forward.
 #[derive(Debug, Clone, Copy)]
-struct Stretch {
+struct ClockSpan {
     from: Elapsed,
     to: Elapsed,
-    /// How far the wall clock is behind the elapsed time.
-    behind: i128,
+    /// How far the wall clock lags behind the elapsed time, in microseconds.
+    lag: i128,
 }
 
 fn lag(elapsed: Elapsed, wall: WallOffset) -> i128 {
     i128::from(elapsed.as_micros()) - i128::from(wall.as_micros())
 }
 
-fn behind(place: LogPosition) -> i128 {
+fn lag_at(place: LogPosition) -> i128 {
     lag(place.elapsed(), place.wall())
 }

@@ -1,9 +1,4 @@
-//! From the log to the snapshots: one pass, and a look ahead where the interval has to be found.
-
-#![expect(
-    clippy::inline_always,
-    reason = "a call for each event costs as much as decoding it"
-)]
+//! Makes a digest: one pass over the log, and another before it if the length of the recording must be found.
 
 use std::io::{Seek, Write};
 use std::ops::ControlFlow;
@@ -14,161 +9,175 @@ use super::order::{Edits, Encoded, Ordered};
 use super::trailer::{End, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
 use crate::heap::LiveHeap;
+use crate::log::{Log, Pass};
+use crate::raw::rates::SamplingRates;
 use crate::raw::{DigestWriter, LogPosition};
-use crate::replay::{By, Pass, Passed, Step, Steps, Take, Taken};
-use crate::time::{Elapsed, StartTime};
+use crate::replay::Replay;
+use crate::time::{Clock, Elapsed, StartTime};
 
-/// How many events pass, at least, between two looks at who wants to stop; at most 5000, since a place
-/// is at hand that often.
-const TELL_EVERY: u64 = 1 << 11;
-
-/// Says when it is time to look at who wants to stop.
-#[derive(Default)]
-struct Bell {
-    next: u64,
-}
-
-impl Bell {
-    /// Whether it is time.
-    fn rings(&mut self, step: &Step) -> bool {
-        let rings = step.number >= self.next;
-        if rings {
-            self.next = step.number.saturating_add(TELL_EVERY);
-        }
-        rings
-    }
-}
-
-/// What is digested.
+/// The log that a digest is made of.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
-    pub(crate) pass: Pass<'a>,
+    pub(crate) log: &'a Log,
+    /// The rates of the estimates.
+    pub(crate) rates: &'a SamplingRates,
+    /// The clock of the times.
+    pub(crate) clock: Clock,
+    /// The number of traces in the table.
+    pub(crate) traces: u32,
     pub(crate) start: StartTime,
-    /// Where the log ends, if that is known.
+    /// The end of the log, if it is known.
     pub(crate) end: Option<LogPosition>,
 }
 
-impl Source<'_> {
-    /// The end of the log, and whether `tell` stopped the pass before it. Decodes and no more.
-    pub(crate) fn measure(
+impl<'a> Source<'a> {
+    fn pass(&self) -> Pass<'a> {
+        Pass::new(self.log, self.rates, LogPosition::START.on(self.clock))
+    }
+
+    /// The end of the log. Calls `progress` for each chunk; returns `None` if it stops the pass.
+    pub(crate) fn find_end(
         &self,
-        mut tell: impl FnMut(LogPosition) -> ControlFlow<()>,
-    ) -> Result<Passed> {
-        let mut bell = Bell::default();
-        let (_, passed) = self.pass.run(
-            LogPosition::START,
-            By(
-                #[inline(always)]
-                |step: Step, before| {
-                    if let Some(before) = before
-                        && bell.rings(&step)
-                        && tell(before).is_break()
-                    {
-                        return Some(ControlFlow::Break(()));
-                    }
-                    Some(ControlFlow::Continue(()))
-                },
-            ),
-        )?;
-        Ok(passed)
+        mut progress: impl FnMut(LogPosition) -> ControlFlow<()>,
+    ) -> Result<Option<LogPosition>> {
+        let mut pass = self.pass();
+        while let Some(start) = pass.next_chunk()? {
+            if progress(start).is_break() {
+                return Ok(None);
+            }
+            let _: (_, ControlFlow<()>) = pass.fold((), |(), _| ControlFlow::Continue(()));
+        }
+        Ok(Some(pass.position()))
     }
 
-    /// What is wrong with the log.
+    /// The end of the log, or where the options' progress stops the pass; and whether it does. Reports progress as
+    /// the first of two passes.
+    fn find_end_for(&self, options: &mut DigestOptions<'_>) -> Result<(LogPosition, bool)> {
+        let total_bytes = self.log.len().saturating_mul(2);
+        let mut last = LogPosition::START;
+        let end = self.find_end(|position| {
+            last = position;
+            options.report(Progress {
+                bytes: position.offset(),
+                total_bytes,
+                elapsed: position.elapsed(),
+            })
+        })?;
+        Ok((end.unwrap_or(last), end.is_none()))
+    }
+
+    /// The damage of the log.
     pub(crate) fn damage(&self) -> Result<Vec<DecodeError>> {
-        let heap = LiveHeap::new(self.pass.traces as usize);
-        let (_, passed) = self.pass.run(LogPosition::START, heap)?;
-        Ok(passed.damage)
+        let mut pass = self.pass();
+        let mut replay = Replay::new(self.traces);
+        while pass.next_chunk()?.is_some() {
+            let _: (_, ControlFlow<()>) = pass.fold(&mut replay, |replay, logged| {
+                replay.apply(&logged);
+                ControlFlow::Continue(())
+            });
+        }
+        Ok(pass.end(replay.damage(), false).damage)
     }
 
-    /// Makes the digest, and gives `out` back with it.
+    /// Writes the digest, and returns `out`.
     pub(crate) fn digest<W: Write + Seek>(
         &self,
         mut options: DigestOptions<'_>,
         out: W,
     ) -> Result<W> {
         let precision = options.checked_precision()?;
-        let most = options.most();
-        let log_len = self.pass.log.len();
+        let max_snapshots = options.max();
+        let log_len = self.log.len();
         let mut passes = 1;
-        let mut stopped = false;
+        let mut is_stopped = false;
         let interval_ms = match (options.checked_interval_ms()?, self.end) {
             (Some(interval_ms), _) => interval_ms,
-            (None, Some(end)) => default_interval_ms(end.elapsed(), most),
+            (None, Some(end)) => default_interval_ms(end.elapsed(), max_snapshots),
             (None, None) => {
                 passes = 2;
-                let measured = self.measure(|place| {
-                    options.tell(Progress {
-                        bytes: place.offset(),
-                        total_bytes: log_len.saturating_mul(passes),
-                        elapsed: place.elapsed(),
-                    })
-                })?;
-                stopped = measured.stopped;
-                default_interval_ms(measured.place.elapsed(), most)
+                let end;
+                (end, is_stopped) = self.find_end_for(&mut options)?;
+                default_interval_ms(end.elapsed(), max_snapshots)
             }
         };
-
         let interval = Elapsed::from_millis(interval_ms).as_micros();
-        let digesting = Digesting {
-            snapshots: Snapshots {
-                writer: DigestWriter::new(out, self.start, interval_ms)?,
-                trailer: TrailerBuilder::new(),
-                edits: Edits::default(),
-                ordered: Ordered::default(),
-                precision,
-                most,
-                folded: Encoded::default(),
-                folded_before: Encoded::default(),
-            },
-            heap: LiveHeap::new(self.pass.traces as usize),
-            changes: Changes::new(self.pass.traces as usize),
-            interval,
-            next: interval,
-            failed: None,
-            bell: Bell::default(),
-            tell: |before: LogPosition| {
-                if stopped {
-                    return ControlFlow::Break(());
-                }
-                options.tell(Progress {
-                    bytes: before.offset().saturating_add(log_len * (passes - 1)),
-                    total_bytes: log_len.saturating_mul(passes),
-                    elapsed: before.elapsed(),
-                })
-            },
+        let mut snapshots = Snapshots {
+            writer: DigestWriter::new(out, self.start, interval_ms)?,
+            trailer: TrailerBuilder::new(),
+            edits: Edits::default(),
+            ordered: Ordered::default(),
+            precision,
+            folded: Encoded::default(),
+            folded_before: Encoded::default(),
         };
-        let (digesting, passed) = self.pass.run(LogPosition::START, digesting)?;
-        let Digesting {
-            mut snapshots,
-            heap,
-            mut changes,
-            failed,
-            ..
-        } = digesting;
-        match failed {
-            Some(Failed::TooMany) => return Err(self.too_many(interval_ms, most)?),
-            Some(Failed::Encode(error)) => return Err(error.into()),
-            None => {}
+
+        let mut pass = self.pass();
+        let mut replay = Replay::new(self.traces);
+        let mut changes = Changes::new(self.traces as usize);
+        // The time of the next snapshot. All events so far are at or before it.
+        let mut next = interval;
+        while !is_stopped && let Some(start) = pass.next_chunk()? {
+            let progress = Progress {
+                bytes: start.offset().saturating_add(log_len * (passes - 1)),
+                total_bytes: log_len.saturating_mul(passes),
+                elapsed: start.elapsed(),
+            };
+            if options.report(progress).is_break() {
+                is_stopped = true;
+                break;
+            }
+            loop {
+                let state = (replay.heap.dense(), changes.dense());
+                let (_, flow) = pass.fold(state, |(dense, changed), logged| {
+                    if logged.event.elapsed.as_micros() > next {
+                        return ControlFlow::Break(());
+                    }
+                    if dense.add(logged.index(), logged.bytes).is_none() {
+                        return ControlFlow::Break(());
+                    }
+                    changed.mark(logged.index());
+                    ControlFlow::Continue(())
+                });
+                let Some(logged) = pass.peek().filter(|_| flow.is_break()) else {
+                    break;
+                };
+                let elapsed = logged.event.elapsed.as_micros();
+                if elapsed > next {
+                    // Before this event, so many snapshots are due.
+                    let due = (elapsed - 1) / interval;
+                    if due >= max_snapshots {
+                        return Err(self.too_many(interval_ms, max_snapshots)?);
+                    }
+                    snapshots.take(&replay.heap, &mut changes, pass.position())?;
+                    snapshots.repeat_until(due)?;
+                    next = (due + 1).saturating_mul(interval);
+                } else {
+                    replay.apply(&logged);
+                    changes.mark(logged.index(), &replay.heap);
+                    pass.skip();
+                }
+            }
         }
-        if passed.place.events() > 0 {
-            snapshots.take(&heap, &mut changes, passed.place)?;
+        let end = pass.end(replay.damage(), is_stopped);
+        if end.position.events() > 0 {
+            snapshots.take(&replay.heap, &mut changes, end.position)?;
         }
-        if !passed.stopped {
-            // Nothing is left to stop.
-            let _ = options.tell(Progress {
+        if !is_stopped {
+            // The digest is whole, so there is nothing to stop.
+            let _ = options.report(Progress {
                 bytes: log_len.saturating_mul(passes),
                 total_bytes: log_len.saturating_mul(passes),
-                elapsed: passed.place.elapsed(),
+                elapsed: end.position.elapsed(),
             });
         }
         let end = End {
-            stopped: passed.stopped,
+            stopped: is_stopped,
             log_len,
             precision,
-            rates: self.pass.rates,
-            clock: self.pass.clock,
-            place: passed.place,
-            damage: &passed.damage,
+            rates: self.rates,
+            clock: self.clock,
+            place: end.position,
+            damage: &end.damage,
         };
         let trailer = snapshots.trailer;
         let out = snapshots
@@ -177,11 +186,13 @@ impl Source<'_> {
         Ok(out)
     }
 
-    /// Says which interval would do, for the whole log.
+    /// The error for an interval that gives too many snapshots, with one that works for the whole log.
     fn too_many(&self, interval_ms: u64, limit: u64) -> Result<Error> {
         let end = match self.end {
             Some(end) => end,
-            None => self.measure(|_| ControlFlow::Continue(()))?.place,
+            None => self
+                .find_end(|_| ControlFlow::Continue(()))?
+                .unwrap_or_default(),
         };
         let millis = end.elapsed().as_micros().div_ceil(1000);
         Ok(Error::TooManySnapshots {
@@ -193,62 +204,6 @@ impl Source<'_> {
     }
 }
 
-/// The live heap on its way through the log, and the snapshots of it.
-struct Digesting<W, T> {
-    snapshots: Snapshots<W>,
-    heap: LiveHeap,
-    changes: Changes,
-    /// From one snapshot to the next, in microseconds.
-    interval: u64,
-    /// The time of the next snapshot. The event before lies at or before it.
-    next: u64,
-    failed: Option<Failed>,
-    bell: Bell,
-    tell: T,
-}
-
-impl<W: Write + Seek, T: FnMut(LogPosition) -> ControlFlow<()>> Take for Digesting<W, T> {
-    #[inline]
-    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
-        if self.bell.rings(&step) && (self.tell)(before).is_break() {
-            return Taken::Break(());
-        }
-        let elapsed = step.event.elapsed.as_micros();
-        if elapsed > self.next {
-            let due = (elapsed - 1) / self.interval;
-            let caught_up = self
-                .snapshots
-                .catch_up(&self.heap, &mut self.changes, due, before);
-            if let Err(error) = caught_up {
-                self.failed = Some(error);
-                return Taken::Break(());
-            }
-            self.next = (due + 1).saturating_mul(self.interval);
-        }
-        let flaws = self.heap.add(step.index, step.bytes).flaws;
-        self.changes.mark(step.index, &self.heap);
-        Taken::Continue(flaws)
-    }
-
-    #[inline(always)]
-    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let next = self.next;
-        let (_, flow) = steps.show(
-            (self.heap.changer(), self.changes.marker()),
-            #[inline(always)]
-            move |(change, mark), step| {
-                if step.event.elapsed.as_micros() > next {
-                    return None;
-                }
-                change(step.index, step.bytes, step.traces_repeat)?;
-                mark(step.index);
-                Some(ControlFlow::Continue(()))
-            },
-        );
-        flow
-    }
-}
-
 /// What was written of the live heap.
 struct Snapshots<W> {
     writer: DigestWriter<W>,
@@ -256,35 +211,16 @@ struct Snapshots<W> {
     edits: Edits,
     ordered: Ordered,
     precision: f64,
-    /// How many snapshots there may be.
-    most: u64,
     /// What was written last, where it is not all that is live.
     folded: Encoded,
     folded_before: Encoded,
 }
 
-/// Why the pass was broken off, if nobody stopped it.
-enum Failed {
-    TooMany,
-    Encode(EncodeError),
-}
-
 impl<W: Write + Seek> Snapshots<W> {
-    /// Writes the heap as it is until there are `due` snapshots.
-    #[inline(never)]
-    fn catch_up(
-        &mut self,
-        heap: &LiveHeap,
-        changes: &mut Changes,
-        due: u64,
-        place: LogPosition,
-    ) -> Result<(), Failed> {
-        if due >= self.most {
-            return Err(Failed::TooMany);
-        }
-        self.take(heap, changes, place).map_err(Failed::Encode)?;
+    /// Repeats the last snapshot until there are `due`.
+    fn repeat_until(&mut self, due: u64) -> Result<(), EncodeError> {
         while self.writer.count() < due {
-            self.writer.repeat().map_err(Failed::Encode)?;
+            self.writer.repeat()?;
         }
         Ok(())
     }

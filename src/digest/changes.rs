@@ -43,23 +43,16 @@ impl Changes {
         }
     }
 
-    /// What marks that the balance of a trace may have changed, of those that have a place.
+    /// The marks of the traces with a dense balance.
     #[inline]
-    pub(super) fn marker(&mut self) -> impl FnMut(u32) {
-        let marks = &mut *self.marks;
-        #[inline(always)]
-        move |index| {
-            // There always is.
-            if let Some(mark) = marks.get_mut(mark_of(index)) {
-                *mark = true;
-            }
-        }
+    pub(super) fn dense(&mut self) -> Marks<'_> {
+        Marks(&mut self.marks)
     }
 
-    /// The balance of a trace may have changed.
+    /// Marks that the balance of a trace may have changed.
     pub(super) fn mark(&mut self, index: u32, heap: &LiveHeap) {
         if (index as usize) < heap.places() {
-            self.marker()(index);
+            self.dense().mark(index);
         } else {
             self.others.insert(index);
         }
@@ -78,6 +71,20 @@ impl Changes {
         }
         for index in self.others.drain() {
             drain_one(&mut self.before, index, heap, &mut visit);
+        }
+    }
+}
+
+/// The marks of a [`Changes`], for a fold over events.
+pub(super) struct Marks<'c>(&'c mut [bool; MARKS]);
+
+impl Marks<'_> {
+    /// Marks that the balance of a trace, which is dense, may have changed.
+    #[inline]
+    pub(super) fn mark(&mut self, index: u32) {
+        // There always is a mark.
+        if let Some(mark) = self.0.get_mut(mark_of(index)) {
+            *mark = true;
         }
     }
 }

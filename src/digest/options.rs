@@ -126,7 +126,7 @@ impl<'a> DigestOptions<'a> {
             .ok_or(Error::Interval { found: interval })
     }
 
-    pub(crate) fn most(&self) -> u64 {
+    pub(crate) fn max(&self) -> u64 {
         self.max_snapshots
     }
 
@@ -140,9 +140,9 @@ impl<'a> DigestOptions<'a> {
         }
     }
 
-    pub(crate) fn tell(&mut self, progress: Progress) -> ControlFlow<()> {
+    pub(crate) fn report(&mut self, progress: Progress) -> ControlFlow<()> {
         match &mut self.progress {
-            Some(tell) => tell(progress),
+            Some(report) => report(progress),
             None => ControlFlow::Continue(()),
         }
     }

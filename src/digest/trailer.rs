@@ -34,8 +34,8 @@ use super::checksum::Checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
 use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_varint};
-use crate::raw::event::{LONGEST, SHORTEST};
 use crate::raw::hpc::Layout;
+use crate::raw::hpd::record::{MAX_LEN, MIN_LEN};
 use crate::raw::rates::SamplingRates;
 use crate::time::{Clock, Elapsed, StartTime, WallOffset};
 
@@ -328,8 +328,8 @@ fn read_place(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPositio
 fn check_order(before: LogPosition, place: LogPosition) -> Result<(), Kind> {
     let bytes = place.offset().saturating_sub(before.offset());
     let events = place.events().saturating_sub(before.events());
-    let shortest = events.saturating_mul(SHORTEST as u64);
-    let longest = events.saturating_mul(LONGEST as u64);
+    let shortest = events.saturating_mul(MIN_LEN as u64);
+    let longest = events.saturating_mul(MAX_LEN as u64);
     if events == 0 || !(shortest..=longest).contains(&bytes) {
         let found = place.offset();
         return Err(Kind::Place { found });
@@ -349,6 +349,7 @@ fn encode_kind(kind: Kind) -> Option<(u64, u64, u64)> {
         Kind::Microseconds { found } => (6, found, 0),
         Kind::NegativeBalance { trace } => (7, trace.into(), 0),
         Kind::Saturated => (8, 0, 0),
+        Kind::Zeros { len } => (9, len, 0),
         _ => return None,
     })
 }
@@ -369,6 +370,7 @@ fn decode_kind(code: u64, a: u64, b: u64) -> Option<Kind> {
             trace: a.try_into().ok()?,
         },
         8 => Kind::Saturated,
+        9 => Kind::Zeros { len: a },
         _ => return None,
     })
 }
@@ -448,7 +450,7 @@ mod tests {
     fn every_kind_of_damage_of_a_log_comes_back() {
         for code in 0.. {
             let Some(kind) = decode_kind(code, 7, 9) else {
-                assert_eq!(code, 9);
+                assert_eq!(code, 10);
                 break;
             };
             let (again, a, b) = encode_kind(kind).unwrap();

@@ -215,6 +215,13 @@ pub enum DecodeErrorKind {
     /// The difference of time, or one of the two clocks after it, is over 2⁶³ − 1 µs.
     #[error("the time is over 2^63 - 1 microseconds")]
     Time,
+    /// Zeros, at least 64 bytes of them, are where a record of the log should begin: a file system can leave
+    /// them after a crash.
+    #[error("{len} bytes of zeros are where a record should begin")]
+    Zeros {
+        /// How many zero bytes there are.
+        len: u64,
+    },
     /// The size of a block is over 2⁶³ − 1.
     #[error("a size of {found} bytes is over 2^63 - 1")]
     Size {

@@ -39,6 +39,12 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// The source of an [`EventReader`](crate::raw::EventReader) failed.
+    #[error("cannot read the log: {source}")]
+    Stream {
+        /// The error of the source.
+        source: io::Error,
+    },
     /// A directory or a device stands where a file should.
     #[error(
         "{}: a regular file expected, found a directory or a device",

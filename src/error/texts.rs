@@ -33,6 +33,8 @@ fn every_kind_of_record_says_what_is_wrong() {
         Kind::TooManyFrames => Kind::TooManyFrames,
             "more than 4294967294 distinct lines of code or beginnings of stacks";
         Kind::Time => Kind::Time, "the time is over 2^63 - 1 microseconds";
+        Kind::Zeros { .. } => Kind::Zeros { len: 4096 },
+            "4096 bytes of zeros are where a record should begin";
         Kind::Size { .. } => Kind::Size { found: 1 << 63 },
             "a size of 9223372036854775808 bytes is over 2^63 - 1";
         Kind::Estimate { .. } => Kind::Estimate { size: 1 << 40 },
@@ -125,6 +127,8 @@ fn every_error_says_in_one_line_what_to_act_on() {
     let samples = samples! { Error:
         Error::Io { .. } => Error::io(Path::new("a.hpc"), "write")(refused()),
             ("a.hpc: cannot write: disk full", Some("disk full"));
+        Error::Stream { .. } => Error::Stream { source: refused() },
+            ("cannot read the log: disk full", Some("disk full"));
         Error::NotAFile { .. } => Error::NotAFile { path: "runs.hpm".into() },
             ("runs.hpm: a regular file expected, found a directory or a device", None);
         Error::Decode { .. } => Error::Decode { path: Some("runs/a.hpd".into()), source: record() },

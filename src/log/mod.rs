@@ -1,7 +1,7 @@
-//! The events of a log that is too large for memory, or may still grow: through a buffer.
+//! The log of a profile: a file that is read through a buffer, or memory.
 //!
-//! A log is read and not mapped. That is no slower, keeps memory at one buffer whatever the length,
-//! and a file that shrinks meanwhile is a cut log and no fault.
+//! A file is read and not mapped. Reading is as fast, keeps memory at one buffer whatever the length, and a file
+//! that shrinks meanwhile is a cut log instead of a fault.
 
 #![expect(
     clippy::inline_always,
@@ -9,35 +9,32 @@
 )]
 
 mod events;
+mod pass;
 
-use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
 pub use events::LogEvents;
+pub(crate) use pass::{Pass, PassEnd};
 
-use crate::bytes::{Bytes, Pieces, Witness};
-use crate::error::{DecodeError, DecodeErrorKind, FileKind, Result};
+use crate::bytes::{Bytes, FileIdentity, RandomAccessFile};
+use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::raw::LogPosition;
-use crate::raw::decode::Decoder;
-use crate::raw::hpd::{next_window, window};
+use crate::raw::hpd::decoder::{BufferedWindows, Decoder, SliceWindows, Source, Windows};
 use crate::raw::rates::SamplingRates;
-use crate::raw::stretch::Seen;
-use crate::raw::way::WINDOW;
-use crate::time::Clock;
 
-/// A log: a file, as long as it was when it was opened, or memory.
+/// A log.
 #[derive(Debug)]
 pub(crate) enum Log {
-    /// With who says whether it is still of the same recording.
-    File(Pieces, Option<Arc<Witness>>),
+    /// A file, up to the length that it had when it was opened; with the identity of the `.hpm` file of the
+    /// same recording.
+    File(RandomAccessFile, Option<Arc<FileIdentity>>),
     Memory(Bytes),
 }
 
 impl Log {
-    pub(crate) fn open(path: &Path, witness: Option<Arc<Witness>>) -> Result<Self> {
-        Ok(Self::File(Pieces::open(path)?, witness))
+    pub(crate) fn open(path: &Path, recording: Option<Arc<FileIdentity>>) -> Result<Self> {
+        Ok(Self::File(RandomAccessFile::open(path)?, recording))
     }
 
     pub(crate) fn path(&self) -> Option<&Path> {
@@ -47,7 +44,7 @@ impl Log {
         }
     }
 
-    /// Its length in bytes.
+    /// The length in bytes.
     pub(crate) fn len(&self) -> u64 {
         match self {
             Self::File(file, _) => file.len(),
@@ -55,9 +52,8 @@ impl Log {
         }
     }
 
-    /// The events from `position` on, with the times of its clock. An event whose estimate with
-    /// `rates` leaves 63 bits ends the log.
-    #[inline]
+    /// The events from `position` on, with the times of its clock. An event whose estimate with `rates` leaves
+    /// 63 bits ends the log.
     pub(crate) fn events<'a>(
         &'a self,
         rates: &'a SamplingRates,
@@ -66,214 +62,113 @@ impl Log {
         LogEvents::new(self, rates, position)
     }
 
-    /// What a walk from `position` on has in hand: of a file no bytes yet.
-    ///
-    /// Taken apart by who asks, so that the decoder is copied into registers; one that a function wrote
-    /// where it stays would live in memory.
-    #[inline]
-    fn begin<const ANY_CLOCK: bool>(
-        &self,
-        position: LogPosition,
-    ) -> (Cow<'_, [u8]>, Decoder<ANY_CLOCK>) {
-        let bytes = match self {
-            Self::File(..) => Cow::Owned(Vec::new()),
-            Self::Memory(bytes) => Cow::Borrowed(window(bytes, position.offset())),
+    fn decoder(&self, position: LogPosition) -> Decoder<LogWindows<'_>> {
+        let windows = match self {
+            Self::File(file, recording) => LogWindows::File(BufferedWindows::new(FileSource {
+                file,
+                recording: recording.as_deref(),
+            })),
+            Self::Memory(bytes) => LogWindows::Memory(SliceWindows::new(bytes)),
         };
-        let decoder = Decoder::at(position, &bytes);
-        (bytes, decoder)
+        Decoder::new(windows, position)
+    }
+
+    /// The record that ended the log early, once the decoder is at the end. A file that is shorter than when it
+    /// was opened is cut.
+    fn end_error(&self, decoder: &Decoder<LogWindows<'_>>) -> Option<DecodeError> {
+        let offset = decoder.position().offset();
+        let is_shorter = || {
+            let cut = DecodeError::new(FileKind::Hpd, offset, DecodeErrorKind::Cut);
+            (offset < self.len()).then_some(cut)
+        };
+        decoder.error().or_else(is_shorter)
     }
 }
 
-/// Where a walk over a log ended, and why.
+/// The file of a log, as the source of its windows.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    /// After the last event that was taken.
-    pub(crate) place: LogPosition,
-    /// The first event that is whole but makes no sense.
-    pub(crate) strange: Option<DecodeError>,
-    /// What is wrong with the record after the last event.
-    pub(crate) error: Option<DecodeError>,
-    /// Whether it was broken off before the end.
-    pub(crate) stopped: bool,
+struct FileSource<'a> {
+    file: &'a RandomAccessFile,
+    recording: Option<&'a FileIdentity>,
 }
 
-/// Who takes the events of a walk.
-///
-/// What is seldom done is out of the way of what is done for each event: nearly all events are taken
-/// [quickly](Self::quickly), without the place before them. With it are [taken](Self::take) the first
-/// of each [`PIECE`](crate::raw::stretch::PIECE), and those that were not taken quickly.
-pub(crate) trait Taker {
-    /// Takes an event; or breaks off, and has not taken it.
-    fn take(&mut self, seen: Seen, before: LogPosition) -> ControlFlow<()>;
+impl Source for FileSource<'_> {
+    type Error = Error;
 
-    /// Has a piece [show](Piece::show) its events to what takes them as long as there is nothing
-    /// unusual about them.
-    fn quickly(&mut self, piece: impl Piece) -> ControlFlow<()>;
+    fn read(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize> {
+        let len = self.file.read(buffer, offset)?;
+        // A recorder that starts again truncates `.hpm` before the log. If `.hpm` is unchanged, the bytes that were
+        // just read are of the same recording.
+        if let Some(recording) = self.recording {
+            recording.check()?;
+        }
+        Ok(len)
+    }
 }
 
-/// The next events of a walk, as long as they are of the usual shapes, and of a piece at most.
-pub(crate) trait Piece {
-    /// Shows them to `take`, with the `state`, which is what it may change, and is given back: moved, so
-    /// that it is in registers meanwhile. What `take` returns `None` for, having done nothing, is shown
-    /// once more, with the place before it. If it breaks off, it has not taken the event.
-    fn show<S>(
-        self,
-        state: S,
-        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
-    ) -> (S, ControlFlow<()>);
+/// The windows of a [`Log`].
+#[derive(Debug)]
+enum LogWindows<'a> {
+    File(BufferedWindows<FileSource<'a>>),
+    Memory(SliceWindows<'a>),
 }
 
-/// The usual events with which the rest of a window begins.
-struct Usual<'d, 'b, const ANY_CLOCK: bool> {
-    decoder: &'d mut Decoder<ANY_CLOCK>,
-    rest: &'d mut &'b [u8],
-}
+impl Windows for LogWindows<'_> {
+    type Error = Error;
 
-impl<const ANY_CLOCK: bool> Piece for Usual<'_, '_, ANY_CLOCK> {
     #[inline(always)]
-    fn show<S>(
-        self,
-        state: S,
-        take: impl Fn(&mut S, Seen) -> Option<ControlFlow<()>>,
-    ) -> (S, ControlFlow<()>) {
-        self.decoder.each_usual(self.rest, state, take)
-    }
-}
-
-impl Log {
-    /// Shows the [events](Self::events) one by one, until who takes them breaks off: that event is
-    /// not taken any more.
-    #[inline]
-    pub(crate) fn each<T: Taker>(
-        &self,
-        rates: &SamplingRates,
-        from: LogPosition,
-        to: T,
-    ) -> Result<(T, Ended)> {
-        match from.clock() {
-            Clock::Recorded => self.each_on::<false, T>(rates, from, to),
-            Clock::Corrected => self.each_on::<true, T>(rates, from, to),
+    fn rest(&self) -> &[u8] {
+        match self {
+            Self::File(windows) => windows.rest(),
+            Self::Memory(windows) => windows.rest(),
         }
     }
 
-    /// The same on any clock, or on the recorded one, which has nothing to add to an event: so loops
-    /// that are short of registers have one more.
-    #[inline]
-    fn each_on<const ANY_CLOCK: bool, T: Taker>(
-        &self,
-        rates: &SamplingRates,
-        from: LogPosition,
-        mut to: T,
-    ) -> Result<(T, Ended)> {
-        let (mut bytes, mut decoder) = self.begin::<ANY_CLOCK>(from);
-        loop {
-            let mut rest = &*bytes;
-            loop {
-                let place = decoder.position(rest.len());
-                let so_far = decoder.strange;
-                let next;
-                (decoder, next) = decoder.next_of_any_shape(rest, Some(rates));
-                let Some((event, after)) = next else {
-                    break;
-                };
-                let seen = Seen {
-                    event,
-                    number: place.events().wrapping_add(1),
-                    offset: place.offset(),
-                    strange: decoder.strange.count != so_far.count,
-                    traces_repeat: false,
-                };
-                if to.take(seen, place).is_break() {
-                    let ended = Ended {
-                        place,
-                        strange: so_far.first,
-                        error: None,
-                        stopped: true,
-                    };
-                    return Ok((to, ended));
-                }
-                rest = after;
-                let flow = to.quickly(Usual {
-                    decoder: &mut decoder,
-                    rest: &mut rest,
-                });
-                if flow.is_break() {
-                    let ended = Ended {
-                        place: decoder.position(rest.len()),
-                        strange: decoder.strange.first,
-                        error: None,
-                        stopped: true,
-                    };
-                    return Ok((to, ended));
-                }
-            }
-            let end = decoder.error;
-            let (offset, left) = (decoder.offset(rest.len()), rest.len());
-            match go_on(self, bytes, offset, left, end)? {
-                Next::Bytes(more) => {
-                    decoder.enter(offset, &more);
-                    bytes = more;
-                }
-                Next::End(error) => {
-                    decoder.enter(offset, &[]);
-                    let ended = Ended {
-                        place: decoder.position(0),
-                        strange: decoder.strange.first,
-                        error,
-                        stopped: false,
-                    };
-                    return Ok((to, ended));
-                }
+    fn skip(&mut self, len: usize) {
+        match self {
+            Self::File(windows) => windows.skip(len),
+            Self::Memory(windows) => windows.skip(len),
+        }
+    }
+
+    #[inline(always)]
+    fn take_branchy<R>(
+        &mut self,
+        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
+    ) -> Option<R> {
+        match self {
+            Self::File(windows) => windows.take_branchy(decode),
+            Self::Memory(windows) => windows.take_branchy(decode),
+        }
+    }
+
+    #[inline(always)]
+    fn take_branchless<R>(
+        &mut self,
+        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
+    ) -> Option<R> {
+        match self {
+            Self::File(windows) => windows.take_branchless(decode),
+            Self::Memory(windows) => windows.take_branchless(decode),
+        }
+    }
+
+    fn set_branchy(&mut self, is_branchy: bool) {
+        match self {
+            Self::File(windows) => windows.set_branchy(is_branchy),
+            Self::Memory(windows) => windows.set_branchy(is_branchy),
+        }
+    }
+
+    fn refill(&mut self, offset: u64) -> Result<bool> {
+        match self {
+            Self::File(windows) => windows.refill(offset),
+            Self::Memory(windows) => {
+                let Ok(has_more) = windows.refill(offset);
+                Ok(has_more)
             }
         }
     }
-}
-
-/// What follows once the bytes in hand are used up or end inside an event.
-enum Next<'a> {
-    /// More bytes, from where the next event begins.
-    Bytes(Cow<'a, [u8]>),
-    /// Nothing; and what is wrong with the record that ends the log early, if one does.
-    End(Option<DecodeError>),
-}
-
-/// What follows on `bytes`, of which so many are `left` from `offset` on.
-#[cold]
-#[inline(never)]
-fn go_on<'a>(
-    log: &'a Log,
-    bytes: Cow<'a, [u8]>,
-    offset: u64,
-    left: usize,
-    end: Option<DecodeError>,
-) -> Result<Next<'a>> {
-    match log {
-        Log::File(file, witness) if end.is_none_or(|error| error.is_cut()) => {
-            let mut buffer = bytes.into_owned();
-            buffer.resize(WINDOW, 0);
-            let read = file.read(&mut buffer, offset)?;
-            // A recorder that begins anew empties `.hpm` before the log: if that is as it was, so
-            // are the bytes that were read before.
-            if let Some(witness) = witness {
-                witness.check()?;
-            }
-            if read > left {
-                buffer.truncate(read);
-                return Ok(Next::Bytes(Cow::Owned(buffer)));
-            }
-        }
-        Log::File(..) => {}
-        Log::Memory(log) => {
-            if let Some(window) = next_window(log, offset, left, end) {
-                return Ok(Next::Bytes(Cow::Borrowed(window)));
-            }
-        }
-    }
-    // A file that was longer when it was opened is a cut one too.
-    let shorter = || {
-        (offset < log.len()).then(|| DecodeError::new(FileKind::Hpd, offset, DecodeErrorKind::Cut))
-    };
-    Ok(Next::End(end.or_else(shorter)))
 }
 
 #[cfg(test)]
@@ -281,6 +176,7 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::raw::hpd::strategy::WINDOW_BYTES;
     use crate::raw::{EventKind, EventLog, EventWriter};
     use crate::{TraceId, WallOffset};
 
@@ -310,9 +206,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_gives_what_its_bytes_give_over_every_refill() {
+    fn file_equals_memory_over_every_refill() {
         let bytes = bytes();
-        assert!(bytes.len() > 3 * WINDOW);
+        assert!(bytes.len() > 3 * WINDOW_BYTES);
         let plain: Vec<_> = EventLog::new(&bytes).events().map(Result::unwrap).collect();
         let rates = SamplingRates::unsampled();
         for skipped in [0, 1, 2, 5, 11, 77] {
@@ -329,10 +225,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_is_told_wherever_the_buffer_ends() {
+    fn cut_is_found_wherever_the_buffer_ends() {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
-        for cut in (WINDOW - 20..WINDOW + 20).chain(2 * WINDOW - 20..2 * WINDOW + 20) {
+        for cut in (WINDOW_BYTES - 20..WINDOW_BYTES + 20)
+            .chain(2 * WINDOW_BYTES - 20..2 * WINDOW_BYTES + 20)
+        {
             let mut plain = EventLog::new(&bytes[..cut]).events();
             let whole = plain.by_ref().flatten().count();
             let file = file(&bytes[..cut]);
@@ -342,13 +240,13 @@ mod tests {
             assert_eq!(events.position(), plain.position());
             assert!(events.next().is_none());
             let at = plain.position().offset();
-            let told = events.cut().map(|error| error.offset());
-            assert_eq!(told, (at != cut as u64).then_some(at));
+            let found = events.cut().map(|error| error.offset());
+            assert_eq!(found, (at != cut as u64).then_some(at));
         }
     }
 
     #[test]
-    fn a_file_that_shrinks_is_cut_and_one_that_grows_is_as_it_was() {
+    fn shrunk_file_is_cut_and_grown_file_keeps_its_length() {
         let bytes = bytes();
         let rates = SamplingRates::unsampled();
         let mut file = file(&bytes);
@@ -367,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_over_63_bits_ends_the_log_at_its_event() {
+    fn estimate_over_63_bits_ends_the_log_at_its_event() {
         let mut writer = EventWriter::new(Vec::new());
         let mut write = |size| {
             let at = WallOffset::ZERO;

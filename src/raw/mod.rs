@@ -76,25 +76,18 @@
 //! wrong with the log. A [`DigestWriter`] can write one of its own, or none.
 
 pub(crate) mod block;
-pub(crate) mod decode;
-pub(crate) mod event;
 pub(crate) mod frames;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
 mod index;
 pub(crate) mod rates;
-pub(crate) mod shape;
 mod skip;
-pub(crate) mod stretch;
-mod tally;
-pub(crate) mod way;
 pub(crate) mod write;
 
-pub use event::{Event, EventKind, LogPosition};
 pub use frames::{OutermostFirst, RawFrame, RawFrames, RawTrace};
 pub use hpc::{DigestFile, Entries};
-pub use hpd::{EventLog, Events};
+pub use hpd::{Event, EventKind, EventLog, EventReader, EventWriter, Events, LogPosition};
 pub use hpm::{RawTraces, TraceLog, TracePosition};
 pub use index::TraceIndex;
-pub use write::{AsFrame, DigestWriter, EventWriter, TraceWriter};
+pub use write::{AsFrame, DigestWriter, TraceWriter};

@@ -179,7 +179,7 @@ impl Reader {
         // Not what stands at the path by then: another process may have written that.
         let digest = Digest::of(replacement.file(), path.clone(), self.access)?;
         // It would stand beside a log that it is not of.
-        self.witness.iter().try_for_each(|of| of.check_name())?;
+        self.recording.iter().try_for_each(|it| it.check_name())?;
         if digest.is_stopped() {
             let kept = Digest::at(path, self.access).ok();
             if let Some(kept) = kept.filter(|kept| self.fits(kept).is_ok()) {

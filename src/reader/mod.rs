@@ -9,15 +9,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 
-use crate::bytes::{Access, Bytes, Witness};
+use crate::bytes::{Access, Bytes, FileIdentity};
 use crate::digest::{Digest, Source, UnusedDigest};
 use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::filebase::Filebase;
-use crate::log::{Log, LogEvents};
+use crate::log::{Log, LogEvents, Pass};
 use crate::raw::hpm::Header;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{LogPosition, TraceLog};
-use crate::replay::Pass;
 use crate::time::{Clock, Elapsed, StartTime};
 use crate::trace::TraceTable;
 
@@ -47,8 +46,8 @@ pub struct Reader {
     /// How `.hpm` and `.hpc` come to memory.
     access: Access,
     hpm: Bytes,
-    /// Who says whether the `.hpm` file is still of this recording.
-    witness: Option<Arc<Witness>>,
+    /// The identity of the `.hpm` file, and so of the recording.
+    recording: Option<Arc<FileIdentity>>,
     header: Header,
     log: Option<Log>,
     /// The rates in use.
@@ -91,7 +90,7 @@ impl Reader {
             files,
             access: Access::Read,
             hpm,
-            witness: None,
+            recording: None,
             rates: header.rates.clone(),
             clock: Clock::default(),
             header,
@@ -271,11 +270,11 @@ impl Reader {
 
     /// What `look` finds in the `.hpm` file.
     fn in_hpm<'s, T>(&'s self, look: impl FnOnce(&TraceLog<'s>) -> T) -> Result<T> {
-        let mapped = self.witness.iter();
+        let mapped = self.recording.iter();
         let mapped = mapped.filter(|_| self.access == Access::Map);
-        let check = || mapped.clone().try_for_each(|witness| witness.check());
-        // To look at what a mapped file has no more would end the process; the bytes of another
-        // recording are answers to nothing.
+        let check = || mapped.clone().try_for_each(|recording| recording.check());
+        // A mapped file that was shortened would end the process, and one that was rewritten is of another
+        // recording.
         check()?;
         let found = look(&TraceLog::with_header(&self.hpm, self.header.clone()));
         check()?;
@@ -312,21 +311,20 @@ impl Reader {
         Ok(self.counted()?.damaged)
     }
 
-    pub(crate) fn pass(&self) -> Result<Pass<'_>> {
-        Ok(Pass {
-            log: self.log()?,
-            rates: &self.rates,
-            clock: self.clock,
-            traces: self.trace_count()?,
-        })
+    /// A pass over the log from `position` on, with the clock and the rates in use.
+    pub(crate) fn pass_from(&self, position: LogPosition) -> Result<Pass<'_>> {
+        Ok(Pass::new(self.log()?, &self.rates, position.on(self.clock)))
     }
 
     fn source(&self) -> Result<Source<'_>> {
         Ok(Source {
-            pass: self.pass()?,
+            log: self.log()?,
+            rates: &self.rates,
+            clock: self.clock,
+            traces: self.trace_count()?,
             start: self.start(),
-            // A digest is no witness of what a new one is made for: where it is of another log after
-            // all, its end would choose an interval with millions of snapshots.
+            // Not the end that a digest states: if it is of another log after all, its end would choose an
+            // interval with millions of snapshots.
             end: self.end.get().copied(),
         })
     }
@@ -346,8 +344,8 @@ impl Reader {
         match self.known_end() {
             Some(end) => Ok(end),
             None => once(&self.end, &self.making, || {
-                let passed = self.source()?.measure(|_| ControlFlow::Continue(()))?;
-                Ok(passed.place)
+                let end = self.source()?.find_end(|_| ControlFlow::Continue(()))?;
+                Ok(end.unwrap_or_default())
             })
             .copied(),
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::Reader;
-use crate::bytes::{self, Access, Bytes, Witness};
+use crate::bytes::{self, Access, Bytes, FileIdentity};
 use crate::digest::Digest;
 use crate::error::{Error, FileKind, Result};
 use crate::filebase::Filebase;
@@ -118,14 +118,14 @@ impl Reader {
             }
         };
         let head = hpm.get(..Header::START).unwrap_or(&hpm);
-        let witness = Arc::new(Witness::of(file, &hpm_path, head)?);
+        let recording = Arc::new(FileIdentity::of(file, &hpm_path, head)?);
         // What needs the log says why it is not there.
-        let log = Log::open(&files.file(FileKind::Hpd), Some(witness.clone())).ok();
+        let log = Log::open(&files.file(FileKind::Hpd), Some(recording.clone())).ok();
         // The log can be that of a recording which took the name after `.hpm` was opened.
-        witness.check_name()?;
+        recording.check_name()?;
         let reader = Self {
             access,
-            witness: Some(witness),
+            recording: Some(recording),
             ..Self::new(Some(files.clone()), hpm, header, log)
         };
         Ok(reader.find_digest())

@@ -180,7 +180,7 @@ records! {
         elapsed_us: Elapsed = position.elapsed(),
         wall_us: WallOffset = position.wall(),
         clock: Clock = position.clock(),
-    } from LogPosition::shown(offset, events, elapsed_us, wall_us, clock);
+    } from LogPosition::with_clock(offset, events, elapsed_us, wall_us, clock);
 
     OwnedFrame as frame {
         file: String = frame.file(),
@@ -249,6 +249,7 @@ fn kind_of_damage(kind: DecodeErrorKind) -> (&'static str, [Option<(&'static str
         Kind::TooManyTraces => ("too_many_traces", [None; 2]),
         Kind::TooManyFrames => ("too_many_frames", [None; 2]),
         Kind::Time => ("time", [None; 2]),
+        Kind::Zeros { len } => ("zeros", one("len", len)),
         Kind::Size { found } => ("size", one("found", found)),
         Kind::Estimate { size } => ("estimate", one("size", size)),
         Kind::TraceIndex { found } => ("trace_index", one("found", found)),

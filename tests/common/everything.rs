@@ -258,7 +258,7 @@ impl Told {
             }
         }
         assert!(events.next().is_none());
-        self.tell((events.position(), events.cut(), events.strange()));
+        self.tell((events.position(), events.cut(), events.invalid_micros()));
         heap.add_usage(&heap.usage());
         self.tell((heap.usage(), heap.get(TraceId::new(1)), heap.get(None)));
         self.tell(heap.is_damaged());
@@ -937,7 +937,7 @@ impl Told {
         self.tell((
             balance,
             events.position(),
-            events.strange(),
+            events.invalid_micros(),
             events.size_hint(),
         ));
         // One kind of file in place of another.

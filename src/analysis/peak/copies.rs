@@ -1,27 +1,29 @@
-//! What was live now and then: copies from which a replay can begin anew, not far before its highest
-//! total.
+//! [`Copies`]: copies of the live heap, so that the heap at the peak can be rebuilt without a second whole pass.
 //!
 //! ```text
-//!  ──────┼────────┼────────┼────────┼────── pieces of the log
+//!  ──────┼────────┼────────┼────────┼────── chunks of the log
 //!        x                          x       copies: an earlier one, and the last
-//!             reached ─┘                    the earlier one is not after this
+//!                 peak ─┘                   the earlier one is not after the peak
 //! ```
+//!
+//! PERF: without copies a peak is a second pass over the log up to it: 1.85–2.1x the time; `cargo bench --bench
+//! ratios`, row `peak_of_replay`.
 
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
-use crate::replay::Pass;
+use crate::time::Clock;
 
-/// A copy is made after so many events for each balance: so that to make it costs little beside them.
-const EVENTS_A_BALANCE: u64 = 4;
-/// After one in so many of all events: so that few are made of a long log.
-const OF_ALL: u64 = 32;
-/// And after no fewer than these.
-const EVENTS: u64 = 1 << 14;
+/// A copy is made after this many events for each balance, so that its cost is small beside them;
+const EVENTS_PER_BALANCE: u64 = 4;
+/// after one in this many of all events, so that a long log has few;
+const FRACTION_OF_EVENTS: u64 = 32;
+/// and after at least this many.
+const MIN_EVENTS: u64 = 1 << 14;
 
-/// What was live at a place in the log.
+/// The live heap at a position of the log.
 #[derive(Debug)]
 pub(super) struct Copy {
-    pub(super) place: LogPosition,
+    pub(super) position: LogPosition,
     pub(super) heap: LiveHeap,
 }
 
@@ -29,41 +31,44 @@ pub(super) struct Copy {
 #[derive(Debug)]
 pub(super) struct Copies {
     last: Copy,
-    /// Not after where the highest total so far was reached.
+    /// Not after the chunk of the highest total so far.
     earlier: Copy,
 }
 
 impl Copies {
-    /// Those of a pass that begins with nothing.
-    pub(super) fn new(pass: &Pass<'_>) -> Self {
-        let nothing = || Copy {
-            place: LogPosition::START.on(pass.clock),
-            heap: LiveHeap::new(pass.traces as usize),
+    /// The copies of a pass that begins with an empty heap.
+    pub(super) fn new(clock: Clock, traces: u32) -> Self {
+        let empty = || Copy {
+            position: LogPosition::START.on(clock),
+            heap: LiveHeap::new(traces as usize),
         };
         Self {
-            last: nothing(),
-            earlier: nothing(),
+            last: empty(),
+            earlier: empty(),
         }
     }
 
-    /// Copies what is live `here`, if it is time. The highest total so far was reached after the place
-    /// `reached`.
-    pub(super) fn keep(&mut self, here: LogPosition, heap: &LiveHeap, reached: LogPosition) {
-        let since = here.events().saturating_sub(self.last.place.events());
-        let enough = EVENTS_A_BALANCE.saturating_mul(heap.balances() as u64);
-        if since < enough.max(here.events() / OF_ALL).max(EVENTS) {
+    /// Copies the heap at `start`, the start of a chunk, if a copy is due. The chunk at `peak` has the highest
+    /// total so far.
+    pub(super) fn keep(&mut self, start: LogPosition, heap: &LiveHeap, peak: LogPosition) {
+        let since = start.events().saturating_sub(self.last.position.events());
+        let enough = EVENTS_PER_BALANCE.saturating_mul(heap.balances() as u64);
+        let enough = enough
+            .max(start.events() / FRACTION_OF_EVENTS)
+            .max(MIN_EVENTS);
+        if since < enough {
             return;
         }
-        if self.last.place.offset() <= reached.offset() {
+        if self.last.position.offset() <= peak.offset() {
             std::mem::swap(&mut self.last, &mut self.earlier);
         }
-        self.last.place = here;
+        self.last.position = start;
         self.last.heap.clone_from(heap);
     }
 
-    /// The last one that is not after the place `reached`.
-    pub(super) fn before(self, reached: LogPosition) -> Copy {
-        if self.last.place.offset() <= reached.offset() {
+    /// The last copy that is not after the chunk at `peak`.
+    pub(super) fn before(self, peak: LogPosition) -> Copy {
+        if self.last.position.offset() <= peak.offset() {
             self.last
         } else {
             self.earlier

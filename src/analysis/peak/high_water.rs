@@ -1,33 +1,28 @@
-//! How high did memory get, and when? Of a whole log, and where nothing else is asked.
+//! [`HighWater`]: the largest total of a whole log, and when it was reached.
 //!
 //! ```text
-//!  total              ╭╮       the highest: at which event of its piece, is looked for in the end
+//!  total              ╭╮       the highest; the second look finds its event
 //!             ╭──╮ ╭──╯╰─╮
 //!        ╭────╯  ╰─╯     ╰───────
-//!  ──────┼────────┼────────┼───── pieces of the log
+//!  ──────┼────────┼────────┼───── chunks of the log
 //! ```
 //!
-//! To note of each event whether it brings the highest total costs more than to replay it. So the pass
-//! adds up, and knows of each piece of the log how high the total came.
-
-#![expect(
-    clippy::inline_always,
-    reason = "a call for each event costs as much as decoding it"
-)]
+//! To note for each event whether it sets a new maximum costs more than to replay it. So the pass keeps the
+//! maximum of each chunk, and looks for the event in the highest chunk afterwards.
 
 use std::ops::ControlFlow;
 
 use super::copies::{Copies, Copy};
-use crate::analysis::total::Total;
 use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::heap::LiveHeap;
+use crate::log::PassEnd;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
-use crate::replay::{Pass, Passed, Step, Steps, Take, Taken};
+use crate::replay::Replay;
 use crate::time::Elapsed;
 use crate::usage::saturated;
 
-/// How high memory got, and when: a [`Peak`](crate::Peak) without what was live then.
+/// The largest total of live bytes, and when it was reached: a [`Peak`](crate::Peak) without its live heap.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -48,28 +43,28 @@ pub struct HighWater {
 }
 
 impl HighWater {
-    /// This total was reached there, in a log that was passed as a whole.
-    fn new(reader: &Reader, total: i128, place: LogPosition, whole: &Passed) -> Result<Self> {
+    /// The total was reached at `position` of a log whose whole pass ended with `end`.
+    fn new(reader: &Reader, total: i128, position: LogPosition, end: &PassEnd) -> Result<Self> {
         Ok(Self {
-            time: place.elapsed(),
-            events: place.events(),
+            time: position.elapsed(),
+            events: position.events(),
             total: saturated(total),
-            damaged: reader.traces_damaged()? | Damaged::of(&whole.damage),
+            damaged: reader.traces_damaged()? | Damaged::of(&end.damage),
         })
     }
 
-    /// When it was first reached.
+    /// The time at which it was first reached.
     pub fn time(&self) -> Elapsed {
         self.time
     }
 
-    /// How many events the log has up to the one that reached it, that one included. So it is told
-    /// from others at the same time.
+    /// The number of events up to and including the one that reached it. It identifies the event among those of
+    /// the same time.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// The estimate of all live bytes then.
+    /// The estimate of all live bytes at that time.
     pub fn total(&self) -> i64 {
         self.total
     }
@@ -81,182 +76,157 @@ impl HighWater {
 }
 
 impl Reader {
-    /// How high memory got, and when. Costs little more than to know what is
-    /// [live at the end](Self::live_at_end), and less than the [peak](Self::peak), which also says what
-    /// was live then.
+    /// The largest total of live bytes, and when it was reached. Costs little more than
+    /// [`live_at_end`](Self::live_at_end), and less than [`peak`](Self::peak), which also has the live heap then.
     ///
     /// One pass over the log on each call.
     ///
     /// # Errors
     /// If the log cannot be read; [`Error::Replaced`] if it changed meanwhile.
     pub fn high_water(&self) -> Result<HighWater> {
-        let pass = self.pass()?;
-        let keep = &mut |_, _: &_, _| {};
-        let (risen, passed) = pass.run(LogPosition::START, Rising::new(&pass, keep))?;
+        let found = self.find_peak(|_, _, _| {})?;
         let saturates = |error: &DecodeError| matches!(error.kind(), DecodeErrorKind::Saturated);
-        if passed.damage.iter().any(saturates) {
+        if found.end.damage.iter().any(saturates) {
             // Totals do not follow from the events alone.
             return Ok(*self.peak()?.high_water());
         }
-        let Foot { place, mut total } = risen.reached;
-        let mut events = pass.log.events(pass.rates, place);
-        while total != risen.highest {
-            let event = events.next().ok_or_else(|| changed(self))??;
-            total += i128::from(event.signed_estimate(pass.rates));
+        let ChunkStart {
+            position,
+            mut total,
+        } = found.chunk;
+        let mut events = self.events_from(position)?;
+        while total != found.highest {
+            let event = events.next().ok_or_else(|| self.changed())??;
+            total += i128::from(event.signed_estimate(self.rates()));
         }
-        HighWater::new(self, total, events.position(), &passed)
+        HighWater::new(self, total, events.position(), &found.end)
     }
 
-    /// The same, and what was live then.
+    /// The high-water mark, and the live heap then.
     pub(super) fn high_water_and_heap(&self) -> Result<(HighWater, LiveHeap)> {
-        let pass = self.pass()?;
-        let mut copies = Copies::new(&pass);
-        let keep = &mut |here, heap: &_, reached| copies.keep(here, heap, reached);
-        let (risen, passed) = pass.run(LogPosition::START, Rising::new(&pass, keep))?;
-        let (to, reached) = (risen.highest, risen.reached.place);
-        let Copy { place, heap } = copies.before(reached);
-        let climbing = Climbing {
-            total: heap.total(),
-            heap,
-            to,
-        };
-        let (climbed, reached) = pass.run(place, climbing)?;
-        if climbed.total != to {
-            return Err(changed(self));
-        }
-        let high = HighWater::new(self, to, reached.place, &passed)?;
-        Ok((high, climbed.heap))
+        let mut copies = Copies::new(self.clock(), self.trace_count()?);
+        let found = self.find_peak(|start, heap, peak| copies.keep(start, heap, peak))?;
+        let Copy { position, heap } = copies.before(found.chunk.position);
+        let (replay, position) = self.rebuild_peak(position, heap, found.highest)?;
+        let high = HighWater::new(self, found.highest, position, &found.end)?;
+        Ok((high, replay.heap))
     }
-}
 
-/// The bytes of a log were others when they were passed for the first time.
-fn changed(reader: &Reader) -> Error {
-    let path = reader.path(FileKind::Hpd).unwrap_or_default();
-    Error::Replaced { path }
-}
-
-/// Where a piece of the log begins, and the total there.
-#[derive(Debug, Clone, Copy)]
-struct Foot {
-    place: LogPosition,
-    total: i128,
-}
-
-/// What is live, and the highest total so far.
-struct Rising<'k> {
-    heap: LiveHeap,
-    total: i128,
-    highest: i128,
-    /// Of the piece in which that was first reached.
-    reached: Foot,
-    /// Of the piece that is being taken.
-    piece: Foot,
-    /// Is told what is live where a piece begins, and where that is in which the highest total so far
-    /// was reached.
-    keep: &'k mut dyn FnMut(LogPosition, &LiveHeap, LogPosition),
-}
-
-impl<'k> Rising<'k> {
-    fn new(pass: &Pass<'_>, keep: &'k mut dyn FnMut(LogPosition, &LiveHeap, LogPosition)) -> Self {
+    /// Finds the highest total and the chunk that first reaches it. Calls `keep` with the start of each chunk,
+    /// the live heap there, and the start of the chunk with the highest total so far.
+    fn find_peak(
+        &self,
+        mut keep: impl FnMut(LogPosition, &LiveHeap, LogPosition),
+    ) -> Result<FoundPeak> {
+        let mut pass = self.pass_from(LogPosition::START)?;
+        let mut replay = Replay::new(self.trace_count()?);
+        let (mut total, mut highest) = (0_i128, 0_i128);
         // The state before the first event counts.
-        let start = Foot {
-            place: LogPosition::START.on(pass.clock),
+        let mut highest_chunk = ChunkStart {
+            position: pass.position(),
             total: 0,
         };
-        Self {
-            heap: LiveHeap::new(pass.traces as usize),
-            total: 0,
-            highest: 0,
-            reached: start,
-            piece: start,
-            keep,
-        }
-    }
-
-    #[inline]
-    fn reach(&mut self, total: i128) {
-        if total > self.highest {
-            self.highest = total;
-            self.reached = self.piece;
-        }
-    }
-}
-
-impl Take for Rising<'_> {
-    #[inline(never)]
-    fn take(&mut self, step: Step, before: LogPosition) -> Taken {
-        self.piece = Foot {
-            place: before,
-            total: self.total,
-        };
-        (self.keep)(before, &self.heap, self.reached.place);
-        let change = self.heap.add(step.index, step.bytes);
-        self.total += i128::from(change.after) - i128::from(change.before);
-        self.reach(self.total);
-        Taken::Continue(change.flaws)
-    }
-
-    #[inline]
-    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let Some(total) = Total::before::<S>(self.total) else {
-            // Each event for itself.
-            return ControlFlow::Continue(());
-        };
-        let ((total, highest, _), flow) = steps.show(
-            (total, total.get(), self.heap.changer()),
-            #[inline(always)]
-            |(total, highest, change), step| {
-                let after = total.plus::<S>(step.bytes)?;
-                change(step.index, step.bytes, step.traces_repeat)?;
-                *total = after;
-                *highest = total.get().max(*highest);
-                Some(ControlFlow::Continue(()))
-            },
-        );
-        self.total = i128::from(total.get());
-        self.reach(i128::from(highest));
-        flow
-    }
-}
-
-/// What is live on the way to a total.
-struct Climbing {
-    heap: LiveHeap,
-    total: i128,
-    to: i128,
-}
-
-impl Take for Climbing {
-    #[inline(never)]
-    fn take(&mut self, step: Step, _: LogPosition) -> Taken {
-        if self.total == self.to {
-            return Taken::Break(());
-        }
-        let change = self.heap.add(step.index, step.bytes);
-        self.total += i128::from(change.after) - i128::from(change.before);
-        Taken::Continue(change.flaws)
-    }
-
-    #[inline(always)]
-    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let to = i64::try_from(self.to);
-        let (Some(total), Ok(to)) = (Total::before::<S>(self.total), to) else {
-            return ControlFlow::Continue(());
-        };
-        let ((total, _), flow) = steps.show(
-            (total, self.heap.changer()),
-            #[inline(always)]
-            move |(total, change), step| {
-                if total.get() == to {
-                    return None;
+        while let Some(position) = pass.next_chunk()? {
+            let chunk = ChunkStart { position, total };
+            keep(position, &replay.heap, highest_chunk.position);
+            loop {
+                // 64 bits relative to the start of the fold; the total itself can have more.
+                let state = (0_i64, 0_i64, replay.heap.dense());
+                let ((change, max_change, _), flow) =
+                    pass.fold(state, |(change, max_change, dense), logged| {
+                        let Some(after) = change.checked_add(logged.bytes) else {
+                            return ControlFlow::Break(());
+                        };
+                        if dense.add(logged.index(), logged.bytes).is_none() {
+                            return ControlFlow::Break(());
+                        }
+                        *change = after;
+                        *max_change = after.max(*max_change);
+                        ControlFlow::Continue(())
+                    });
+                let mut max = total + i128::from(max_change);
+                total += i128::from(change);
+                let unusual = pass.peek().filter(|_| flow.is_break());
+                if let Some(logged) = unusual {
+                    total += i128::from(replay.apply(&logged).bytes);
+                    max = max.max(total);
+                    pass.skip();
                 }
-                let after = total.plus::<S>(step.bytes)?;
-                change(step.index, step.bytes, step.traces_repeat)?;
-                *total = after;
-                Some(ControlFlow::Continue(()))
-            },
-        );
-        self.total = i128::from(total.get());
-        flow
+                if max > highest {
+                    (highest, highest_chunk) = (max, chunk);
+                }
+                if unusual.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(FoundPeak {
+            highest,
+            chunk: highest_chunk,
+            end: pass.end(replay.damage(), false),
+        })
     }
+
+    /// Replays the log from a position until the total is `highest` for the first time. Returns the heap then,
+    /// and the position.
+    fn rebuild_peak(
+        &self,
+        position: LogPosition,
+        heap: LiveHeap,
+        highest: i128,
+    ) -> Result<(Replay, LogPosition)> {
+        let mut left = highest - heap.total();
+        let mut replay = Replay::of(heap, self.trace_count()?);
+        let mut pass = self.pass_from(position)?;
+        while left != 0 && pass.next_chunk()?.is_some() {
+            loop {
+                let state = (0_i64, replay.heap.dense());
+                let to = i64::try_from(left).unwrap_or(i64::MAX);
+                let ((change, _), flow) = pass.fold(state, move |(change, dense), logged| {
+                    let after = change.checked_add(logged.bytes);
+                    let Some(after) = after.filter(|_| *change != to) else {
+                        return ControlFlow::Break(());
+                    };
+                    if dense.add(logged.index(), logged.bytes).is_none() {
+                        return ControlFlow::Break(());
+                    }
+                    *change = after;
+                    ControlFlow::Continue(())
+                });
+                left -= i128::from(change);
+                let unusual = pass.peek().filter(|_| flow.is_break() && left != 0);
+                let Some(logged) = unusual else {
+                    break;
+                };
+                left -= i128::from(replay.apply(&logged).bytes);
+                pass.skip();
+            }
+        }
+        if left != 0 {
+            return Err(self.changed());
+        }
+        Ok((replay, pass.position()))
+    }
+
+    /// The error for a log whose bytes were others in the first pass.
+    fn changed(&self) -> Error {
+        let path = self.path(FileKind::Hpd).unwrap_or_default();
+        Error::Replaced { path }
+    }
+}
+
+/// The start of a chunk, and the total there.
+#[derive(Debug, Clone, Copy)]
+struct ChunkStart {
+    position: LogPosition,
+    total: i128,
+}
+
+/// The highest total of a log, and where it is first reached.
+#[derive(Debug)]
+struct FoundPeak {
+    highest: i128,
+    /// The chunk that reaches it.
+    chunk: ChunkStart,
+    end: PassEnd,
 }

@@ -1,125 +1,116 @@
-//! How do questions see the steps of a pass?
-
-#![expect(
-    clippy::inline_always,
-    reason = "a step that is handed on in memory costs more than to replay it"
-)]
+//! [`Asking`]: runs a pass for questions: each sees every event from where it begins to where it has seen enough.
 
 use std::ops::ControlFlow;
 
 use super::open::Open;
 use super::{LogPlace, LogStep};
-use crate::analysis::total::Total;
-use crate::heap::{Change, LiveHeap};
-use crate::raw::LogPosition;
+use crate::error::Result;
+use crate::heap::Change;
+use crate::log::Pass;
+use crate::raw::hpd::decoder::LoggedEvent;
 use crate::raw::rates::SamplingRates;
-use crate::replay::{Step, Steps, Take, Taken};
+use crate::replay::Replay;
 use crate::time::Elapsed;
 use crate::usage::saturated;
 
-/// Questions that see the steps of a pass.
-pub(super) struct Asking<'a, O> {
-    questions: O,
-    /// What is live, and all of it together.
-    heap: LiveHeap,
-    total: i128,
-    /// After this time another question begins.
-    due: Elapsed,
-    rates: &'a SamplingRates,
-    traces: u32,
+/// A pass for questions.
+pub(super) struct Asking<'a> {
+    pub(super) pass: Pass<'a>,
+    pub(super) replay: Replay,
+    pub(super) rates: &'a SamplingRates,
+    pub(super) traces: u32,
+    /// Whether the pass was stopped before the end of the log, because all questions had seen enough.
+    pub(super) is_stopped: bool,
 }
 
-impl<'a, O: Open> Asking<'a, O> {
-    /// Questions of a pass that begins with this heap, for so many traces.
-    pub(super) fn new(questions: O, heap: LiveHeap, rates: &'a SamplingRates, traces: u32) -> Self {
-        Self {
-            questions,
-            total: heap.total(),
-            heap,
-            due: Elapsed::ZERO,
-            rates,
-            traces,
+impl Asking<'_> {
+    /// Shows the events to the questions, to the end of the log or until all have seen enough.
+    pub(super) fn run<O: Open>(&mut self, questions: &mut O) -> Result<()> {
+        let mut total = self.replay.heap.total();
+        let mut due = self.begin(questions, Elapsed::ZERO, total);
+        while !self.is_stopped && self.pass.next_chunk()?.is_some() {
+            while let Some(logged) = self.show_usual(questions, &mut total, due) {
+                if logged.event.elapsed > due {
+                    due = self.begin(questions, logged.event.elapsed, total);
+                    continue;
+                }
+                let change = self.replay.apply(&logged);
+                total += i128::from(change.bytes);
+                let step = step(logged, change, saturated(total));
+                if questions.take(&step, &self.replay.heap).is_break() {
+                    self.is_stopped = true;
+                    break;
+                }
+                self.pass.skip();
+            }
+        }
+        self.begin(questions, Elapsed::MAX, total);
+        Ok(())
+    }
+
+    /// Shows the usual events of the chunk. Returns the next event if it is not one: a question begins before it,
+    /// or its balance or the total needs a closer look.
+    fn show_usual<O: Open>(
+        &mut self,
+        questions: &mut O,
+        total: &mut i128,
+        due: Elapsed,
+    ) -> Option<LoggedEvent> {
+        let Ok(small_total) = i64::try_from(*total) else {
+            return self.pass.peek();
+        };
+        let state = (small_total, &mut self.replay.heap, questions);
+        let ((small_total, ..), flow) =
+            self.pass
+                .fold(state, move |(total, heap, questions), logged| {
+                    let after = total.checked_add(logged.bytes);
+                    let Some(after) = after.filter(|_| logged.event.elapsed <= due) else {
+                        return ControlFlow::Break(false);
+                    };
+                    let Some(change) = heap.dense().add(logged.index(), logged.bytes) else {
+                        return ControlFlow::Break(false);
+                    };
+                    *total = after;
+                    let step = step(logged, change, after);
+                    questions.take(&step, heap).map_break(|()| true)
+                });
+        *total = i128::from(small_total);
+        self.is_stopped = flow == ControlFlow::Break(true);
+        if flow == ControlFlow::Break(false) {
+            self.pass.peek()
+        } else {
+            None
         }
     }
 
-    /// The pass begins after so many events.
-    pub(super) fn after(mut self, events: u64) -> Self {
-        self.begin(Elapsed::ZERO, events);
-        self
-    }
-
-    /// The pass has ended after so many events: the questions, and what is live then.
-    pub(super) fn until(mut self, events: u64) -> (O, LiveHeap) {
-        self.begin(Elapsed::MAX, events);
-        (self.questions, self.heap)
-    }
-
-    /// The next event, after so many, is at this time: those questions begin that want to see it.
-    #[cold]
-    #[inline(never)]
-    fn begin(&mut self, next: Elapsed, events: u64) {
+    /// Begins the questions that want the next event, at time `next`. Returns the time after which another one
+    /// begins.
+    fn begin<O: Open>(&self, questions: &mut O, next: Elapsed, total: i128) -> Elapsed {
         let place = LogPlace {
-            events,
-            total: saturated(self.total),
+            events: self.pass.position().events(),
+            total: saturated(total),
             rates: self.rates,
             traces: self.traces,
         };
-        self.due = self.questions.begin(next, &self.heap, &place);
+        questions.begin(next, &self.replay.heap, &place)
     }
 }
 
-impl<O: Open> Take for Asking<'_, O> {
-    #[inline(never)]
-    fn take(&mut self, step: Step, _: LogPosition) -> Taken {
-        if step.event.elapsed > self.due {
-            self.begin(step.event.elapsed, step.number - 1);
-        }
-        let change = self.heap.add(step.index, step.bytes);
-        self.total += i128::from(change.after) - i128::from(change.before);
-        let shown = shown(&step, change, saturated(self.total));
-        match self.questions.take(&shown, &self.heap) {
-            ControlFlow::Continue(()) => Taken::Continue(change.flaws),
-            ControlFlow::Break(()) => Taken::Break(()),
-        }
-    }
-
-    #[inline(always)]
-    fn quickly<S: Steps>(&mut self, steps: S) -> ControlFlow<()> {
-        let Some(total) = Total::before::<S>(self.total) else {
-            // Each event for itself.
-            return ControlFlow::Continue(());
-        };
-        let due = self.due;
-        let ((total, ..), flow) = steps.show(
-            (total, &mut self.heap, &mut self.questions),
-            #[inline(always)]
-            move |(total, heap, questions), step| {
-                if step.event.elapsed > due {
-                    return None;
-                }
-                let after = total.plus::<S>(step.bytes)?;
-                let change = heap.add_quickly(step.index, step.bytes)?;
-                *total = after;
-                let shown = shown(&step, change, total.get());
-                Some(questions.take(&shown, heap))
-            },
-        );
-        self.total = i128::from(total.get());
-        flow
-    }
-}
-
-/// A step as questions see it.
+/// The event as questions see it.
+#[expect(
+    clippy::inline_always,
+    reason = "PERF: a step in memory costs more than to replay its event"
+)]
 #[inline(always)]
-fn shown(step: &Step, change: Change, total: i64) -> LogStep {
+const fn step(logged: LoggedEvent, change: Change, total: i64) -> LogStep {
     LogStep {
-        event: step.event,
-        bytes: step.bytes,
+        event: logged.event,
+        bytes: logged.bytes,
         before: change.before,
         live: change.after,
         total,
-        number: step.number,
-        offset: step.offset,
-        strange: step.strange,
+        number: logged.number,
+        offset: logged.offset,
+        invalid_micros: logged.has_invalid_micros,
     }
 }

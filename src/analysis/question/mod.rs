@@ -14,6 +14,7 @@ use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
 use crate::reader::Reader;
+use crate::replay::Replay;
 use crate::time::Elapsed;
 
 /// A question that one pass over the log answers; [`Reader::ask`] makes the pass. Several can share
@@ -123,8 +124,8 @@ pub struct LogStep {
     pub number: u64,
     /// Where its record begins, in bytes from the start of the log.
     pub offset: u64,
-    /// Whether its fraction of a second is a second or more, which no recorder writes.
-    pub strange: bool,
+    /// Whether it has a million microseconds or more, which no recorder writes.
+    pub invalid_micros: bool,
 }
 
 /// A place in the log at which a question begins.
@@ -253,28 +254,41 @@ impl Reader {
     /// # Errors
     /// If the log cannot be read.
     pub fn ask<Q: Questions>(&self, questions: Q) -> Result<Q::Answers> {
-        let questions = questions.open();
-        let pass = self.pass()?;
-        let mut heap = LiveHeap::new(pass.traces as usize);
+        let mut questions = questions.open();
+        let traces = self.trace_count()?;
+        let mut heap = LiveHeap::new(traces as usize);
         let (from, before) = self.nearest(questions.from(), &mut heap);
-        let asking = Asking::new(questions, heap, pass.rates, pass.traces);
-        let (asking, passed) = pass.run(from, asking.after(from.events()))?;
-        let (questions, mut heap) = asking.until(passed.place.events());
-        let damage = together(before, &passed.damage);
+        let mut asking = Asking {
+            pass: self.pass_from(from)?,
+            replay: Replay::of(heap, traces),
+            rates: self.rates(),
+            traces,
+            is_stopped: false,
+        };
+        asking.run(&mut questions)?;
+        let Asking {
+            pass,
+            replay,
+            is_stopped,
+            ..
+        } = asking;
+        let end = pass.end(replay.damage(), is_stopped);
+        let damage = first_of_each_kind(before, &end.damage);
         let damaged = self.traces_damaged()? | Damaged::of(&damage);
+        let mut heap = replay.heap;
         heap.mark(damaged);
         Ok(questions.answers(&LogEnd {
             heap: &heap,
-            position: passed.place,
-            stopped: passed.stopped,
+            position: end.position,
+            stopped: is_stopped,
             damage: &damage,
             damaged,
         }))
     }
 }
 
-/// The first record of each kind, of those before a place in the log and those from there on.
-fn together(mut before: Vec<DecodeError>, after: &[DecodeError]) -> Vec<DecodeError> {
+/// The first record of each kind of damage: of those before a position, and those after it.
+fn first_of_each_kind(mut before: Vec<DecodeError>, after: &[DecodeError]) -> Vec<DecodeError> {
     for error in after {
         let kind = discriminant(&error.kind());
         if before.iter().all(|it| discriminant(&it.kind()) != kind) {

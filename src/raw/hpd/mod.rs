@@ -1,35 +1,58 @@
-//! `.hpd`: the event log, one event after the other, without a header.
+//! `.hpd`: the event log, a sequence of records without a header.
 //!
-//! The layout stands in [`raw`](crate::raw).
+//! The layout of a record is in [`raw`](crate::raw). Read the files in this order:
+//!
+//! | file | contains |
+//! | --- | --- |
+//! | `event` | [`Event`], and [`LogPosition`] between two events |
+//! | `record` | the slow path: decodes any record, and is the definition of what ends a log |
+//! | `fast` | the fast path: decodes the shapes that nearly all records have, in one of three forms |
+//! | `strategy` | which form decodes a window |
+//! | `clock` | the number of events and both times, moved from record to record |
+//! | `decoder` | windows of bytes in, events out: fast path, slow path, refill |
+//! | `mod` (this file) | [`EventLog`] and [`Events`]: a slice in memory |
+//! | `stream` | [`EventReader`]: any [`io::Read`](std::io::Read) |
+//! | `writer` | [`EventWriter`] |
 
 #![expect(
     clippy::inline_always,
-    reason = "measured: one whose address a function was given lives in memory, and is slower for that"
+    reason = "an iterator whose address escapes lives in memory, and is slower for that"
 )]
+
+mod clock;
+pub(crate) mod decoder;
+mod event;
+pub(crate) mod fast;
+pub(crate) mod record;
+pub(crate) mod strategy;
+mod stream;
+mod writer;
 
 use std::iter::FusedIterator;
 
-use super::decode::Decoder;
-use super::event::{Event, LogPosition, SHORTEST};
-use super::way::WINDOW;
-use crate::error::DecodeError;
-use crate::time::Clock;
+pub use event::{Event, EventKind, LogPosition};
+pub use stream::EventReader;
+pub use writer::EventWriter;
 
-/// A `.hpd` file, or the beginning of one, as bytes.
+use crate::error::DecodeError;
+use decoder::{Decoder, SliceWindows};
+use record::MIN_LEN;
+
+/// A `.hpd` file, or the beginning of one, in memory.
 ///
 /// ```
 /// use heapprof::raw::EventLog;
 ///
 /// let bytes = std::fs::read("examples/data/demo.hpd")?;
 /// let mut live = 0;
-/// let mut largest = (0, Default::default());
+/// let mut peak = (0, Default::default());
 /// for event in EventLog::new(&bytes).events() {
 ///     let event = event?;
 ///     live += event.signed_size();
-///     largest = largest.max((live, event.elapsed));
+///     peak = peak.max((live, event.elapsed));
 /// }
-/// assert_eq!(largest.0, 19_241_503);
-/// assert_eq!(largest.1.as_micros(), 12_678_881);
+/// assert_eq!(peak.0, 19_241_503);
+/// assert_eq!(peak.1.as_micros(), 12_678_881);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -38,7 +61,7 @@ pub struct EventLog<'a> {
 }
 
 impl<'a> EventLog<'a> {
-    /// The log with these bytes. Nothing is read yet, and any bytes will do: a log has no header.
+    /// A log of these bytes. Reads nothing, and accepts any bytes: a log has no header.
     pub const fn new(bytes: &'a [u8]) -> Self {
         Self { bytes }
     }
@@ -49,11 +72,10 @@ impl<'a> EventLog<'a> {
         self.events_from(LogPosition::START)
     }
 
-    /// The events from where an iterator over this log, or over a shorter stand of it, stood. Their
-    /// times are those recorded, whatever [`Clock`] the place has.
+    /// The events from the position of an iterator over this log, or over a shorter version of it. Their
+    /// times are those recorded, whatever [`Clock`](crate::Clock) the position has.
     ///
-    /// So a log that is still being written can be followed: an event that is cut today is whole
-    /// tomorrow.
+    /// So a program can follow a log that is still being written: an event that is cut now is whole later.
     ///
     /// ```
     /// use heapprof::raw::EventLog;
@@ -61,7 +83,7 @@ impl<'a> EventLog<'a> {
     /// let bytes = std::fs::read("examples/data/demo.hpd")?;
     /// let mut early = EventLog::new(&bytes[..1000]).events();
     /// let whole = early.by_ref().filter_map(Result::ok).count();
-    /// // The program went on writing; so we go on reading, with both clocks where they stood.
+    /// // The recorder has written more. Resume with both clocks where they were.
     /// let later = EventLog::new(&bytes).events_from(early.position());
     /// let last = later.clone().last().unwrap()?;
     /// assert_eq!(whole + later.count(), 49_779);
@@ -70,23 +92,18 @@ impl<'a> EventLog<'a> {
     /// ```
     #[inline(always)]
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
-        let window = window(self.bytes, position.offset());
-        let mut events = Events {
-            log: self.bytes,
-            branched: &[],
-            others: &[],
-            decoder: Decoder::at(position.on(Clock::Recorded), window),
-        };
-        events.go_on_with(window);
-        events
+        let windows = SliceWindows::new(self.bytes);
+        Events {
+            decoder: Decoder::new(windows, position),
+        }
     }
 }
 
-/// The events of a log, in the order of the file.
+/// Iterator over the events of a log in memory, in the order of the log.
 ///
-/// Each item is an event, or the error with which reading ends: a cut event, which is the ordinary
-/// end of a program that was killed ([`DecodeError::is_cut`]), or bytes that are no event. After an
-/// error there is nothing, since nothing marks where the next event begins.
+/// Each item is an event, or the error that ends the log: a cut event, as a program that was killed leaves it
+/// ([`DecodeError::is_cut`]), or bytes that are no event. After an error the iterator ends, because nothing
+/// marks where the next event begins.
 ///
 /// ```
 /// use heapprof::raw::EventLog;
@@ -100,155 +117,58 @@ impl<'a> EventLog<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Events<'a> {
-    log: &'a [u8],
-    /// What is left of the window that is being decoded, if it is by branches;
-    branched: &'a [u8],
-    /// and if it is not.
-    others: &'a [u8],
-    decoder: Decoder<false>,
+    decoder: Decoder<SliceWindows<'a>>,
 }
 
-impl<'a> Events<'a> {
-    /// This is left of the window.
-    #[inline]
-    fn go_on_with(&mut self, rest: &'a [u8]) {
-        let nothing: &[u8] = &[];
-        (self.branched, self.others) = if self.decoder.is_branching() {
-            (rest, nothing)
-        } else {
-            (nothing, rest)
-        };
+impl Events<'_> {
+    /// The position after the last whole event, with both clocks; also after an error.
+    #[inline(always)]
+    pub fn position(&self) -> LogPosition {
+        self.decoder.position()
     }
 
-    /// How much is left of the window.
-    #[inline(always)]
-    const fn left(&self) -> usize {
-        self.branched.len() + self.others.len()
+    /// The first event so far with a million microseconds or more, which no recorder writes. The event counts
+    /// all the same.
+    pub const fn invalid_micros(&self) -> Option<DecodeError> {
+        self.decoder.invalid_micros()
     }
 
-    /// Where the next event begins, with both clocks: after the last whole event, also when that
-    /// was followed by an error.
-    #[inline(always)]
-    pub const fn position(&self) -> LogPosition {
-        self.decoder.position(self.left())
-    }
-
-    /// The first event so far that is whole but makes no sense: it has a million microseconds or
-    /// more. It counts all the same.
-    #[inline(always)]
-    pub const fn strange(&self) -> Option<DecodeError> {
-        self.decoder.strange.first
+    /// The slow path, and the end of the log.
+    ///
+    /// PERF: by value. An iterator whose address escapes to a call lives in memory, and a loop over it is twice
+    /// as slow; `cargo bench --bench ratios`, row `next_ns_per_event`.
+    #[cold]
+    #[inline(never)]
+    fn next_slow(mut self) -> (Self, Option<Result<Event, DecodeError>>) {
+        let ended_before = self.decoder.error().is_some();
+        let Ok(next) = self.decoder.next_slow(None);
+        let end = self.decoder.error().filter(|_| !ended_before);
+        (self, next.map(Ok).or(end.map(Err)))
     }
 }
 
 impl Iterator for Events<'_> {
     type Item = Result<Event, DecodeError>;
 
-    // A loop in which this is a call keeps the decoder in memory, and takes three times as long.
     #[inline(always)]
     fn next(&mut self) -> Option<Self::Item> {
-        if let Some((event, after)) = self.decoder.next_branched(self.branched) {
-            self.branched = after;
+        if let Some(event) = self.decoder.next_fast() {
             return Some(Ok(event));
         }
-        if let Some((event, after)) = self.decoder.next_computed(self.others) {
-            self.others = after;
-            return Some(Ok(event));
-        }
-        let (events, next) = self.clone().next_otherwise();
+        let (events, next) = self.clone().next_slow();
         *self = events;
-        next.map(|event| event.map(Event::returned))
-    }
-
-    // One loop for each way: so a loop has no more in hand than it needs.
-    #[inline(always)]
-    fn fold<B, F: FnMut(B, Self::Item) -> B>(mut self, init: B, mut f: F) -> B {
-        let mut folded = init;
-        loop {
-            while let Some((event, after)) = self.decoder.next_branched(self.branched) {
-                self.branched = after;
-                folded = f(folded, Ok(event));
-            }
-            while let Some((event, after)) = self.decoder.next_computed(self.others) {
-                self.others = after;
-                folded = f(folded, Ok(event));
-            }
-            let next;
-            (self, next) = self.next_otherwise();
-            match next {
-                Some(next) => folded = f(folded, next),
-                None => return folded,
-            }
-        }
+        next.map(|event| event.map(Event::assume_size_fits))
     }
 
     #[inline(always)]
     fn size_hint(&self) -> (usize, Option<usize>) {
         let at = usize::try_from(self.position().offset()).unwrap_or(usize::MAX);
-        let left = self.log.len().saturating_sub(at);
-        (0, Some(left.div_ceil(SHORTEST)))
+        let left = self.decoder.windows().log().len().saturating_sub(at);
+        (0, Some(left.div_ceil(MIN_LEN)))
     }
 }
 
 impl FusedIterator for Events<'_> {}
-
-impl Events<'_> {
-    /// The next event, where it is not of a usual shape or not in the window; or the end.
-    ///
-    /// By value, so that the iterator need not live in memory.
-    #[cold]
-    #[inline(never)]
-    fn next_otherwise(mut self) -> (Self, Option<Result<Event, DecodeError>>) {
-        loop {
-            let rest = if self.branched.is_empty() {
-                self.others
-            } else {
-                self.branched
-            };
-            let next;
-            (self.decoder, next) = self.decoder.next_of_any_shape(rest, None);
-            if let Some((event, after)) = next {
-                self.go_on_with(after);
-                return (self, Some(Ok(event)));
-            }
-            let end = self.decoder.error;
-            let offset = self.decoder.offset(rest.len());
-            match next_window(self.log, offset, rest.len(), end) {
-                Some(window) => {
-                    self.decoder.enter(offset, window);
-                    self.go_on_with(window);
-                }
-                None => {
-                    self.log = &[];
-                    self.decoder.enter(offset, &[]);
-                    self.go_on_with(&[]);
-                    return (self, end.map(Err));
-                }
-            }
-        }
-    }
-}
-
-/// The window of a log that begins at `offset`.
-pub(crate) fn window(log: &[u8], offset: u64) -> &[u8] {
-    let at = usize::try_from(offset).unwrap_or(usize::MAX);
-    let rest = log.get(at..).unwrap_or_default();
-    rest.get(..WINDOW).unwrap_or(rest)
-}
-
-/// The next window, once one has come to its end; perhaps inside an event, of which it has `left`
-/// bytes.
-#[cold]
-#[inline(never)]
-pub(crate) fn next_window(
-    log: &[u8],
-    offset: u64,
-    left: usize,
-    end: Option<DecodeError>,
-) -> Option<&[u8]> {
-    let next = window(log, offset);
-    (next.len() > left && end.is_none_or(|error| error.is_cut())).then_some(next)
-}
 
 #[cfg(test)]
 mod tests {
@@ -256,8 +176,7 @@ mod tests {
     use crate::error::{DecodeErrorKind as Kind, FileKind};
     use crate::id::TraceId;
     use crate::raw::block::{push_fixed32, push_varint};
-    use crate::raw::event::BACKWARDS;
-    use crate::raw::{EventKind, EventWriter};
+    use crate::raw::hpd::record::BACKWARDS_BIT as BACKWARDS;
     use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
     /// Five events, byte by byte as heapprof 1.0 writes them.
@@ -432,9 +351,9 @@ mod tests {
             events.by_ref().last().unwrap().unwrap().elapsed.as_micros(),
             5_000_000
         );
-        let strange = events.strange().unwrap();
-        assert_eq!(strange.offset(), 9);
-        assert_eq!(strange.kind(), Kind::Microseconds { found: SECOND });
-        assert!(strange.is_kept());
+        let invalid_micros = events.invalid_micros().unwrap();
+        assert_eq!(invalid_micros.offset(), 9);
+        assert_eq!(invalid_micros.kind(), Kind::Microseconds { found: SECOND });
+        assert!(invalid_micros.is_kept());
     }
 }

@@ -2,11 +2,11 @@
 
 use std::io::Write;
 
+use super::event::{Event, EventKind, LogPosition};
+use super::record::{BACKWARDS_BIT, FREE_BIT};
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_varint};
-use crate::raw::event::{BACKWARDS, FREE};
-use crate::raw::event::{Event, EventKind, LogPosition};
 use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
 /// Writes a `.hpd` file, event by event, to any [`Write`].
@@ -97,8 +97,8 @@ impl<W: Write> EventWriter<W> {
             return Err(out_of_range);
         }
 
-        let back = if back { BACKWARDS } else { 0 };
-        let free = if kind == EventKind::Free { FREE } else { 0 };
+        let back = if back { BACKWARDS_BIT } else { 0 };
+        let free = if kind == EventKind::Free { FREE_BIT } else { 0 };
         self.record.clear();
         push_fixed32(&mut self.record, back | free | TraceId::to_disk(trace));
         push_varint(&mut self.record, seconds);

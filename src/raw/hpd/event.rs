@@ -1,19 +1,9 @@
-//! One event of a log, and a place between two of them.
+//! [`Event`], an allocation or a free, and [`LogPosition`], a position between two events.
 
-use super::rates::SamplingRates;
+use super::record::FREE_BIT;
 use crate::id::TraceId;
-use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
-
-/// The bytes of the shortest event: a head, and a byte for each number.
-pub(crate) const SHORTEST: usize = 4 + 3;
-
-/// The bytes of the longest event: a head, and three numbers of 64 bits.
-pub(crate) const LONGEST: usize = 4 + 3 * 10;
-
-/// In the head of a record: the time went backwards.
-pub(crate) const BACKWARDS: u32 = 1 << 31;
-/// In the head of a record: the event is a free.
-pub(crate) const FREE: u32 = 1 << 30;
+use crate::raw::rates::SamplingRates;
+use crate::time::{Clock, ClockCorrection, Elapsed, LARGEST, WallOffset};
 
 /// One recorded allocation or free.
 ///
@@ -29,14 +19,14 @@ pub(crate) const FREE: u32 = 1 << 30;
 #[doc(alias = "HPDEvent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Event {
-    /// When, on the clock that only grows.
+    /// The time on the clock that only grows.
     #[doc(alias = "timestamp")]
     pub elapsed: Elapsed,
-    /// When, on the wall clock, which can step back.
+    /// The time on the wall clock, which can step back.
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
-    /// Where the block was *allocated*, also for a free; `None` where that is unknown.
+    /// The trace that *allocated* the block, also for a free; `None` if it is unknown.
     #[doc(alias = "traceindex")]
     pub trace: Option<TraceId>,
     /// Allocation or free.
@@ -68,10 +58,10 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    /// What the head of a record says.
+    /// The kind that the head of a record states.
     #[inline]
-    pub(crate) const fn from_head(head: u32) -> Self {
-        match head & FREE {
+    pub(super) const fn from_head(head: u32) -> Self {
+        match head & FREE_BIT {
             0 => Self::Allocation,
             _ => Self::Free,
         }
@@ -94,11 +84,11 @@ impl Event {
     /// The size as recorded: positive for an allocation, negative for a free.
     #[inline]
     pub const fn signed_size(self) -> i64 {
-        self.signed(self.size)
+        self.with_sign(self.size)
     }
 
-    /// The estimate of how many bytes the block stands for: positive for an allocation, negative
-    /// for a free. What is over 2⁶³ − 1 is taken as that.
+    /// The estimate of the bytes that the block represents: positive for an allocation, negative for a free.
+    /// At most 2⁶³ − 1.
     ///
     /// ```
     /// use heapprof::{Elapsed, SamplingRates, TraceId, WallOffset, raw::{Event, EventKind}};
@@ -116,29 +106,43 @@ impl Event {
     #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn signed_estimate(self, rates: &SamplingRates) -> i64 {
-        self.signed(rates.estimate(self.size))
+        self.with_sign(rates.estimate(self.size))
     }
 
-    /// The event that a function returned which is not inlined. That no size is more than 2⁶³ − 1 has to be
-    /// said again then: else who asks each event of a loop for its [signed size](Self::signed_size) would
-    /// look after larger ones.
+    /// Re-asserts that the size is below 2⁶³.
+    ///
+    /// PERF: the compiler loses this fact at a call that is not inlined, and
+    /// [`signed_size`](Self::signed_size) then clamps each size of a loop.
     #[inline]
-    pub(crate) const fn returned(self) -> Self {
+    pub(crate) const fn assume_size_fits(self) -> Self {
         Self {
             size: self.size & LARGEST,
             ..self
         }
     }
 
-    /// `bytes` with the sign of the event.
+    /// Event `number` of a log, with corrected times.
     #[inline]
-    pub(crate) const fn signed(self, bytes: u64) -> i64 {
-        self.signed_in_range(if bytes > LARGEST { LARGEST } else { bytes })
+    pub(crate) const fn corrected(self, correction: ClockCorrection, number: u64) -> Self {
+        let ahead = correction.ahead(number);
+        let elapsed = self.elapsed.as_micros().wrapping_add(ahead);
+        let wall = self.wall.as_micros().saturating_add_unsigned(ahead);
+        Self {
+            elapsed: Elapsed::from_micros(elapsed),
+            wall: WallOffset::from_micros(wall),
+            ..self
+        }
     }
 
-    /// The same where the bytes are at most 2⁶³ − 1 for sure.
+    /// `bytes` with the sign of the event: negative for a free. At most 2⁶³ − 1.
     #[inline]
-    pub(crate) const fn signed_in_range(self, bytes: u64) -> i64 {
+    pub(crate) const fn with_sign(self, bytes: u64) -> i64 {
+        self.with_sign_in_range(if bytes > LARGEST { LARGEST } else { bytes })
+    }
+
+    /// As [`with_sign`](Self::with_sign), for bytes that are known to be at most 2⁶³ − 1.
+    #[inline]
+    pub(crate) const fn with_sign_in_range(self, bytes: u64) -> i64 {
         let bytes = bytes.cast_signed();
         match self.kind {
             EventKind::Allocation => bytes,
@@ -147,10 +151,10 @@ impl Event {
     }
 }
 
-/// A place in a log, between two events: how far it is, and what both clocks show.
+/// A position between two events of a log: an offset, a number of events, and what both clocks show.
 ///
-/// An iterator says where it [stands](super::Events::position) and can be [resumed
-/// there](super::EventLog::events_from); the end of a log is such a place too.
+/// An iterator over a log has a [position](super::Events::position), and another can be [resumed
+/// there](super::EventLog::events_from). The end of a log is a position too.
 ///
 /// ```
 /// use heapprof::{LogPosition, Reader};
@@ -161,9 +165,9 @@ impl Event {
 /// let here = events.position();
 /// assert_eq!((here.events(), here.offset(), here.elapsed().as_micros()), (1000, 7131, 2443));
 ///
-/// // Noted down, and gone on from later.
-/// let noted = LogPosition::new(here.offset(), here.events(), here.elapsed(), here.wall());
-/// assert_eq!(reader.events_from(noted)?.count(), 48_779);
+/// // Store it, and resume later.
+/// let stored = LogPosition::new(here.offset(), here.events(), here.elapsed(), here.wall());
+/// assert_eq!(reader.events_from(stored)?.count(), 48_779);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -172,29 +176,23 @@ pub struct LogPosition {
     events: u64,
     elapsed: Elapsed,
     wall: WallOffset,
-    /// Whose times these are.
+    /// The clock of both times.
     clock: Clock,
 }
 
 impl LogPosition {
-    /// Before the first event.
+    /// The position before the first event.
     pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
 
-    /// A place that was noted down: after so many `events`, the last of which ends at `offset` and
-    /// has these times as recorded. For times of the corrected clock, see [`on`](Self::on).
+    /// A position that was stored: after this many `events`, the last of which ends at `offset` and has these
+    /// times as recorded. For times of the corrected clock see [`on`](Self::on).
     pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
-        Self {
-            offset,
-            events,
-            elapsed,
-            wall,
-            clock: Clock::Recorded,
-        }
+        Self::with_clock(offset, events, elapsed, wall, Clock::Recorded)
     }
 
-    /// A place with the times of this clock.
+    /// A position whose times are those of `clock`.
     #[inline]
-    pub(crate) const fn shown(
+    pub(crate) const fn with_clock(
         offset: u64,
         events: u64,
         elapsed: Elapsed,
@@ -210,18 +208,18 @@ impl LogPosition {
         }
     }
 
-    /// The same place with the times of another clock. Whoever notes a place down to [make it
-    /// anew](Self::new) notes its recorded times.
+    /// The same position with the times of another clock. A position that is stored for [`new`](Self::new)
+    /// needs its recorded times.
     ///
     /// ```
     /// use heapprof::{Clock, Elapsed, LogPosition, WallOffset};
     ///
     /// let at = |micros| (Elapsed::from_micros(micros), WallOffset::from_micros(micros as i64));
     /// let (elapsed, wall) = at(500);
-    /// let place = LogPosition::new(80, 11, elapsed, wall);
-    /// let corrected = place.on(Clock::Corrected);
+    /// let position = LogPosition::new(80, 11, elapsed, wall);
+    /// let corrected = position.on(Clock::Corrected);
     /// assert_eq!((corrected.elapsed(), corrected.wall()), at(505));
-    /// assert_eq!(corrected.on(Clock::Recorded), place);
+    /// assert_eq!(corrected.on(Clock::Recorded), position);
     /// ```
     #[must_use]
     #[inline]
@@ -237,19 +235,19 @@ impl LogPosition {
         }
     }
 
-    /// Whose times it has.
+    /// The clock of both times.
     #[inline]
     pub const fn clock(self) -> Clock {
         self.clock
     }
 
-    /// In bytes from the start of the log.
+    /// The offset in bytes from the start of the log.
     #[inline]
     pub const fn offset(self) -> u64 {
         self.offset
     }
 
-    /// How many events stand before.
+    /// The number of events before this position.
     #[inline]
     pub const fn events(self) -> u64 {
         self.events
