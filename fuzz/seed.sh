@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Copies the recordings of the tests to fuzz/corpus/, where the fuzz targets start from them.
+# Copies the small recordings of the tests to fuzz/corpus/, where the fuzz targets start from them.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -13,13 +13,15 @@ part() {
 }
 
 mkdir -p corpus/{event_log,fast_against_plain,traces_v1,traces_v2,digest,profile}
-cp ../tests/data/*/*.hpd corpus/event_log/
-cp ../tests/data/*/*.hpd corpus/fast_against_plain/
-cp ../tests/data/*/*.hpm corpus/traces_v1/
-cp ../tests/data/demo/*.hpc ../tests/data/tiny/heapprof-1.0/*.hpc corpus/digest/
+for target in event_log fast_against_plain; do
+    find ../tests/data -name '*.hpd' -size -9k -exec cp {} "corpus/$target" \;
+done
+find ../tests/data -name '*.hpm' -size -9k -exec cp {} corpus/traces_v1 \;
+find ../tests/data -name '*.hpc' -size -9k -exec cp {} corpus/digest \;
 # No properties; a text, a frame, a node and a trace.
 printf '\x00\x08ab\x01\x00\x05\x06\x00\x07' >corpus/traces_v2/one_trace
-for hpm in ../tests/data/*/*.hpm; do
-    { part "$hpm"; part "${hpm%.hpm}.hpd"; cat ../tests/data/tiny/heapprof-1.0/digest_i1_p0.hpc; } \
-        >"corpus/profile/$(basename "${hpm%.hpm}")"
+# All queries of a larger recording take a second.
+for base in ../tests/data/{onelive/onelive,loss/loss}; do
+    { part "$base.hpm"; part "$base.hpd"; cat ../tests/data/tiny/heapprof-1.0/digest_i1_p0.hpc; } \
+        >"corpus/profile/$(basename "$base")"
 done
