@@ -1,7 +1,7 @@
-//! Each kind of work by itself, for whoever changes it: `cargo bench --bench criterion [-- FILTER]`.
+//! Each kind of work on its own: `cargo bench --bench criterion [-- FILTER]`.
 //!
-//! On a recording that is made up, or on the profile that `HEAPPROF_BENCH` names. For figures to
-//! compare between machines see the bench `ratios`.
+//! Measures on a generated recording, or on the one that `HEAPPROF_BENCH` names. Figures that can be compared between
+//! machines come from the bench `ratios`.
 
 mod common;
 
@@ -9,12 +9,12 @@ use std::fs;
 use std::hint::black_box;
 use std::time::Duration;
 
-use common::{Profile, bytewise, sum};
+use common::{Profile, allocated, bytewise, digest_of_290_snapshots, sum};
 use criterion::{Criterion, SamplingMode, Throughput};
 use heapprof::raw::{EventLog, TraceLog};
 use heapprof::{
-    Digest, DigestOptions, Elapsed, FlameGraph, FlowGraph, FlowOptions, Lines, LiveHeap,
-    MergedTraces, Reader, Sandwich, TimeSeries, Track, Usage,
+    DigestOptions, Elapsed, FlameGraph, FlowGraph, FlowOptions, Lines, LiveHeap, MergedTraces,
+    Reader, Sandwich, TimeSeries, Track,
 };
 
 const EVENTS: u64 = 1_000_000;
@@ -29,7 +29,7 @@ fn main() {
     criterion.final_summary();
 }
 
-/// The log: events a second.
+/// Reads and queries of the log, in events per second.
 fn log(criterion: &mut Criterion, profile: &Profile) {
     let hpd = &profile.hpd[..];
     let reader = Reader::open(&profile.filebase).unwrap();
@@ -87,7 +87,7 @@ fn log(criterion: &mut Criterion, profile: &Profile) {
     group.finish();
 }
 
-/// The traces: bytes a second.
+/// Reads of the traces, in bytes per second.
 fn traces(criterion: &mut Criterion, profile: &Profile) {
     let hpm = &profile.hpm[..];
     let mut group = criterion.benchmark_group("traces");
@@ -115,7 +115,7 @@ fn traces(criterion: &mut Criterion, profile: &Profile) {
     group.finish();
 }
 
-/// Digests: events a second.
+/// Digests, in events per second.
 fn digests(criterion: &mut Criterion, profile: &Profile) {
     let folder = tempfile::tempdir().unwrap();
     let copy = folder.path().join("copy");
@@ -147,15 +147,11 @@ fn digests(criterion: &mut Criterion, profile: &Profile) {
     group.finish();
 }
 
-/// Views of what was allocated by trace: frames of its stacks a second.
+/// Views of the allocated bytes by trace, in frames per second.
 fn views(criterion: &mut Criterion, profile: &Profile) {
     let reader = Reader::open(&profile.filebase).unwrap();
     let traces = reader.traces().unwrap();
-    let events = reader.events().unwrap().map_while(Result::ok);
-    let usage: Usage = events
-        .filter(|event| event.is_allocation())
-        .map(|event| (event.trace, event.signed_size()))
-        .collect();
+    let usage = allocated(&reader);
     let frames = usage
         .by_trace()
         .filter_map(|(trace, _)| Some(traces.trace(trace)?.len() as u64))
@@ -196,7 +192,7 @@ fn views(criterion: &mut Criterion, profile: &Profile) {
     group.bench_function("focus", |it| {
         it.iter(|| usage.focus(traces, |frame| frame.line == 7).len());
     });
-    let digest = digest(&reader);
+    let digest = digest_of_290_snapshots(&reader);
     group.bench_function("series of three lines", |it| {
         let tracks = [Track::Cumulative(line), Track::Local(line), Track::Unknown];
         it.iter(|| {
@@ -207,13 +203,4 @@ fn views(criterion: &mut Criterion, profile: &Profile) {
         });
     });
     group.finish();
-}
-
-/// About 290 snapshots.
-fn digest(reader: &Reader) -> Digest {
-    let millis = reader.elapsed().unwrap().as_millis() / 290;
-    let interval = Duration::from_millis(millis.max(1));
-    reader
-        .digest_with(DigestOptions::default().interval(interval))
-        .unwrap()
 }

@@ -1,11 +1,11 @@
-//! Does it stay as fast when there is more? A table of times an event, in CPU time, over logs of
-//! growing length and growing numbers of traces; a plot of it; and what a second core is worth.
+//! CPU time per event for logs of growing length and growing numbers of traces, as a table and a plot; and the speedup
+//! by a second core.
 //!
 //! ```text
 //! cargo bench --bench scale [-- MILLIONS]    # the longest log, in millions of events; else 16
 //! ```
 //!
-//! The recordings are made up, each in a temporary folder, 7 to 8 bytes an event.
+//! It generates the recordings in temporary folders, with 7 to 8 bytes per event.
 
 mod common;
 
@@ -14,8 +14,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use common::cpu_seconds;
 use heapprof::{DigestOptions, Reader};
-use rustix::time::{ClockId, clock_gettime};
 use textplots::{Chart, Plot, Shape};
 
 fn main() {
@@ -40,26 +40,26 @@ fn main() {
     second_core();
 }
 
-/// Measures one log, prints it, and gives the time of its replay.
+/// Prints the row of one log, and returns the nanoseconds per event of its replay.
 fn row(millions: u64, traces: u32) -> f64 {
     let folder = tempfile::tempdir().unwrap();
-    let filebase = folder.path().join("made_up");
+    let filebase = folder.path().join("generated");
     common::write(&filebase, millions * 1_000_000, traces);
     let reader = Reader::open(&filebase).unwrap();
     let events = reader.end().unwrap().events();
-    let decode = an_event(events, &mut || {
+    let decode = ns_per_event(events, &mut || {
         let sizes = reader.events().unwrap().map(|event| event.unwrap().size);
         sizes.fold(0, |sum, size| sum ^ size)
     });
-    let replay = an_event(events, &mut || {
+    let replay = ns_per_event(events, &mut || {
         reader.live_at_end().unwrap().total().cast_unsigned()
     });
-    let digest = an_event(events, &mut || digest(&filebase));
+    let digest = ns_per_event(events, &mut || digest(&filebase));
     println!("{events:>12} {traces:>10} {decode:>9.2} {replay:>9.2} {digest:>9.2}");
     replay
 }
 
-/// A digest of a snapshot each second, to a file.
+/// Writes a digest with a snapshot per second.
 fn digest(filebase: &Path) -> u64 {
     let options = DigestOptions::default().interval(Duration::from_secs(1));
     let digest = Reader::open(filebase)
@@ -70,22 +70,18 @@ fn digest(filebase: &Path) -> u64 {
     digest.len() as u64
 }
 
-/// The least CPU time of three runs, in nanoseconds an event.
+/// The smallest CPU time of three runs, in nanoseconds per event.
 #[expect(clippy::cast_precision_loss, reason = "a time")]
-fn an_event(events: u64, work: &mut dyn FnMut() -> u64) -> f64 {
-    let now = || {
-        let time = clock_gettime(ClockId::ProcessCPUTime);
-        Duration::try_from(time).unwrap().as_secs_f64()
-    };
+fn ns_per_event(events: u64, work: &mut dyn FnMut() -> u64) -> f64 {
     let runs = (0..3).map(|_| {
-        let start = now();
+        let start = cpu_seconds();
         black_box(work());
-        now() - start
+        cpu_seconds() - start
     });
     runs.fold(f64::INFINITY, f64::min) * 1e9 / events as f64
 }
 
-/// The time of the replay of an event over the length of the log.
+/// Plots the time per event of a replay over the length of the log.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -97,7 +93,7 @@ fn plot(by_length: &[(u64, f64)]) {
         .map(|&(millions, replay)| ((millions as f32).log2(), replay as f32))
         .collect();
     let last = points.last().map_or(1.0, |point| point.0).max(1.0);
-    println!("\nns an event to replay, over the logarithm of the length");
+    println!("\nreplay: ns per event, over log2 of the millions of events");
     let shape = Shape::Lines(&points);
     let mut chart = Chart::new_with_y_range(100, 30, 0.0, last, 0.0, 20.0);
     let chart = chart.lineplot(&shape);
@@ -106,7 +102,7 @@ fn plot(by_length: &[(u64, f64)]) {
     println!("{chart}");
 }
 
-/// Two profiles digested one after the other, and each on a core of its own; in time by the clock.
+/// Digests two profiles one after the other, and then in two threads, and compares the wall times.
 fn second_core() {
     let folder = tempfile::tempdir().unwrap();
     let filebases = ["one", "other"].map(|name| folder.path().join(name));

@@ -4,9 +4,9 @@
 //! `HEAPPROF_LONG=1` tries every value of every byte and many more random profiles; a number in place
 //! of 1 is how many times as many.
 
+#[path = "common/all_queries.rs"]
+mod all_queries;
 mod common;
-#[path = "common/everything.rs"]
-mod everything;
 #[path = "common/meter.rs"]
 mod meter;
 #[path = "common/pieces.rs"]
@@ -15,8 +15,8 @@ mod pieces;
 use std::path::Path;
 use std::time::Duration;
 
+use all_queries::{all_queries_of, all_queries_of_files};
 use common::Profile;
-use everything::{everything_of, everything_of_files};
 use heapprof::raw::EventKind;
 use heapprof::{Digest, DigestOptions, FileKind, Reader, SamplingRates};
 use meter::cost;
@@ -57,9 +57,9 @@ impl Files {
         }
     }
 
-    /// Asks everything of the profile, and watches the memory.
+    /// Runs all queries on the profile, and limits the memory.
     fn ask(&self) -> Option<u64> {
-        let (answered, most, _) = cost(|| everything_of(&self.hpm, &self.hpd, &self.hpc));
+        let (answered, most, _) = cost(|| all_queries_of(&self.hpm, &self.hpd, &self.hpc));
         let (fixed, each) = MEMORY;
         let limit = fixed + each * self.len() as u64;
         assert!(most <= limit, "{most} bytes of memory for {self:?}");
@@ -69,7 +69,7 @@ impl Files {
     /// As files they are what they are as bytes, and a digest can be written beside them.
     fn ask_files(&self, answered_of_bytes: Option<u64>) {
         let folder = folder();
-        let answered = everything_of_files(folder.path(), &self.hpm, &self.hpd, &self.hpc);
+        let answered = all_queries_of_files(folder.path(), &self.hpm, &self.hpd, &self.hpc);
         assert_eq!(answered, answered_of_bytes, "{self:?}");
         let mut names: Vec<_> = std::fs::read_dir(folder.path())
             .unwrap()

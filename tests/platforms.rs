@@ -1,34 +1,33 @@
 //! The same answers where a `usize` has 32 bits, and where the first byte of a number is its largest.
 //!
-//! What any bytes go through (`common/everything.rs`) is built as a program of its own for another
-//! platform, and must give the number that it gives here. 32 bits are tried where the target
+//! `common/all_queries.rs` is built as a program for another platform, and must return the hash that it returns here. 32 bits are tried where the target
 //! `i686-unknown-linux-musl` is installed and can be run. Big-endian is tried by Miri with
 //! `HEAPPROF_MIRI=1`, as `.ci/run` does where it is installed; it takes minutes, and has looked for
 //! undefined behaviour then, too.
 
+#[path = "common/all_queries.rs"]
+mod all_queries;
 mod common;
-#[path = "common/everything.rs"]
-mod everything;
 
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use all_queries::all_queries_of;
 use common::output::{stdout, succeeded};
 use common::{Profile, root};
-use everything::everything_of;
 use heapprof::raw::EventKind;
 use heapprof::{DigestOptions, Reader, SamplingRates};
 
 const MAIN: &str = r#"
-mod everything;
+mod all_queries;
 
 fn main() {
     for base in std::env::args().skip(1) {
         let read = |extension| std::fs::read(format!("{base}.{extension}")).unwrap_or_default();
-        let told = everything::everything_of(&read("hpm"), &read("hpd"), &read("hpc"));
-        println!("{told:?}");
+        let hash = all_queries::all_queries_of(&read("hpm"), &read("hpd"), &read("hpc"));
+        println!("{hash:?}");
     }
 }
 "#;
@@ -52,8 +51,8 @@ fn package() -> PathBuf {
     }
     fs::write(folder.join("src/main.rs"), MAIN).unwrap();
     fs::copy(
-        root().join("tests/common/everything.rs"),
-        folder.join("src/everything.rs"),
+        root().join("tests/common/all_queries.rs"),
+        folder.join("src/all_queries.rs"),
     )
     .unwrap();
     folder
@@ -105,7 +104,7 @@ fn here(bases: &[String]) -> String {
     let mut told = String::new();
     for base in bases {
         let read = |extension: &str| fs::read(format!("{base}.{extension}")).unwrap_or_default();
-        let answered = everything_of(&read("hpm"), &read("hpd"), &read("hpc"));
+        let answered = all_queries_of(&read("hpm"), &read("hpd"), &read("hpc"));
         writeln!(told, "{answered:?}").unwrap();
     }
     told

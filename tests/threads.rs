@@ -1,15 +1,15 @@
 //! A reader that many threads ask at once answers as one that is asked by one.
 
+#[path = "common/all_queries.rs"]
+mod all_queries;
 mod common;
-#[path = "common/everything.rs"]
-mod everything;
 
 use std::collections::BTreeSet;
 use std::sync::Barrier;
 use std::thread;
 
+use all_queries::all_queries;
 use common::{Profile, recording};
-use everything::everything;
 use heapprof::{Reader, SamplingRates};
 
 const THREADS: usize = 8;
@@ -40,7 +40,7 @@ fn answers(reader: &Reader) -> Vec<u64> {
             .map(|_| {
                 scope.spawn(|| {
                     start.wait();
-                    everything(reader)
+                    all_queries(reader)
                 })
             })
             .collect();
@@ -49,12 +49,12 @@ fn answers(reader: &Reader) -> Vec<u64> {
 }
 
 fn ask(open: impl Fn() -> Reader) {
-    let alone = everything(&open());
+    let alone = all_queries(&open());
     for _ in 0..ROUNDS {
         let reader = open();
         assert_eq!(answers(&reader), [alone; THREADS]);
         // And again, when all is made.
-        assert_eq!(everything(&reader), alone);
+        assert_eq!(all_queries(&reader), alone);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the benches measure on: a profile of the caller's, or one that is made up.
+//! Recordings for the benches, given or generated, and what several benches measure with.
 
 #![allow(dead_code, reason = "no bench needs all of it")]
 
@@ -10,15 +10,19 @@ use std::collections::BinaryHeap;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use heapprof::raw::{EventKind, EventLog, EventWriter, TraceWriter};
-use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
+use heapprof::{
+    Digest, DigestOptions, Reader, SamplingRates, StartTime, TraceId, Usage, WallOffset,
+};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 use rand_distr::{Distribution, Exp, LogNormal, Zipf};
+use rustix::time::{ClockId, clock_gettime};
 use tempfile::TempDir;
 
-/// A profile, and the folder it is in if it was made up.
+/// A recording, and its temporary folder if it was generated.
 pub(crate) struct Profile {
     pub(crate) filebase: PathBuf,
     pub(crate) hpm: Vec<u8>,
@@ -27,19 +31,19 @@ pub(crate) struct Profile {
 }
 
 impl Profile {
-    /// The profile with this filebase; else the one that the environment names, else one of
-    /// `events` events of 100 000 traces.
+    /// The recording with this filebase, or else the one that `HEAPPROF_BENCH` names, or else a generated one of
+    /// `events` events and 100 000 traces.
     pub(crate) fn new(filebase: Option<&Path>, events: u64) -> Self {
         let named = std::env::var_os("HEAPPROF_BENCH").map(PathBuf::from);
         match filebase.map(Path::to_owned).or(named) {
             Some(filebase) => Self::open(filebase, None),
-            None => Self::made_up(events, 100_000),
+            None => Self::generated(events, 100_000),
         }
     }
 
-    pub(crate) fn made_up(events: u64, traces: u32) -> Self {
+    pub(crate) fn generated(events: u64, traces: u32) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let filebase = folder.path().join("made_up");
+        let filebase = folder.path().join("generated");
         write(&filebase, events, traces);
         Self::open(filebase, Some(folder))
     }
@@ -59,8 +63,8 @@ impl Profile {
     }
 }
 
-/// Writes a recording like that of a server: popularity of traces after Zipf, log-normal sizes, and
-/// lives of all lengths; an event each 3.6 µs on average.
+/// Writes a recording that resembles one of a server: Zipf-distributed traces, log-normal sizes, lifetimes from two
+/// events to the whole recording, and 3.6 µs from event to event on average.
 pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
     let mut rng = SmallRng::seed_from_u64(1);
     let create =
@@ -71,7 +75,7 @@ pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
     let popularity = Zipf::new(f64::from(traces), 1.05).unwrap();
     let size = LogNormal::new(4.6, 1.4).unwrap();
     let gap = Exp::new(1.0 / 3.6).unwrap();
-    // Blocks by the event at which they are freed.
+    // Live blocks, ordered by the event that frees them.
     let mut live: BinaryHeap<Reverse<(u64, u32, u64)>> = BinaryHeap::new();
     let mut clock = 0.0;
     for number in 0..events {
@@ -96,7 +100,7 @@ pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
                     0..50 => 2.0,
                     50..90 => 200.0,
                     90..99 => 100_000.0,
-                    _ => continue, // to the end
+                    _ => continue, // never freed
                 };
                 let life = Exp::new(1.0 / life).unwrap().sample(&mut rng);
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -107,8 +111,8 @@ pub(crate) fn write(filebase: &Path, events: u64, traces: u32) {
     log.into_inner().flush().unwrap();
 }
 
-/// The events of a log at a pace of its own, 2 ms apart on average, and blocks up to 300 times as large:
-/// so that their numbers have one to four bytes, as it happens.
+/// The events of a log with other times, 2 ms apart on average, and with sizes up to 300 times as large, so that the
+/// numbers of a record have one to four bytes in no predictable order.
 pub(crate) fn with_mixed_lengths(hpd: &[u8]) -> Vec<u8> {
     let mut rng = SmallRng::seed_from_u64(2);
     let gap = Exp::new(1.0 / 2000.0).unwrap();
@@ -124,8 +128,8 @@ pub(crate) fn with_mixed_lengths(hpd: &[u8]) -> Vec<u8> {
     log.into_inner()
 }
 
-/// Stacks of up to 40 frames over 20 000 lines of 400 files. As in a real program, the next stack mostly
-/// leaves the one before near its end, and each line calls but a few others.
+/// Writes stacks of up to 40 frames over 20 000 lines of 400 files. As in a real program, consecutive stacks differ
+/// mostly near their ends, and each line calls few others.
 fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
     let rates = SamplingRates::unsampled();
     let mut writer = TraceWriter::new(file, StartTime::new(1_600_000_000, 0), &rates).unwrap();
@@ -160,23 +164,23 @@ fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
     writer.into_inner().flush().unwrap();
 }
 
-/// The bytes of a file, as a program meets them that reads it once: from memory, not from a cache. A small
-/// file is there in many copies, of which each use takes the next.
-pub(crate) struct InTurn {
+/// Copies of a file that do not fit in the caches together, so that a work that takes the next copy reads memory, as a
+/// program does that reads a file once.
+pub(crate) struct Copies {
     copies: Vec<&'static [u8]>,
     next: Cell<usize>,
 }
 
-impl InTurn {
-    /// More bytes than caches hold.
-    const MANY: usize = 64 << 20;
+impl Copies {
+    const TOTAL_BYTES: usize = 64 << 20;
+    const MAX_COPIES: usize = 20_000;
 
     pub(crate) fn new(bytes: &[u8]) -> Self {
-        let copies = (0..Self::MANY.div_ceil(bytes.len().max(1)).min(20_000))
-            .map(|_| &*bytes.to_vec().leak())
-            .collect();
+        let count = Self::TOTAL_BYTES.div_ceil(bytes.len().max(1));
         Self {
-            copies,
+            copies: (0..count.min(Self::MAX_COPIES))
+                .map(|_| &*bytes.to_vec().leak())
+                .collect(),
             next: Cell::new(0),
         }
     }
@@ -188,15 +192,32 @@ impl InTurn {
     }
 }
 
-/// The bytes added up as words: as fast as a machine can look at a file at all.
+/// Adds up the bytes as words, which is limited by the memory alone.
 pub(crate) fn sum(bytes: &[u8]) -> u64 {
-    let mut words = bytes.chunks_exact(8);
-    let sum = words
-        .by_ref()
-        .map(|word| u64::from_ne_bytes(word.try_into().unwrap()))
-        .fold(0, u64::wrapping_add);
-    words
-        .remainder()
-        .iter()
-        .fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)))
+    let (words, rest) = bytes.as_chunks();
+    let words = words.iter().map(|&word| u64::from_ne_bytes(word));
+    let rest = rest.iter().map(|&byte| u64::from(byte));
+    words.fold(0, u64::wrapping_add) ^ rest.sum::<u64>()
+}
+
+/// The CPU time of this process so far, in seconds.
+pub(crate) fn cpu_seconds() -> f64 {
+    let time = clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(time).unwrap().as_secs_f64()
+}
+
+/// Allocated bytes by trace.
+pub(crate) fn allocated(reader: &Reader) -> Usage {
+    let events = reader.events().unwrap().map_while(Result::ok);
+    events
+        .filter(|event| event.is_allocation())
+        .map(|event| (event.trace, event.signed_size()))
+        .collect()
+}
+
+pub(crate) fn digest_of_290_snapshots(reader: &Reader) -> Digest {
+    let millis = reader.elapsed().unwrap().as_millis() / 290;
+    let interval = Duration::from_millis(millis.max(1));
+    let options = DigestOptions::default().interval(interval);
+    reader.digest_with(options).unwrap()
 }

@@ -1,5 +1,4 @@
-//! A test executable runs itself once more: for what a process cannot do to itself and go on, be
-//! killed or lose a right.
+//! Runs the test `child_process` of a test executable in a child process, which a test can kill or deprive of rights.
 
 #![allow(dead_code, reason = "no test needs all of it")]
 
@@ -9,28 +8,28 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
-/// What begins a line that is for the parent, and not of the harness.
-const MARK: &str = "told: ";
+/// The prefix of a line to the parent; the test harness prints others.
+const MARK: &str = "child: ";
 const JOB: &str = "HEAPPROF_TEST_JOB";
 const PATH: &str = "HEAPPROF_TEST_PATH";
 
-/// The job of this process and the path it is about; `None` in one that somebody started to test.
+/// The job and the path of this process; `None` unless it is a child process.
 pub(crate) fn job() -> Option<(String, PathBuf)> {
     Some((env::var(JOB).ok()?, env::var_os(PATH)?.into()))
 }
 
-/// Tells the parent a line.
-pub(crate) fn tell(text: impl std::fmt::Display) {
-    // The harness may have begun one.
+/// Sends a line to the parent.
+pub(crate) fn send(text: impl std::fmt::Display) {
+    // The harness may have begun a line.
     println!("\n{MARK}{text}");
 }
 
-/// What runs the test `a_child` of the executable `exe`, and no other.
+/// The command that runs only the test `child_process` of the executable `exe`.
 pub(crate) fn command(exe: impl AsRef<OsStr>, job: &str, path: &Path) -> Command {
     prepared(Command::new(exe), job, path)
 }
 
-/// The same after other arguments of a program that starts this executable, given last.
+/// The same, for a program that starts the executable named by its last arguments.
 pub(crate) fn started_by(mut starter: Command, job: &str, path: &Path) -> Command {
     starter.arg(env::current_exe().unwrap());
     prepared(starter, job, path)
@@ -38,7 +37,12 @@ pub(crate) fn started_by(mut starter: Command, job: &str, path: &Path) -> Comman
 
 fn prepared(mut command: Command, job: &str, path: &Path) -> Command {
     command
-        .args(["--exact", "a_child", "--nocapture", "--test-threads=1"])
+        .args([
+            "--exact",
+            "child_process",
+            "--nocapture",
+            "--test-threads=1",
+        ])
         .env(JOB, job)
         .env(PATH, path)
         .stdin(Stdio::piped())
@@ -47,10 +51,10 @@ fn prepared(mut command: Command, job: &str, path: &Path) -> Command {
     command
 }
 
-/// A child that runs. It is killed if nobody waits for it.
+/// A running child process. Dropping it kills it.
 pub(crate) struct Running {
     child: Child,
-    told: BufReader<ChildStdout>,
+    stdout: BufReader<ChildStdout>,
 }
 
 impl Drop for Running {
@@ -63,36 +67,36 @@ impl Drop for Running {
 impl Running {
     pub(crate) fn of(mut command: Command) -> std::io::Result<Self> {
         let mut child = command.spawn()?;
-        let told = BufReader::new(child.stdout.take().unwrap());
-        Ok(Self { child, told })
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        Ok(Self { child, stdout })
     }
 
     pub(crate) fn start(job: &str, path: &Path) -> Self {
         Self::of(command(env::current_exe().unwrap(), job, path)).unwrap()
     }
 
-    /// The next line that the child tells; `None` if it has ended.
-    pub(crate) fn told(&mut self) -> Option<String> {
+    /// The next line from the child; `None` if it has ended.
+    pub(crate) fn receive(&mut self) -> Option<String> {
         let mut line = String::new();
-        while self.told.read_line(&mut line).unwrap() > 0 {
-            if let Some(told) = line.trim_end().strip_prefix(MARK) {
-                return Some(told.to_owned());
+        while self.stdout.read_line(&mut line).unwrap() > 0 {
+            if let Some(text) = line.trim_end().strip_prefix(MARK) {
+                return Some(text.to_owned());
             }
             line.clear();
         }
         None
     }
 
-    /// Ends the child, on Unix by `SIGKILL`.
+    /// Kills the child, on Unix with `SIGKILL`.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Lets a child go on that waits for its input to end, and waits for its end.
+    /// Closes the input of the child, and waits for the child to exit.
     pub(crate) fn end(&mut self) -> ExitStatus {
         drop(self.child.stdin.take());
-        self.told.read_to_end(&mut Vec::new()).unwrap();
+        self.stdout.read_to_end(&mut Vec::new()).unwrap();
         self.child.wait().unwrap()
     }
 

@@ -1,23 +1,23 @@
-//! Small files that could cost much: the time for everything that can be asked grows no faster than
-//! the file but for a logarithm, and the memory no faster than the file.
+//! CPU time and memory of all queries over files that are built to be expensive.
 //!
-//! `HEAPPROF_LONG=1` takes files ten times as large.
+//! Each kind of file is made in two sizes, *n* and 4 *n*. Time may grow as *n* log *n*, and memory as *n*.
+//! `HEAPPROF_LONG=1` makes the files ten times as large.
 
-// The clock of a thread is not told everywhere.
+// The CPU time of a thread is not available everywhere.
 #![cfg(unix)]
 #![allow(clippy::cast_precision_loss, reason = "sizes to be compared")]
 
+#[path = "common/all_queries.rs"]
+mod all_queries;
 mod common;
-#[path = "common/everything.rs"]
-mod everything;
 #[path = "common/meter.rs"]
 mod meter;
 
 use std::io::Cursor;
 use std::time::Duration;
 
+use all_queries::{all_queries, all_raw_queries};
 use common::Profile;
-use everything::{everything, everything_raw};
 use heapprof::raw::EventKind::{Allocation, Free};
 use heapprof::raw::{DigestFile, DigestWriter, TraceLog};
 use heapprof::{
@@ -37,14 +37,14 @@ fn scale() -> u32 {
     }
 }
 
-/// Asks everything of a profile of size `n` and of one four times as large.
+/// Runs all queries on a profile of size `n` and on one four times as large.
 fn grows_as_the_file(n: u32, profile: impl Fn(u32) -> Profile) {
     grows(
         n,
         |n| profile(n).into_bytes().into(),
         |[hpm, hpd]| {
-            everything_raw(&hpm, &hpd, &[]);
-            everything(&Reader::from_bytes(hpm, hpd, None).unwrap());
+            all_raw_queries(&hpm, &hpd, &[]);
+            all_queries(&Reader::from_bytes(hpm, hpd, None).unwrap());
         },
     );
 }
@@ -74,7 +74,7 @@ fn grows_as_the_digest(n: u32, digest: impl Fn(u32) -> Vec<u8>) {
     );
 }
 
-/// Does something with files of size `n`, and with those four times as large.
+/// Runs `work` on files of size `n` and on files four times as large.
 fn grows<const N: usize>(n: u32, files: impl Fn(u32) -> [Vec<u8>; N], work: impl Fn([Vec<u8>; N])) {
     let ask = |n: u32| {
         let files = files(n);
@@ -87,8 +87,8 @@ fn grows<const N: usize>(n: u32, files: impl Fn(u32) -> [Vec<u8>; N], work: impl
     let (len, most, seconds) = ask(n);
     let (len_4, most_4, seconds_4) = ask(4 * n);
     let larger = len_4 / len;
-    // What does not depend on the file is some MB and some milliseconds. As much again for the
-    // logarithm, for caches, and for what else the machine does; a square would be four times as much.
+    // Some MB and some milliseconds do not depend on the file. Twice the linear growth allows for the
+    // logarithm, caches and a busy machine; quadratic growth would be four times the linear one.
     assert!(
         most_4 <= 1.3 * larger * most.max(1e6),
         "{most} bytes became {most_4}"
@@ -100,7 +100,7 @@ fn grows<const N: usize>(n: u32, files: impl Fn(u32) -> [Vec<u8>; N], work: impl
     assert!(most_4 <= 1e7 + 300.0 * len_4, "{most_4} bytes for {len_4}");
 }
 
-/// An event for each trace.
+/// Adds one event per trace.
 fn events(profile: &mut Profile, traces: u32) {
     for trace in 1..=traces {
         profile.event(i64::from(trace), trace, 1 + i64::from(trace % 50));
@@ -119,7 +119,7 @@ fn one_stack_of_many_lines() {
 }
 
 #[test]
-fn one_stack_of_one_line_that_recurs() {
+fn one_stack_of_a_recurring_line() {
     grows_as_the_file(20_000, |n| {
         let mut profile = Profile::default();
         profile.trace(&vec![("m", 1); n as usize]);
@@ -129,7 +129,7 @@ fn one_stack_of_one_line_that_recurs() {
 }
 
 #[test]
-fn stacks_of_two_lines_that_call_each_other() {
+fn stacks_of_two_mutually_recursive_lines() {
     grows_as_the_file(20_000, |n| {
         let stack: Vec<(&str, u32)> = (0..n).map(|line| ("m", line % 2)).collect();
         let mut profile = Profile::default();
@@ -141,7 +141,7 @@ fn stacks_of_two_lines_that_call_each_other() {
 }
 
 #[test]
-fn many_lines_each_a_stack() {
+fn one_stack_per_line() {
     grows_as_the_file(4_000, |n| {
         let mut profile = Profile::default().traces(n);
         events(&mut profile, n);
@@ -149,11 +149,11 @@ fn many_lines_each_a_stack() {
     });
 }
 
-/// Each stack one frame longer than the one before.
+/// Each stack is one frame longer than the previous one.
 #[test]
-fn a_comb() {
+fn stacks_of_growing_depth() {
     grows_as_the_file(100, |n| {
-        // So that it is the file that is four times as large.
+        // The file is to be four times as large, not the stack.
         let depth = (100 * n).isqrt();
         let stack: Vec<(&str, u32)> = (0..depth).map(|line| ("m", line)).collect();
         let mut profile = Profile::default();
@@ -165,9 +165,9 @@ fn a_comb() {
     });
 }
 
-/// Any line calls any other.
+/// Every line calls every other line.
 #[test]
-fn a_graph_without_order() {
+fn dense_call_graph() {
     grows_as_the_file(1_000, |n| {
         let mut profile = Profile::default();
         let mut next = 1_u32;
@@ -187,7 +187,7 @@ fn a_graph_without_order() {
 
 /// A trace can be a single byte.
 #[test]
-fn many_empty_stacks_of_which_one_allocates() {
+fn many_empty_stacks() {
     grows_as_the_file(100_000, |n| {
         let mut profile = Profile::default();
         for _ in 0..n {
@@ -200,7 +200,7 @@ fn many_empty_stacks_of_which_one_allocates() {
 }
 
 #[test]
-fn a_long_name() {
+fn long_file_name() {
     grows_as_the_file(1 << 20, |n| {
         let name = "x/".repeat(n as usize / 2);
         let mut profile = Profile::default();
@@ -210,9 +210,9 @@ fn a_long_name() {
     });
 }
 
-/// Names that look like traces which never end, to whoever begins inside of one.
+/// Inside the file names are bytes that look like the start of a trace without an end.
 #[test]
-fn names_that_look_like_endless_traces() {
+fn file_names_that_resemble_traces() {
     let name = "\x01\x00".repeat(7999) + "\x01\x04";
     grows_as_the_file(200, |n| {
         let mut profile = Profile::default();
@@ -225,7 +225,7 @@ fn names_that_look_like_endless_traces() {
 }
 
 #[test]
-fn many_names() {
+fn many_file_names() {
     grows_as_the_file(2_000, |n| {
         let mut profile = Profile::default();
         for number in 0..n {
@@ -238,7 +238,7 @@ fn many_names() {
 }
 
 #[test]
-fn many_ranges_of_sizes() {
+fn many_sampling_ranges() {
     grows_as_the_file(2_000, |n| {
         let ranges = (1..=n).map(|n| (u64::from(n) * 5, n.wrapping_mul(1 << 18) | 1));
         let mut profile = Profile::sampled(&SamplingRates::from_stored(ranges)).traces(2);
@@ -249,9 +249,9 @@ fn many_ranges_of_sizes() {
     });
 }
 
-/// All live, each of a size of its own; then all freed.
+/// All blocks are live at once, each of a different size, and then freed.
 #[test]
-fn many_sizes() {
+fn many_block_sizes() {
     grows_as_the_file(10_000, |n| {
         let mut profile = Profile::default().traces(1);
         for size in 0..n {
@@ -264,9 +264,9 @@ fn many_sizes() {
     });
 }
 
-/// All of one size and at one time; traces that no table has.
+/// Blocks of one size, allocated at one time by traces that the table lacks.
 #[test]
-fn many_strangers_at_one_time() {
+fn many_unknown_traces() {
     grows_as_the_file(10_000, |n| {
         let mut profile = Profile::default().traces(1);
         for number in 0..n {
@@ -276,9 +276,8 @@ fn many_strangers_at_one_time() {
     });
 }
 
-/// The clock is stepped back with every other event.
 #[test]
-fn a_clock_that_goes_to_and_fro() {
+fn clock_stepping_back_at_every_other_event() {
     grows_as_the_file(10_000, |n| {
         let mut profile = Profile::default().traces(3);
         for number in 0..n {
@@ -289,9 +288,9 @@ fn a_clock_that_goes_to_and_fro() {
     });
 }
 
-/// Each event comes so late that digest and series have to become coarser, up to 290 000 years.
+/// Each gap forces a coarser interval of the digest and the series, up to 290 000 years.
 #[test]
-fn gaps_of_all_lengths() {
+fn growing_gaps_between_events() {
     grows_as_the_file(5_000, |n| {
         let mut profile = Profile::default().traces(3);
         let mut wall = 0_i64;
@@ -305,7 +304,7 @@ fn gaps_of_all_lengths() {
 
 /// 30 000 snapshots share 30 000 entries: one by one, these would be 900 million.
 #[test]
-fn snapshots_that_share_their_bytes_are_decoded_once() {
+fn shared_snapshots_are_decoded_once() {
     let mut profile = Profile::default().traces(30_000);
     for trace in 1..=30_000 {
         profile.event(500, trace, 8);
@@ -336,13 +335,13 @@ fn digest_writer() -> DigestWriter<Cursor<Vec<u8>>> {
     DigestWriter::new(Cursor::new(Vec::new()), start, 1).unwrap()
 }
 
-/// So many entries, each a byte lighter than the one before.
+/// `n` entries, each one byte lighter than the previous one.
 fn entries(n: u32) -> impl Iterator<Item = (Option<TraceId>, i64)> {
     (1..=n).map(move |trace| (TraceId::new(trace), i64::from(n - trace)))
 }
 
 #[test]
-fn a_digest_of_as_many_snapshots_as_entries_that_they_share() {
+fn many_snapshots_sharing_many_entries() {
     grows_as_the_digest(100_000, |n| {
         let mut writer = digest_writer();
         writer.snapshot(entries(n / 4)).unwrap();
@@ -354,7 +353,7 @@ fn a_digest_of_as_many_snapshots_as_entries_that_they_share() {
 }
 
 #[test]
-fn a_digest_of_many_snapshots_of_few_entries() {
+fn many_snapshots_of_few_entries() {
     grows_as_the_digest(20_000, |n| {
         let mut writer = digest_writer();
         for number in 0..n {
@@ -364,15 +363,15 @@ fn a_digest_of_many_snapshots_of_few_entries() {
     });
 }
 
-/// Each byte of a long snapshot, which has more of them in it, is said to begin one.
+/// The index says that a snapshot begins at each byte of a long snapshot.
 #[test]
-fn a_digest_of_snapshots_in_one_another() {
+fn overlapping_snapshots() {
     grows_as_the_digest(20_000, |n| {
         let mut writer = digest_writer();
         writer.snapshot(entries(1)).unwrap();
         let begin = writer.finish(&[]).unwrap().into_inner();
         let low = |n: u32| u8::try_from(n & 127).unwrap();
-        // From the mark of the snapshot on: again and again a mark, and as many entries as fit.
+        // After the magic number of the snapshot: repeatedly a magic number and as many entries as fit.
         let first = begin
             .windows(4)
             .position(|four| four == [0x53, 0x79, 0xa0, 0xbd]);
@@ -395,9 +394,9 @@ fn every(millis: u64) -> DigestOptions<'static> {
     DigestOptions::default().interval(Duration::from_millis(millis))
 }
 
-/// The format has a byte for each snapshot, so that their number has a limit, whatever the log.
+/// A snapshot takes at least one byte, so their number has a limit that does not depend on the log.
 #[test]
-fn a_century_of_nothing_costs_no_more_than_the_snapshots_that_are_allowed() {
+fn long_gap_is_bounded_by_max_snapshots() {
     let century = Elapsed::from_secs(100 * 365 * 86_400).as_micros();
     let century = i64::try_from(century).unwrap();
     let reader = Profile::default()
@@ -425,7 +424,7 @@ fn a_century_of_nothing_costs_no_more_than_the_snapshots_that_are_allowed() {
         "a snapshot every 1 ms would be 3153600000000 snapshots, over the limit of 100000000: \
          an interval of 31536 ms works"
     );
-    // Who sets the limit has the cost in hand.
+    // The caller can raise the limit, at a cost.
     for most in [1_000, 1_000_000] {
         let options = || every(1).max_snapshots(most);
         let Err(Error::TooManySnapshots { works_ms, .. }) = reader.digest_with(options()) else {
@@ -434,7 +433,7 @@ fn a_century_of_nothing_costs_no_more_than_the_snapshots_that_are_allowed() {
         let works = every(works_ms).max_snapshots(most);
         let (digest, memory, seconds) = cost(|| reader.digest_with(works).unwrap());
         assert_eq!(digest.len() as u64, most);
-        // A byte each, in buffers that grow by doubling.
+        // One byte per snapshot, in buffers that grow by doubling.
         assert!(memory < 100_000 + 8 * most, "{memory} bytes");
         assert!(seconds < 0.5, "{seconds} s");
         assert_eq!(
@@ -450,7 +449,7 @@ fn a_century_of_nothing_costs_no_more_than_the_snapshots_that_are_allowed() {
     );
 }
 
-/// A flow graph of a million nodes and edges, in one stack and in as many as lines.
+/// A flow graph of a million nodes and edges: from one stack, and from a million stacks.
 #[test]
 fn views_of_a_million_distinct_lines() {
     const LINES: u32 = 1_000_000;
@@ -487,7 +486,7 @@ fn views_of_a_million_distinct_lines() {
     }
 }
 
-/// Memory in bytes for each line, and 5 microseconds.
+/// `work` may take `bytes` of memory and 5 µs for each line.
 fn costs<T>(lines: u32, bytes: u64, work: impl FnOnce() -> T) {
     let (_, most, seconds) = cost(work);
     println!("{lines} lines: {most} bytes, {seconds:.3} s");

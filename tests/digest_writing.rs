@@ -1,5 +1,5 @@
-//! What stands at the name of a digest while one is written: the old one or the new one, whole,
-//! whatever happens meanwhile.
+//! Writing a digest to its file: at any moment, and after any failure, the file is the old digest or the new one,
+//! whole.
 
 #[path = "common/child.rs"]
 mod child;
@@ -17,14 +17,14 @@ use common::Profile;
 use common::output::stdout;
 use heapprof::{Digest, DigestOptions, Error, Reader, UnusedDigest};
 
-/// Two digests that differ: intervals in milliseconds.
+/// The intervals of two different digests, in milliseconds.
 const INTERVALS: [u64; 2] = [50, 80];
 
 fn every(millis: u64) -> DigestOptions<'static> {
     DigestOptions::default().interval(Duration::from_millis(millis))
 }
 
-/// A recording of 20 s whose digests take some hundred kilobytes.
+/// A recording of 20 s whose digests have a few hundred kilobytes.
 fn recording() -> Profile {
     let mut profile = Profile::default().traces(400);
     for number in 0..20_000_u32 {
@@ -34,7 +34,7 @@ fn recording() -> Profile {
     profile
 }
 
-/// A folder with a recording in it, and the bytes of its two digests.
+/// A folder with a recording, and the bytes of its two digests.
 struct Scene {
     folder: tempfile::TempDir,
     run: PathBuf,
@@ -68,7 +68,7 @@ impl Scene {
         self.run.with_extension("hpc")
     }
 
-    /// Whether there is a digest, which then is one of the two to the last byte.
+    /// Whether there is a digest. If there is, it must be one of the two, byte for byte.
     fn has_whole_digest(&self) -> bool {
         match fs::read(self.hpc()) {
             Ok(bytes) => {
@@ -82,7 +82,7 @@ impl Scene {
         }
     }
 
-    /// The temporary files, beside the recording and its digest.
+    /// The files that are neither the recording nor its digest.
     fn temporaries(&self) -> Vec<PathBuf> {
         let files = fs::read_dir(self.folder.path()).unwrap();
         files
@@ -92,17 +92,17 @@ impl Scene {
     }
 }
 
-/// What the other tests start this executable for.
+/// The other tests run this one in a child process.
 #[test]
-fn a_child() {
+fn child_process() {
     let Some((job, run)) = child::job() else {
         return;
     };
     let reader = Reader::open(&run).unwrap();
     match &*job {
-        // Whoever started it kills it; who forgot to is not plagued.
+        // The parent kills this process. It ends by itself if the parent fails to.
         "forever" => {
-            child::tell("begun");
+            child::send("begun");
             let begun = Instant::now();
             while begun.elapsed() < Duration::from_secs(20) {
                 for millis in INTERVALS {
@@ -117,14 +117,14 @@ fn a_child() {
                     assert_eq!(made.interval(), Duration::from_millis(millis));
                 }
             }
-            child::tell("stored");
+            child::send("stored");
         }
-        // In the middle of it, it waits.
+        // Waits in the middle of writing.
         "wait" => {
             let mut waited = false;
             let options = every(INTERVALS[0]).progress(|_| {
                 if !waited {
-                    child::tell("begun");
+                    child::send("begun");
                     child::wait();
                     waited = true;
                 }
@@ -133,10 +133,10 @@ fn a_child() {
             reader.make_digest(options).unwrap();
         }
         "once" => match reader.make_digest(every(INTERVALS[1])) {
-            Ok(_) => child::tell("stored"),
+            Ok(_) => child::send("stored"),
             Err(error) => {
                 assert!(matches!(error, Error::NotStored { .. }), "{error:?}");
-                child::tell(error);
+                child::send(error);
             }
         },
         other => panic!("{other}"),
@@ -144,23 +144,23 @@ fn a_child() {
 }
 
 #[test]
-fn who_is_killed_at_any_moment_leaves_a_whole_digest() {
+fn killed_writer_leaves_a_whole_digest() {
     let scene = Scene::new();
     let mut random = fastrand::Rng::with_seed(7);
     let (mut stored, mut left_behind) = (0, 0);
     for _ in 0..200 {
         let mut child = Running::start("forever", &scene.run);
-        assert_eq!(child.told().unwrap(), "begun");
+        assert_eq!(child.receive().unwrap(), "begun");
         thread::sleep(Duration::from_micros(random.u64(0..15_000)));
         child.kill();
 
         stored += u32::from(scene.has_whole_digest());
         let temporaries = scene.temporaries().len();
-        // The next child has taken away what the one before left.
+        // The next child removed the files that the previous one left.
         assert!(temporaries <= 1, "{:?}", scene.temporaries());
         left_behind += temporaries;
     }
-    // Otherwise the moments were badly chosen.
+    // Otherwise the delays were badly chosen.
     assert!(stored > 0 && left_behind > 0, "{stored}, {left_behind}");
     Reader::open(&scene.run)
         .unwrap()
@@ -171,7 +171,7 @@ fn who_is_killed_at_any_moment_leaves_a_whole_digest() {
 }
 
 #[test]
-fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
+fn removes_temporary_files_of_dead_writers_only() {
     let scene = Scene::new();
     let make = || {
         let reader = Reader::open(&scene.run).unwrap();
@@ -180,7 +180,7 @@ fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
     };
     let [mut killed, mut living] = [(); 2].map(|()| {
         let mut child = Running::start("wait", &scene.run);
-        assert_eq!(child.told().unwrap(), "begun");
+        assert_eq!(child.receive().unwrap(), "begun");
         child
     });
     assert_eq!(scene.temporaries().len(), 2);
@@ -196,7 +196,7 @@ fn what_a_killed_process_left_is_swept_and_what_a_living_one_writes_is_not() {
 }
 
 #[test]
-fn who_is_stopped_or_panics_leaves_nothing_behind() {
+fn stopped_or_panicking_writer_leaves_no_files() {
     let scene = Scene::new();
     let reader = Reader::open(&scene.run).unwrap();
     let make = || {
@@ -208,7 +208,7 @@ fn who_is_stopped_or_panics_leaves_nothing_behind() {
     assert!(!scene.has_whole_digest());
     assert_eq!(scene.temporaries().len(), 0);
 
-    // Stopped before the first snapshot; then with some, and nothing better is there.
+    // Stopped before the first snapshot, and then after some, without an older digest.
     let stopped_after = |looks: u32| {
         let mut looked = 0;
         every(INTERVALS[0]).progress(move |_| {
@@ -226,7 +226,7 @@ fn who_is_stopped_or_panics_leaves_nothing_behind() {
     assert!(some.is_stopped());
     let stored = Digest::open(scene.hpc()).unwrap();
     assert_eq!((stored.len(), stored.end()), (some.len(), some.end()));
-    // A whole one stays, and is given.
+    // A whole digest is kept and returned.
     reader.make_digest(every(INTERVALS[1])).unwrap();
     let kept = reader.make_digest(stopped_after(2)).unwrap();
     assert_eq!(kept.interval(), Duration::from_millis(INTERVALS[1]));
@@ -235,13 +235,13 @@ fn who_is_stopped_or_panics_leaves_nothing_behind() {
 }
 
 #[test]
-fn two_processes_at_once_both_store_theirs() {
+fn two_processes_can_write_at_once() {
     let scene = Scene::new();
     let mut children = [(); 2].map(|()| Running::start("some", &scene.run));
     let mut seen = 0;
     while !children.iter_mut().all(Running::has_ended) {
         if scene.has_whole_digest() {
-            // Found by who opens the profile, and whole to its last snapshot.
+            // A reader that opens the profile finds a digest, whole to its last snapshot.
             let reader = Reader::open(&scene.run).unwrap();
             assert!(reader.has_digest(), "{:?}", reader.unused_digest());
             assert!(reader.snapshots().unwrap().all(|snapshot| snapshot.is_ok()));
@@ -250,7 +250,7 @@ fn two_processes_at_once_both_store_theirs() {
     }
     assert!(seen > 0);
     for child in &mut children {
-        assert_eq!(child.told().unwrap(), "stored");
+        assert_eq!(child.receive().unwrap(), "stored");
         assert!(child.end().success());
     }
     assert!(scene.has_whole_digest());
@@ -258,25 +258,25 @@ fn two_processes_at_once_both_store_theirs() {
 }
 
 #[test]
-fn a_digest_is_of_the_log_as_it_was_opened_however_it_grows() {
+fn digest_covers_the_log_as_opened() {
     let scene = Scene::new();
     let hpd = scene.run.with_extension("hpd");
     let whole = fs::read(&hpd).unwrap();
     let reader = Reader::open(&scene.run).unwrap();
     let made = thread::scope(|scope| {
-        let (tell, told) = std::sync::mpsc::channel();
+        let (sender, receiver) = std::sync::mpsc::channel();
         scope.spawn({
             let hpd = &hpd;
             move || {
                 let mut log = File::options().append(true).open(hpd).unwrap();
-                // Until the other side is gone: half an event, and its other half.
-                while tell.send(()).is_ok() {
+                // Until the receiver is dropped: half an event, and then its other half.
+                while sender.send(()).is_ok() {
                     log.write_all(&[0, 0, 0, 1]).unwrap();
                     log.write_all(&[0, 5, 100]).unwrap();
                 }
             }
         });
-        told.recv().unwrap();
+        receiver.recv().unwrap();
         let made = reader.make_digest(every(INTERVALS[0])).unwrap();
         let live = reader.live_at_end().unwrap().total();
         assert_eq!(
@@ -292,7 +292,7 @@ fn a_digest_is_of_the_log_as_it_was_opened_however_it_grows() {
     assert_eq!(made.end().unwrap().events(), 20_000);
     assert_eq!(fs::read(scene.hpc()).unwrap(), scene.digests[0]);
 
-    // Who opens the profile now is told that it is of a shorter log.
+    // A reader that opens the profile now reports that the digest is of a shorter log.
     let len = fs::metadata(&hpd).unwrap().len();
     assert!(len > whole.len() as u64);
     let reader = reader.reopen().unwrap();
@@ -305,14 +305,14 @@ fn a_digest_is_of_the_log_as_it_was_opened_however_it_grows() {
     assert_eq!(reader.digest().unwrap().end().unwrap().events(), events);
 }
 
-/// Makes a digest in a child that a program starts, where there is one already. It must fail, leave
-/// all as it was, and say `why`.
+/// Makes a digest in a child process of `starter`, although there is one already. This must fail with an error that
+/// contains `why`, and change nothing.
 #[cfg(unix)]
 fn fails_and_changes_nothing(scene: &Scene, starter: std::process::Command, why: &str) {
     let hpc = scene.hpc();
     let mut child = Running::of(child::started_by(starter, "once", &scene.run)).unwrap();
     assert_eq!(
-        child.told().unwrap(),
+        child.receive().unwrap(),
         format!(
             "{}: {why}: the digest is not stored; Reader::digest needs no file",
             hpc.display()
@@ -329,23 +329,23 @@ fn store_one(scene: &Scene) {
     reader.make_digest(every(INTERVALS[0])).unwrap();
 }
 
-/// A limit on the size of files stands for a full disk: a write gives out somewhere in the middle.
+/// A limit on the size of files replaces a full disk: a write fails halfway.
 #[cfg(unix)]
 #[test]
-fn where_a_write_fails_the_old_digest_stays_and_the_error_says_why() {
+fn failed_write_keeps_the_old_digest() {
     let scene = Scene::new();
     store_one(&scene);
     let mut shell = std::process::Command::new("sh");
-    // 64 or 128 KB; who ignores the signal gets an error.
+    // 64 or 128 KB. A process that ignores the signal gets an error.
     shell.args(["-c", "trap '' XFSZ; ulimit -f 128; exec \"$@\"", "sh"]);
     let why = "cannot write: File too large (os error 27)";
     fails_and_changes_nothing(&scene, shell, why);
 }
 
-/// The same behind a name that is a link, which goes on being one.
+/// The name of the digest is a symbolic link, and stays one.
 #[cfg(unix)]
 #[test]
-fn a_failed_write_behind_a_link_changes_nothing_there() {
+fn failed_write_through_a_link_keeps_the_target() {
     let scene = Scene::new();
     let other = tempfile::tempdir().unwrap();
     let target = other.path().join("target");
@@ -359,15 +359,14 @@ fn a_failed_write_behind_a_link_changes_nothing_there() {
     assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1);
 }
 
-/// A disk of its own, of which a digest takes more than is left. Where nobody may have one, this is
-/// left out.
+/// A digest that does not fit a small file system. Skipped where the test may not mount one.
 #[cfg(target_os = "linux")]
 #[test]
-fn on_a_full_disk_the_old_digest_stays_and_the_error_says_why() {
+fn full_disk_keeps_the_old_digest() {
     let scene = Scene::new();
     let hpc = scene.hpc();
     let room = scene.digests[0].len() + scene.digests[1].len() / 2;
-    // The disk is seen in the child's own namespace alone, and goes with it.
+    // The file system is mounted in the child's own namespace, and disappears with the child.
     let script = "
         mount -t tmpfs -o size=$1 none \"$2\" || exit 9
         cp \"$3\" \"$2/run.hpc\" && : > \"$2/probe\" || exit 9
@@ -395,23 +394,23 @@ fn on_a_full_disk_the_old_digest_stays_and_the_error_says_why() {
         eprintln!("skipped: a disk cannot be mounted");
         return;
     }
-    let told = stdout(&output);
+    let printed = stdout(&output);
     let full = format!(
-        "told: {}: cannot write: No space left on device (os error 28): \
+        "child: {}: cannot write: No space left on device (os error 28): \
          the digest is not stored; Reader::digest needs no file\n",
         hpc.display()
     );
-    assert!(told.contains(&full), "{told}");
+    assert!(printed.contains(&full), "{printed}");
     assert!(
-        output.status.success() && told.ends_with("\nthere: probe run.hpc\n"),
-        "{told}"
+        output.status.success() && printed.ends_with("\nthere: probe run.hpc\n"),
+        "{printed}"
     );
 }
 
-/// Root may do anything, so the child is somebody else then.
+/// Root may write anywhere, so the child process runs as a different user.
 #[cfg(unix)]
 #[test]
-fn without_the_right_to_write_the_old_digest_stays_and_the_error_says_why() {
+fn missing_write_permission_keeps_the_old_digest() {
     use std::os::unix::fs::PermissionsExt;
     use std::os::unix::process::CommandExt;
 
@@ -420,7 +419,7 @@ fn without_the_right_to_write_the_old_digest_stays_and_the_error_says_why() {
     let set = |path: &std::path::Path, mode| {
         fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
     };
-    // Nobody may look into the folder in which the tests are built.
+    // The other user may not be able to read the folder in which the tests are built.
     let exe = scene.folder.path().join("run.exe");
     fs::copy(std::env::current_exe().unwrap(), &exe).unwrap();
     for file in [&exe, &scene.hpc(), &scene.run.with_extension("hpd")] {
@@ -436,7 +435,7 @@ fn without_the_right_to_write_the_old_digest_stays_and_the_error_says_why() {
     match Running::of(command) {
         Ok(mut child) => {
             assert_eq!(
-                child.told().unwrap(),
+                child.receive().unwrap(),
                 format!(
                     "{}: cannot create a file beside it: Permission denied (os error 13): \
                      the digest is not stored; Reader::digest needs no file",
@@ -451,7 +450,7 @@ fn without_the_right_to_write_the_old_digest_stays_and_the_error_says_why() {
     assert_eq!(fs::read(scene.hpc()).unwrap(), scene.digests[0]);
     assert_eq!(scene.temporaries().len(), 0);
     set(scene.folder.path(), 0o755);
-    // The digest there is read all the same.
+    // The existing digest can still be read.
     let digest = Digest::open(scene.hpc()).unwrap();
     assert_eq!(digest.interval(), Duration::from_millis(INTERVALS[0]));
 }

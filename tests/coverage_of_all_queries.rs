@@ -1,10 +1,8 @@
-//! What the crate offers cannot be forgotten in `common/everything.rs`, by way of which any bytes go
-//! through everything: each public function of each public type is called there, without exception.
+//! `common/all_queries.rs` calls each public function of each public type, so that the any-bytes tests run all of them.
 //!
-//! The compiler is asked, not the text: a copy of the crate in which every function of
-//! `data/public_api.txt` is marked as deprecated is built, and with it `everything.rs`; what it calls
-//! shows as a warning. So `len` of one type is not taken for `len` of another. What is not seen: whether
-//! a call is ever reached, and functions of traits, such as operators, iterators and conversions.
+//! The compiler finds the calls. This test builds `all_queries.rs` against a copy of the crate in which every function
+//! of `data/public_api.txt` is deprecated: each call is a warning that names the type and the function. It does not
+//! see whether a call is ever reached, nor functions of traits (operators, iterators, conversions).
 
 mod common;
 
@@ -18,14 +16,14 @@ use common::output::{stderr, succeeded};
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The type and the name of a function, of a line such as `pub const fn name(..)`.
+/// The name of the function that a line such as `pub const fn name(..)` declares.
 fn function(line: &str) -> Option<&str> {
     let line = line.trim_start().strip_prefix("pub ")?;
     let line = line.strip_prefix("const ").unwrap_or(line);
     line.strip_prefix("fn ")?.split(['(', '<']).next()
 }
 
-/// The public functions of types, as listed.
+/// The public functions in `data/public_api.txt`, as `Type::function`.
 fn listed() -> BTreeSet<String> {
     let list = fs::read_to_string(Path::new(ROOT).join("tests/data/public_api.txt")).unwrap();
     let mut of = "";
@@ -41,7 +39,7 @@ fn listed() -> BTreeSet<String> {
     all
 }
 
-/// A source file in which each public function of a type is marked with the names of both.
+/// A source file with each public function deprecated, with `Type::function` as the reason.
 fn marked(source: &str) -> String {
     let mut of = String::new();
     let mut marked = String::new();
@@ -63,14 +61,14 @@ fn marked(source: &str) -> String {
             name.clone_into(&mut of);
         }
         if let Some(name) = function(line) {
-            writeln!(marked, "#[deprecated(note = \"asked: {of}::{name}\")]").unwrap();
+            writeln!(marked, "#[deprecated(note = \"called: {of}::{name}\")]").unwrap();
         }
         writeln!(marked, "{line}").unwrap();
     }
     marked
 }
 
-/// Copies what `change` makes of all files of a folder.
+/// Copies a folder, with `change` applied to each file.
 fn copy(from: &Path, to: &Path, change: fn(&str) -> String) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -84,7 +82,7 @@ fn copy(from: &Path, to: &Path, change: fn(&str) -> String) {
     }
 }
 
-/// Writes a file unless it is so already, so that nothing is built twice.
+/// Writes a file unless it has that text already, so that Cargo builds nothing twice.
 fn write(path: &Path, text: &str) {
     if fs::read_to_string(path).is_ok_and(|before| before == text) {
         return;
@@ -92,7 +90,7 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap();
 }
 
-/// A copy of the crate with marks, and a crate that is `everything.rs`.
+/// Writes the copy of the crate, and a crate that consists of `all_queries.rs`.
 fn packages(folder: &Path) {
     let _ = fs::remove_dir_all(folder.join("heapprof/src"));
     copy(
@@ -118,7 +116,7 @@ fn packages(folder: &Path) {
         &(package("heapprof") + &dependencies),
     );
     fs::create_dir_all(folder.join("src")).unwrap();
-    let manifest = package("asked") + "[dependencies]\nheapprof.path = \"heapprof\"\n[workspace]\n";
+    let manifest = package("calls") + "[dependencies]\nheapprof.path = \"heapprof\"\n[workspace]\n";
     write(&folder.join("Cargo.toml"), &manifest);
     let lock = fs::read_to_string(Path::new(ROOT).join("Cargo.lock"));
     if let Ok(lock) = lock
@@ -126,13 +124,13 @@ fn packages(folder: &Path) {
     {
         write(&folder.join("Cargo.lock"), &lock);
     }
-    let everything = fs::read_to_string(Path::new(ROOT).join("tests/common/everything.rs"));
-    write(&folder.join("src/lib.rs"), &everything.unwrap());
+    let all_queries = fs::read_to_string(Path::new(ROOT).join("tests/common/all_queries.rs"));
+    write(&folder.join("src/lib.rs"), &all_queries.unwrap());
 }
 
-/// What `everything.rs` calls of the crate.
-fn asked() -> BTreeSet<String> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("everything_is_asked");
+/// The functions that `all_queries.rs` calls, as `Type::function`.
+fn called() -> BTreeSet<String> {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("coverage_of_all_queries");
     packages(&folder);
     let output = Command::new(env!("CARGO"))
         .args(["check", "--quiet", "--offline", "--color=never"])
@@ -144,22 +142,23 @@ fn asked() -> BTreeSet<String> {
         .output()
         .unwrap();
     succeeded(&output);
-    let told = stderr(&output);
-    let met = told.lines().filter_map(|line| line.split_once(": asked: "));
-    met.map(|(_, name)| name.to_owned()).collect()
+    let warnings = stderr(&output);
+    let calls = warnings
+        .lines()
+        .filter_map(|line| line.split_once(": called: "));
+    calls.map(|(_, name)| name.to_owned()).collect()
 }
 
 #[test]
-fn everything_that_is_public_is_asked() {
-    let (listed, asked) = (listed(), asked());
+fn all_queries_calls_every_public_function() {
+    let (listed, called) = (listed(), called());
     assert!(listed.len() > 400, "{}", listed.len());
-    let forgotten: Vec<_> = listed.difference(&asked).collect();
+    let missing: Vec<_> = listed.difference(&called).collect();
     assert!(
-        forgotten.is_empty(),
-        "tests/common/everything.rs does not call {forgotten:#?}\n\
-         It should, so that any bytes go through them."
+        missing.is_empty(),
+        "tests/common/all_queries.rs does not call {missing:#?}\n\
+         It should, so that the any-bytes tests run them."
     );
-    // The names of both are those of the same things.
-    let strange: Vec<_> = asked.difference(&listed).collect();
-    assert!(strange.is_empty(), "not in the list: {strange:?}");
+    let unlisted: Vec<_> = called.difference(&listed).collect();
+    assert!(unlisted.is_empty(), "not in public_api.txt: {unlisted:?}");
 }

@@ -1,23 +1,23 @@
-//! Files that change while they are in use: that grow, shrink, are replaced, or are of another
-//! recording than what stands beside them.
+//! Files that grow, shrink or are replaced while a reader has them open, and files of one filebase that belong to
+//! different recordings.
 
+#[path = "common/all_queries.rs"]
+mod all_queries;
 #[path = "common/child.rs"]
 mod child;
 mod common;
-#[path = "common/everything.rs"]
-mod everything;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use all_queries::all_queries;
 use child::Running;
 use common::Profile;
-use everything::everything;
 use heapprof::{Digest, DigestOptions, Elapsed, Error, Reader, StartTime, TraceId, UnusedDigest};
 
 /// Both ways to open a profile.
-const WAYS: [fn(&Path) -> heapprof::Result<Reader>; 2] = [
+const OPEN: [fn(&Path) -> heapprof::Result<Reader>; 2] = [
     |path| Reader::open(path),
     |path| Reader::open_unmapped(path),
 ];
@@ -26,8 +26,7 @@ fn options() -> DigestOptions<'static> {
     DigestOptions::default().interval(Duration::from_millis(100))
 }
 
-/// So many allocations of 100 bytes, over 20 traces: 1 ms from one to the next. Each takes 8 bytes of
-/// the log, the first 7.
+/// `events` allocations of 100 bytes by 20 traces, 1 ms apart. The first record has 7 bytes, the others 8.
 fn recording(events: u32) -> Profile {
     let mut profile = Profile::default().traces(20);
     for number in 0..events {
@@ -36,7 +35,7 @@ fn recording(events: u32) -> Profile {
     profile
 }
 
-/// Another one: it began a second later, and has other stacks.
+/// A different recording: it starts a second later and has different stacks.
 fn other(events: u32) -> (Vec<u8>, Vec<u8>) {
     let mut profile = Profile::default();
     for line in 0..3000 {
@@ -55,7 +54,7 @@ fn file(run: &Path, extension: &str) -> PathBuf {
     run.with_extension(extension)
 }
 
-/// Writes a file as recorders do: the file that is there is emptied and filled anew.
+/// Writes a file as recorders do: truncates the existing file and writes to it.
 fn write(run: &Path, extension: &str, bytes: &[u8]) {
     fs::write(file(run, extension), bytes).unwrap();
 }
@@ -68,15 +67,15 @@ fn cut(run: &Path, extension: &str, len: u64) {
     file.set_len(len).unwrap();
 }
 
-/// Whether that is what the error says, of this file.
+/// Whether the result is `Error::Replaced` for this file.
 fn is_replaced<T>(result: heapprof::Result<T>, path: &Path) -> bool {
-    matches!(result.err().unwrap(), Error::Replaced { path: told } if told == path)
+    matches!(result.err().unwrap(), Error::Replaced { path: replaced } if replaced == path)
 }
 
 #[test]
-fn a_recording_that_is_written_over_this_one_is_noticed() {
-    for open in WAYS {
-        // The new one can be shorter or longer, and have only begun.
+fn overwriting_an_open_recording_is_an_error() {
+    for open in OPEN {
+        // The new recording can be shorter or longer, or have no events yet.
         for (events, has_header) in [(10, true), (500_000, true), (0, true), (0, false)] {
             let folder = tempfile::tempdir().unwrap();
             let run = recording(100_000).save(folder.path());
@@ -109,7 +108,7 @@ fn a_recording_that_is_written_over_this_one_is_noticed() {
                     hpm.display()
                 )
             );
-            // What is in the buffer is of the old one; what comes after that is not taken.
+            // The buffer holds events of the old recording; reading stops after them.
             let mut sizes = events_before
                 .by_ref()
                 .map_while(Result::ok)
@@ -118,7 +117,7 @@ fn a_recording_that_is_written_over_this_one_is_noticed() {
             drop(sizes);
             assert!(events_before.position().events() < 100_000);
             assert!(events_before.next().is_none());
-            // So is the table, if it is there.
+            // The same for a table that is already built.
             assert_eq!(asked.traces().unwrap().len(), traces);
             match reader.traces() {
                 Ok(traces) => assert_eq!((traces.len(), traces.frame_count()), (20, 21)),
@@ -137,24 +136,24 @@ fn a_recording_that_is_written_over_this_one_is_noticed() {
     }
 }
 
-/// A file that is in use can be moved away on Unix.
+/// On Unix an open file can be renamed.
 #[cfg(unix)]
 #[test]
-fn a_recording_that_takes_the_name_leaves_the_open_one_as_it_was() {
-    for open in WAYS {
+fn replacing_a_recording_leaves_the_open_reader_unchanged() {
+    for open in OPEN {
         let folder = tempfile::tempdir().unwrap();
         let run = recording(100_000).save(folder.path());
         let reader = open(&run).unwrap();
-        let expected = everything(&open(&run).unwrap());
+        let expected = all_queries(&open(&run).unwrap());
         let (hpm, hpd) = other(10);
         for (extension, bytes) in [("hpm", hpm), ("hpd", hpd)] {
             let new = folder.path().join("new");
             fs::write(&new, bytes).unwrap();
             fs::rename(&new, file(&run, extension)).unwrap();
         }
-        assert_eq!(everything(&reader), expected);
+        assert_eq!(all_queries(&reader), expected);
         assert_eq!(reader.live_at_end().unwrap().total(), 10_000_000);
-        // But its digest would stand beside the new log.
+        // Its digest would be written beside the new log.
         assert!(is_replaced(
             reader.make_digest(options()),
             &file(&run, "hpm")
@@ -166,7 +165,7 @@ fn a_recording_that_takes_the_name_leaves_the_open_one_as_it_was() {
 }
 
 #[test]
-fn reopened_it_has_what_was_written_since_and_the_same_settings() {
+fn reopen_reads_appended_events_and_keeps_settings() {
     let folder = tempfile::tempdir().unwrap();
     let run = recording(1000).save(folder.path());
     let rates = heapprof::SamplingRates::new([(1000, 0.5)]).unwrap();
@@ -184,7 +183,7 @@ fn reopened_it_has_what_was_written_since_and_the_same_settings() {
     );
     assert_eq!(again.events_from(end).unwrap().count(), 500);
     assert_eq!(again.live_at_end().unwrap().total(), 300_000);
-    // The first one sees the log as it was.
+    // The old reader sees the log as it was.
     assert_eq!(reader.live_at_end().unwrap().total(), 200_000);
 
     // A log never shrinks.
@@ -198,9 +197,9 @@ fn reopened_it_has_what_was_written_since_and_the_same_settings() {
     assert!(matches!(in_memory.reopen(), Err(Error::NoPlace)));
 }
 
-/// What the other tests start this executable for: files shrink under it.
+/// The other tests run this one in a child process. It truncates files that it has open.
 #[test]
-fn a_child() {
+fn child_process() {
     let Some((job, run)) = child::job() else {
         return;
     };
@@ -208,7 +207,7 @@ fn a_child() {
     let middle = 7 + 8 * 49_999;
     match &*job {
         "the log" => {
-            for open in WAYS {
+            for open in OPEN {
                 let digested = open(&run).unwrap();
                 assert!(digested.has_digest());
                 fs::rename(file(&run, "hpc"), file(&run, "old")).unwrap();
@@ -216,7 +215,7 @@ fn a_child() {
                 let mut events = reader.events().unwrap();
                 events.next().unwrap().unwrap();
                 cut(&run, "hpd", middle);
-                // What is in the buffer has been read.
+                // The buffer was read before.
                 assert_eq!(events.by_ref().map(Result::unwrap).count(), 49_999);
                 assert_eq!(events.cut().unwrap().offset(), middle);
                 assert_eq!(reader.live_at_end().unwrap().total(), 5_000_000);
@@ -225,7 +224,7 @@ fn a_child() {
                 assert_eq!(digest.end().unwrap().events(), 50_000);
                 cut(&run, "hpd", 0);
                 assert_eq!(reader.live_at_end().unwrap().total(), 0);
-                // A digest goes on telling what it knows.
+                // The open digest still answers.
                 assert_eq!(digested.live_at_end().unwrap().total(), 10_000_000);
                 assert_eq!(digested.peak().unwrap().usage().total(), 0);
                 fs::rename(file(&run, "old"), file(&run, "hpc")).unwrap();
@@ -257,7 +256,7 @@ fn a_child() {
                 assert!(traces.trace(TraceId::new(20)).is_some());
                 write(&run, "hpd", &hpd);
             }
-            // A mapped table that is not made yet is not made either.
+            // A mapped file that was cut before the table was built is an error.
             for len in [0, 200] {
                 fs::copy(run.with_file_name("copy.hpm"), file(&run, "hpm")).unwrap();
                 let reader = Reader::open(&run).unwrap();
@@ -269,10 +268,10 @@ fn a_child() {
         }
         other => panic!("{other}"),
     }
-    child::tell("alive");
+    child::send("alive");
 }
 
-/// A mapped file that shrinks would end the process.
+/// The child process would end if a mapped file shrank.
 fn survives(job: &str) {
     let folder = tempfile::tempdir().unwrap();
     let run = recording(100_000).save(folder.path());
@@ -282,21 +281,21 @@ fn survives(job: &str) {
         fs::copy(file(&run, extension), copy).unwrap();
     }
     let mut child = Running::start(job, &run);
-    assert_eq!(child.told().as_deref(), Some("alive"));
+    assert_eq!(child.receive().as_deref(), Some("alive"));
     assert!(child.end().success());
 }
 
 #[test]
-fn a_log_that_shrinks_is_a_cut_log_however_it_was_opened() {
+fn truncating_the_log_reads_as_a_cut() {
     survives("the log");
 }
 
 #[test]
-fn nothing_happens_to_who_maps_nothing_when_all_files_shrink() {
+fn unmapped_reader_survives_truncation_of_all_files() {
     survives("all");
 }
 
-/// The recordings that are here.
+/// The recordings that are present.
 fn recordings() -> Vec<PathBuf> {
     let names = ["demo", "truncated"].into_iter();
     let names = names.chain(common::WITH_ANSWERS);
@@ -304,7 +303,7 @@ fn recordings() -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_recording_answers_the_same_mapped_and_not() {
+fn mapped_and_unmapped_readers_agree() {
     let recordings = recordings();
     assert!(recordings.len() >= 8);
     for from in recordings {
@@ -317,13 +316,18 @@ fn every_recording_answers_the_same_mapped_and_not() {
             .unwrap()
             .make_digest(DigestOptions::default())
             .unwrap();
-        let [mapped, read] = WAYS.map(|open| open(&run).unwrap());
+        let [mapped, read] = OPEN.map(|open| open(&run).unwrap());
         for reader in [&mapped, &read] {
             assert!(reader.has_digest() && reader.unused_digest().is_none());
         }
         let len = |extension| fs::metadata(file(&run, extension)).unwrap().len();
         if len("hpm") + len("hpd") < 500_000 {
-            assert_eq!(everything(&mapped), everything(&read), "{}", from.display());
+            assert_eq!(
+                all_queries(&mapped),
+                all_queries(&read),
+                "{}",
+                from.display()
+            );
         }
         assert_eq!(mapped.live_at_end().unwrap(), read.live_at_end().unwrap());
         assert_eq!(mapped.damage().unwrap(), read.damage().unwrap());
@@ -345,7 +349,7 @@ fn every_recording_answers_the_same_mapped_and_not() {
 }
 
 #[test]
-fn a_digest_of_more_or_less_or_another_log_is_not_used_and_that_is_said() {
+fn rejects_digest_of_a_different_log() {
     let folder = tempfile::tempdir().unwrap();
     let run = recording(1000).save(folder.path());
     Reader::open(&run).unwrap().make_digest(options()).unwrap();
@@ -355,7 +359,7 @@ fn a_digest_of_more_or_less_or_another_log_is_not_used_and_that_is_said() {
     let said = |digested: usize, now: usize| {
         format!("the digest was made when the log had {digested} bytes, and now it has {now}")
     };
-    for open in WAYS {
+    for open in OPEN {
         for (log, events) in [(&*longer, 1500), (shorter, 987)] {
             write(&run, "hpd", log);
             let reader = open(&run).unwrap();
@@ -378,7 +382,7 @@ fn a_digest_of_more_or_less_or_another_log_is_not_used_and_that_is_said() {
             );
         }
 
-        // Another recording, with a log as long.
+        // A different recording with a log of the same length.
         let mut later = hpm.clone();
         later[11] += 1;
         write(&run, "hpd", &hpd);
@@ -393,7 +397,7 @@ fn a_digest_of_more_or_less_or_another_log_is_not_used_and_that_is_said() {
             unused.to_string(),
             "the digest is of another recording, which began at 1700000000000000005 ns"
         );
-        // Made anew, it takes the place of the old one.
+        // A new digest replaces the old one.
         write(&run, "hpm", &hpm);
         assert!(open(&run).unwrap().has_digest());
     }

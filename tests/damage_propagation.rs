@@ -1,4 +1,4 @@
-//! What is derived from damaged input says so, and nothing else does.
+//! `is_damaged` of every result: true if the result is derived from damaged input, false otherwise.
 
 mod common;
 
@@ -13,10 +13,10 @@ use heapprof::{
     Question, Reader, SamplingAdvice, SamplingRates, Sandwich, TraceSet, TraceTable, Track, Usage,
 };
 
-/// What says that it is damaged, and what does not, by name.
-type Said = BTreeMap<&'static str, bool>;
+/// `is_damaged` by the name of the result.
+type Flags = BTreeMap<&'static str, bool>;
 
-fn of_a_usage(usage: &Usage, traces: &TraceTable, said: &mut Said) {
+fn of_a_usage(usage: &Usage, traces: &TraceTable, said: &mut Flags) {
     let set = TraceSet::of(traces, [Track::Unknown]);
     let flame = FlameGraph::new(traces, usage);
     let merged = MergedTraces::new([traces, &TraceTable::default()]);
@@ -90,10 +90,10 @@ fn of_a_usage(usage: &Usage, traces: &TraceTable, said: &mut Said) {
     ]);
 }
 
-/// What passes over the log say, with a table that is whole.
-fn of_the_log(reader: &Reader) -> Said {
+/// Results of passes over the log, with an undamaged table.
+fn of_the_log(reader: &Reader) -> Flags {
     let rates = SamplingRates::unsampled();
-    let mut said = Said::new();
+    let mut said = Flags::new();
     let live = reader.live_at_end().unwrap();
     let traces = TraceTable::from_iter([[heapprof::Frame::new("main.py", 1)]]);
     of_a_usage(&live, &traces, &mut said);
@@ -161,7 +161,7 @@ fn of_the_log(reader: &Reader) -> Said {
     said
 }
 
-/// What is live at the end, and whether that says so: a question of one's own.
+/// A query written by a user: the live heap at the end, marked if the log is damaged.
 struct Own;
 
 impl Question for Own {
@@ -177,9 +177,9 @@ impl Question for Own {
     }
 }
 
-/// What a digest says, with a table that is whole.
-fn of_a_digest(digest: &Digest) -> Said {
-    let mut said = Said::new();
+/// Results of a digest, with an undamaged table.
+fn of_a_digest(digest: &Digest) -> Flags {
+    let mut said = Flags::new();
     let traces = TraceTable::from_iter([[heapprof::Frame::new("main.py", 1)]]);
     let last = digest.snapshots().last().unwrap().unwrap();
     let series = heapprof::TimeSeries::new(digest, &traces, [Track::Unknown]).unwrap();
@@ -199,11 +199,11 @@ fn of_a_digest(digest: &Digest) -> Said {
     said
 }
 
-/// What is made of a table and of what is whole.
-fn of_a_table(traces: &TraceTable) -> Said {
-    let mut said = Said::new();
+/// Results of a table and of undamaged usages.
+fn of_a_table(traces: &TraceTable) -> Flags {
+    let mut said = Flags::new();
     of_a_usage(&Usage::empty(), traces, &mut said);
-    // A usage is what it is, whatever its stacks are.
+    // A usage does not depend on the stacks of its traces.
     said.retain(|name, _| name.starts_with(['L', 'F', 'S']) && !name.starts_with("LiveHeap"));
     let whole = whole().reader();
     let bars = whole.error_bars_at_end().unwrap();
@@ -232,7 +232,7 @@ fn of_a_table(traces: &TraceTable) -> Said {
     said
 }
 
-fn all(said: &Said, damaged: bool, of: &str) {
+fn all(said: &Flags, damaged: bool, of: &str) {
     let wrong: Vec<_> = said.iter().filter(|(_, said)| **said != damaged).collect();
     assert!(wrong.is_empty(), "{of}: {wrong:?}");
 }
@@ -257,7 +257,7 @@ fn digest(reader: &Reader) -> Digest {
     reader.digest_with(options).unwrap()
 }
 
-/// Logs with a record that makes no sense at 30 ms, and what is told of it.
+/// Logs with an invalid record at 30 ms, and the kind of that damage.
 fn damaged_logs() -> Vec<(DecodeErrorKind, Vec<u8>)> {
     let with = |event: (i64, u32, i64)| {
         let events = [&EVENTS[..3], &[event], &EVENTS[3..]].concat();
@@ -269,7 +269,7 @@ fn damaged_logs() -> Vec<(DecodeErrorKind, Vec<u8>)> {
     };
     let endless = [whole().into_bytes().1, vec![0, 0, 0, 1], vec![0xff; 11]].concat();
     let mut strange = with((30_000, 1, 1));
-    // The microseconds of the event that was added: 5 000 of them in two bytes.
+    // The microseconds of the added event: 5 000, in two bytes.
     let at = strange
         .windows(2)
         .rposition(|it| it == [0x88, 0x27])
@@ -293,7 +293,7 @@ fn damaged_logs() -> Vec<(DecodeErrorKind, Vec<u8>)> {
 }
 
 #[test]
-fn what_is_whole_says_nothing() {
+fn undamaged_input_marks_no_result() {
     let mut names: Vec<_> = [
         "tiny", "realloc", "unicode", "onelive", "huge", "loss", "demo",
     ]
@@ -311,7 +311,7 @@ fn what_is_whole_says_nothing() {
             continue;
         };
         let reader = Reader::open(base).unwrap();
-        // A cut is no damage.
+        // A cut is not damage.
         assert!(
             reader
                 .damage()
@@ -343,7 +343,7 @@ fn what_is_whole_says_nothing() {
 }
 
 #[test]
-fn what_is_of_a_damaged_log_says_so() {
+fn damaged_log_marks_results() {
     let (hpm, _) = whole().into_bytes();
     for (kind, hpd) in damaged_logs() {
         let what = format!("{kind:?}");
@@ -358,16 +358,16 @@ fn what_is_of_a_damaged_log_says_so() {
         all(&of_the_log(&reader), true, &what);
         all(&of_a_digest(&digest(&reader)), true, &what);
         all(&of_a_table(reader.traces().unwrap()), false, &what);
-        // With a digest at hand, too, from which a pass goes on after the damage.
+        // The same with a digest, where a pass resumes after the damage.
         let digested = reader.with_digest(digest(&self::reader(&hpm, &hpd)));
         assert!(digested.has_digest());
         all(&of_the_log(&digested), true, &what);
     }
 }
 
-/// What had to be read of the log counts: the same with a digest, which saves reading.
+/// Only the part of the log that a query reads counts. With a digest, that part is shorter.
 #[test]
-fn what_was_before_the_damage_says_nothing() {
+fn results_before_the_damage_are_not_marked() {
     let (hpm, _) = whole().into_bytes();
     for (kind, hpd) in damaged_logs() {
         let plain = reader(&hpm, &hpd);
@@ -375,11 +375,11 @@ fn what_was_before_the_damage_says_nothing() {
         let times = [
             0, 15_000, 24_999, 29_999, 30_000, 35_000, 39_999, 40_000, 2_000_000,
         ];
-        let mut told = BTreeSet::new();
+        let mut flags = BTreeSet::new();
         for at in times.map(Elapsed::from_micros) {
             let live = plain.live_at(at).unwrap();
             let damaged = live.is_damaged();
-            told.insert((at, damaged));
+            flags.insert((at, damaged));
             let questions = || (Live::at(at), Churn::question().within(at, at), Errors(at));
             let (a, b, errors) = plain.ask(questions()).unwrap();
             let (c, d, from_digest) = digested.ask(questions()).unwrap();
@@ -399,18 +399,21 @@ fn what_was_before_the_damage_says_nothing() {
                 "{kind:?} {at}"
             );
         }
-        let first = told.iter().find(|(_, damaged)| *damaged).unwrap().0;
+        let first = flags.iter().find(|(_, damaged)| *damaged).unwrap().0;
         let expected = match kind {
             // After the last event.
             DecodeErrorKind::Varint => 40_000,
-            // Its own time is a second later.
+            // The time of the damaged event is a second later.
             DecodeErrorKind::Microseconds { .. } => 2_000_000,
             _ => 30_000,
         };
         assert_eq!(first, Elapsed::from_micros(expected), "{kind:?}");
-        let from_then_on: Vec<_> = told.iter().filter(|(at, _)| *at >= first).collect();
-        assert!(from_then_on.iter().all(|(_, damaged)| *damaged), "{told:?}");
-        // Snapshots, too.
+        let from_then_on: Vec<_> = flags.iter().filter(|(at, _)| *at >= first).collect();
+        assert!(
+            from_then_on.iter().all(|(_, damaged)| *damaged),
+            "{flags:?}"
+        );
+        // The same for snapshots.
         let digest = digest(&plain);
         for snapshot in digest.snapshots().map(Result::unwrap) {
             let live = plain.live_at(snapshot.time()).unwrap();
@@ -426,7 +429,7 @@ fn what_was_before_the_damage_says_nothing() {
     }
 }
 
-/// What is wrong with the log up to a time.
+/// A query for the damage up to a time.
 struct Errors(Elapsed);
 
 impl Question for Errors {
@@ -449,14 +452,14 @@ impl Question for Errors {
 }
 
 #[test]
-fn what_is_of_a_damaged_table_says_so() {
+fn damaged_table_marks_results() {
     let (hpm, hpd) = whole().into_bytes();
     // A third trace that begins with a number over 64 bits.
     let broken = reader(&[&hpm[..], &[0xff; 11]].concat(), &hpd);
     let at = hpm.windows(7).rposition(|name| name == b"work.py").unwrap();
     let mut odd = hpm.clone();
     odd[at] = 0xff;
-    // No log is damaged for a name that is not UTF-8: no pass over it looks at names.
+    // A name that is not UTF-8 does not damage results of the log: a pass over the log reads no names.
     let odd = reader(&odd, &hpd);
     let mut late = hpm.clone();
     late[12..20].copy_from_slice(&2_000_000_000_u64.to_be_bytes());
@@ -472,7 +475,7 @@ fn what_is_of_a_damaged_table_says_so() {
             },
         ),
     ] {
-        // Whether the table is there yet or not.
+        // Before and after the table is built.
         for _ in 0..2 {
             let mut said = of_the_log(reader);
             assert_eq!(said.remove("Leaks"), Some(true));
@@ -498,7 +501,7 @@ fn what_is_of_a_damaged_table_says_so() {
 }
 
 #[test]
-fn what_is_of_a_damaged_digest_says_so() {
+fn damaged_digest_marks_results() {
     let folder = tempfile::tempdir().unwrap();
     let base = whole().save(folder.path());
     let options = DigestOptions::default().interval(Duration::from_millis(10));
@@ -515,7 +518,7 @@ fn what_is_of_a_damaged_digest_says_so() {
     ));
     all(&of_a_digest(&digest), true, "a damaged digest");
     assert!(digest.snapshot_at(Elapsed::ZERO).unwrap().is_damaged());
-    // It is not used, and so what is told is whole; unless it is asked for.
+    // The reader does not use it by itself, so its results are undamaged.
     let reader = Reader::open(&base).unwrap();
     assert!(matches!(
         reader.unused_digest(),
@@ -535,7 +538,7 @@ fn what_is_of_a_damaged_digest_says_so() {
 }
 
 #[test]
-fn damage_is_not_compared() {
+fn equality_ignores_damage() {
     let (hpm, hpd) = whole().into_bytes();
     let damaged = reader(&[&hpm[..], &[0xff; 11]].concat(), &hpd);
     let plain = reader(&hpm, &hpd);
@@ -546,10 +549,10 @@ fn damage_is_not_compared() {
     assert_eq!(damaged.live_at_end().unwrap(), plain.live_at_end().unwrap());
 }
 
-/// Every type that answers a question or shows a usage, a table or a digest can say so.
+/// Every result of a query and every view has `is_damaged`.
 #[test]
-fn no_result_is_forgotten() {
-    /// Made of a table, and neither a result nor without one.
+fn every_result_type_has_is_damaged() {
+    /// Types that take a table but are not results.
     const OTHERS: [&str; 3] = ["FindLeaks", "MergedTraces", "TraceSet"];
     let list = std::fs::read_to_string(common::root().join("tests/data/public_api.txt")).unwrap();
     let mut of = "";
