@@ -117,8 +117,8 @@ impl Source<'_> {
                 ordered: Ordered::default(),
                 precision,
                 most,
-                folded: Encoded::default(),
-                folded_before: Encoded::default(),
+                encoded: Encoded::default(),
+                encoded_before: Encoded::default(),
             },
             heap: LiveHeap::new(self.pass.traces as usize),
             changes: Changes::new(self.pass.traces as usize),
@@ -258,9 +258,9 @@ struct Snapshots<W> {
     precision: f64,
     /// How many snapshots there may be.
     most: u64,
-    /// What was written last, where it is not all that is live.
-    folded: Encoded,
-    folded_before: Encoded,
+    /// The entries of the last snapshot, and of the one before it.
+    encoded: Encoded,
+    encoded_before: Encoded,
 }
 
 /// Why the pass was broken off, if nobody stopped it.
@@ -299,33 +299,27 @@ impl<W: Write + Seek> Snapshots<W> {
         let number = self.writer.count();
         self.trailer.place(number, place);
         let folds = self.precision > 0.0;
-        let mut unknown_changed = false;
         let edits = &mut self.edits;
         changes.drain(heap, |index, before, after| {
-            // What is folded is added to unknown, which is no entry among others then.
-            if folds && index == 0 {
-                unknown_changed = true;
-            } else {
+            // Folding adds to unknown, which is then no entry among others.
+            if index > 0 || !folds {
                 edits.push(index, before, after);
             }
         });
-        if number > 0 && self.edits.is_empty() && !unknown_changed {
+        self.ordered.edit(edits);
+        std::mem::swap(&mut self.encoded, &mut self.encoded_before);
+        let encoded = &mut self.encoded;
+        if folds {
+            let unknown = heap.balance(0);
+            self.ordered.encode_folded(unknown, self.precision, encoded);
+        } else {
+            self.ordered.encode(encoded);
+        }
+        if number > 0 && encoded.bytes() == self.encoded_before.bytes() {
             return self.writer.repeat();
         }
-        self.ordered.edit(&mut self.edits);
-        let (mut len, mut entries) = (self.ordered.len(), self.ordered.encoded());
-        if folds {
-            std::mem::swap(&mut self.folded, &mut self.folded_before);
-            let unknown = heap.balance(0);
-            len = self.ordered.fold(unknown, self.precision, &mut self.folded);
-            // What has changed may all be folded away.
-            if number > 0 && self.folded.bytes() == self.folded_before.bytes() {
-                return self.writer.repeat();
-            }
-            entries = &self.folded;
-        }
-        self.writer.encoded(len, entries.bytes())?;
-        self.trailer.written(entries.bytes());
+        self.writer.encoded(encoded.count(), encoded.bytes())?;
+        self.trailer.written(encoded.bytes());
         Ok(())
     }
 }

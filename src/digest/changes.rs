@@ -1,37 +1,33 @@
-//! Which balances have changed since the snapshot before?
+//! [`Changes`]: the traces whose balances changed since the last snapshot.
 
 use hashbrown::HashSet;
 
 use crate::heap::LiveHeap;
 use crate::per_trace::PerTrace;
 
-/// So many traces that follow on each other share a mark: a program is mostly busy with few of them for a
-/// while, and these have much the same ids.
+/// Neighbouring traces that share a mark. A program is busy with few traces at a time, and their ids
+/// are close.
 const BLOCK: usize = 64;
-/// So many balances are compared at once.
-const PART: usize = 8;
 
-/// How many marks there are; beyond so many blocks, several share one. As many as there are
-/// numbers that are [`mark_of`] an index: so nothing need ask whether there is such a mark.
+/// The number of marks. In a table of more blocks, several blocks share a mark, so every trace has one.
 const MARKS: usize = 1 << 14;
 
-/// The number of the mark of a trace.
+/// The mark of a trace.
 #[inline]
 const fn mark_of(index: u32) -> usize {
     index as usize / BLOCK % MARKS
 }
 
-/// The balances at the snapshot before, and marks on those that may have changed since.
+/// The balances at the last snapshot, and marks on those that may have changed since.
 ///
-/// An event sets the mark of its block and looks at nothing: that costs less than to find out
-/// whether it is the first of its trace. At a snapshot only marked blocks are compared.
+/// An event sets the mark of its block without a look at the balance: that costs less than to find the
+/// first event of each trace. A snapshot compares the balances of the marked blocks.
 #[derive(Debug)]
 pub(super) struct Changes {
     before: PerTrace<i64>,
-    /// For each block of balances that have a place.
     marks: Box<[bool; MARKS]>,
-    /// The traces whose balances have no place and that were met since.
-    others: HashSet<u32>,
+    /// Traces outside the dense part of the heap that had an event.
+    sparse: HashSet<u32>,
 }
 
 impl Changes {
@@ -39,111 +35,71 @@ impl Changes {
         Self {
             before: PerTrace::new(traces),
             marks: Box::new([false; MARKS]),
-            others: HashSet::new(),
+            sparse: HashSet::new(),
         }
     }
 
-    /// What marks that the balance of a trace may have changed, of those that have a place.
+    /// Returns a function that marks a trace of the dense part of the heap.
     #[inline]
     pub(super) fn marker(&mut self) -> impl FnMut(u32) {
         let marks = &mut *self.marks;
         #[inline(always)]
         move |index| {
-            // There always is.
+            // Never `None`, and the compiler sees it.
             if let Some(mark) = marks.get_mut(mark_of(index)) {
                 *mark = true;
             }
         }
     }
 
-    /// The balance of a trace may have changed.
+    /// Marks any trace.
     pub(super) fn mark(&mut self, index: u32, heap: &LiveHeap) {
         if (index as usize) < heap.places() {
             self.marker()(index);
         } else {
-            self.others.insert(index);
+            self.sparse.insert(index);
         }
     }
 
-    /// Visits each trace whose balance has changed, with the balance before and now, and forgets it.
+    /// Visits each trace whose balance has changed since the last call, with the balance then and now.
     pub(super) fn drain(&mut self, heap: &LiveHeap, mut visit: impl FnMut(u32, i64, i64)) {
         let blocks = heap.places().div_ceil(BLOCK);
         for (mark, is_marked) in self.marks.iter_mut().enumerate().take(blocks) {
-            if !std::mem::take(is_marked) {
-                continue;
-            }
-            for block in (mark..blocks).step_by(MARKS) {
-                drain_block(&mut self.before, block * BLOCK, heap, &mut visit);
+            if std::mem::take(is_marked) {
+                for block in (mark..blocks).step_by(MARKS) {
+                    drain_block(&mut self.before, block * BLOCK, heap, &mut visit);
+                }
             }
         }
-        for index in self.others.drain() {
+        for index in self.sparse.drain() {
             drain_one(&mut self.before, index, heap, &mut visit);
         }
     }
 }
 
-/// Visits the traces from the `first` on that share a mark and whose balances have changed.
+/// Visits the changed traces of the block that begins at `first`.
 fn drain_block(
     before: &mut PerTrace<i64>,
     first: usize,
     heap: &LiveHeap,
     visit: &mut impl FnMut(u32, i64, i64),
 ) {
-    let end = first + BLOCK;
     #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
-    let indices = first as u32..end as u32;
-    let now = heap.run(first..end);
-    let then = before.run_mut(first..end);
-    if now.len() < BLOCK || then.len() < BLOCK {
-        // Not all of them have a place in a run: the table ends within the block, or few of many
-        // traces were met.
-        for index in indices {
-            drain_one(before, index, heap, visit);
+    let mut indices = first as u32..(first + BLOCK) as u32;
+    let now = heap.run(first..first + BLOCK);
+    let then = before.run_mut(first..first + BLOCK);
+    for ((then, &now), index) in then.iter_mut().zip(now).zip(indices.by_ref()) {
+        if *then != now {
+            visit(index, *then, now);
+            *then = now;
         }
-        return;
     }
-    // Which have changed cannot be foretold: so all are compared before one is visited, first by parts.
-    let (parts, _) = then.as_chunks_mut::<PART>();
-    let (now, _) = now.as_chunks::<PART>();
-    let differing = bits(parts.iter().zip(now).map(|(then, now)| {
-        let differing = then.iter().zip(now).map(|(then, now)| then ^ now);
-        differing.fold(0, |all, differing| all | differing) != 0
-    }));
-    for part in ones(differing) {
-        let (Some(then), Some(now)) = (parts.get_mut(part), now.get(part)) else {
-            continue;
-        };
-        let changed = bits(then.iter().zip(now).map(|(then, now)| then != now));
-        for at in ones(changed) {
-            if let (Some(then), Some(&now)) = (then.get_mut(at), now.get(at)) {
-                #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
-                visit((first + part * PART + at) as u32, *then, now);
-                *then = now;
-            }
-        }
+    for index in indices {
+        drain_one(before, index, heap, visit);
     }
 }
 
-/// A bit for each of these.
-#[inline]
-fn bits(of: impl Iterator<Item = bool>) -> u64 {
-    of.zip(0..)
-        .fold(0, |bits, (is, bit)| bits | u64::from(is) << bit)
-}
-
-/// Which bits are set.
-#[inline]
-fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
-    std::iter::from_fn(move || {
-        let first = bits.trailing_zeros() as usize;
-        (bits != 0).then(|| {
-            bits &= bits - 1;
-            first
-        })
-    })
-}
-
-/// Visits a trace if its balance has changed; one that was never met is given no place.
+/// Visits a trace if its balance has changed; one that was never met takes no memory.
 fn drain_one(
     before: &mut PerTrace<i64>,
     index: u32,
