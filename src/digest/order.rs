@@ -13,7 +13,7 @@ use crate::usage::saturated;
 const CHUNK_ENTRIES: usize = 64;
 
 /// One entry of a snapshot. Entries are ordered by weight, heaviest first, then by trace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Entry {
     weight: i64,
     trace: u32,
@@ -82,49 +82,68 @@ impl Encoded {
         self.weight = Some(entry.weight);
     }
 
-    fn push_chunk(&mut self, chunk: &Chunk) {
+    fn push_chunk(&mut self, chunk: &mut Chunk) {
         self.push(chunk.first);
-        self.bytes.extend_from_slice(&chunk.encoded);
+        self.bytes.extend_from_slice(chunk.encoded());
         self.count += chunk.entries.len() as u64 - 1;
         self.weight = Some(chunk.last.weight);
     }
 }
 
-/// Neighbours in the order, at least one.
-#[derive(Debug)]
+/// Neighbours in the order, at least one of them except while the order is edited.
+#[derive(Debug, Default)]
 struct Chunk {
     entries: Vec<Entry>,
     first: Entry,
     last: Entry,
-    /// All entries but the first, whose encoding depends on the chunk before.
-    encoded: Vec<u8>,
     /// The sum of the weights above 0.
     positive: i128,
+    /// All entries but the first, whose encoding depends on the chunk before. Empty until it is needed.
+    encoded: Vec<u8>,
 }
 
 impl Chunk {
-    /// A chunk of `entries`, `None` if there are none. Reuses the memory of `encoded`.
-    fn new(entries: Vec<Entry>, mut encoded: Vec<u8>) -> Option<Self> {
-        let (&first, &last) = (entries.first()?, entries.last()?);
-        encoded.clear();
-        for (before, entry) in entries.iter().zip(entries.iter().skip(1)) {
-            push_entry(&mut encoded, Some(before.weight), entry.trace, entry.weight);
+    fn new(entries: &[Entry]) -> Self {
+        let mut chunk = Self::default();
+        chunk.edit(&[], entries);
+        chunk
+    }
+
+    /// Applies sorted edits.
+    fn edit(&mut self, removed: &[Entry], added: &[Entry]) {
+        for entry in removed {
+            let found = self.entries.binary_search(entry);
+            debug_assert!(found.is_ok(), "an edit removes an absent entry");
+            if let Ok(index) = found {
+                self.entries.remove(index);
+            }
         }
-        let positive = entries.iter().map(|entry| i128::from(entry.weight.max(0)));
-        Some(Self {
-            first,
-            last,
-            positive: positive.sum(),
-            entries,
-            encoded,
-        })
+        self.entries.extend_from_slice(added);
+        // A merge, since both parts are sorted.
+        self.entries.sort();
+        self.first = self.entries.first().copied().unwrap_or_default();
+        self.last = self.entries.last().copied().unwrap_or_default();
+        let positive = self.entries.iter().filter(|entry| entry.weight > 0);
+        self.positive = positive.map(|entry| i128::from(entry.weight)).sum();
+        self.encoded.clear();
+    }
+
+    fn encoded(&mut self) -> &[u8] {
+        if self.encoded.is_empty() {
+            let followers = self.entries.iter().skip(1);
+            for (before, entry) in self.entries.iter().zip(followers) {
+                let before = Some(before.weight);
+                push_entry(&mut self.encoded, before, entry.trace, entry.weight);
+            }
+        }
+        &self.encoded
     }
 }
 
 /// The entries of the live heap in their order.
 #[derive(Debug, Default)]
 pub(super) struct Ordered {
-    /// Two neighbours have more than half of [`CHUNK_ENTRIES`] together.
+    /// Between edits, each has 1 to [`CHUNK_ENTRIES`] entries.
     chunks: Vec<Chunk>,
     /// The sum of all weights.
     total: i128,
@@ -136,62 +155,48 @@ impl Ordered {
         edits.removed.sort_unstable();
         edits.added.sort_unstable();
         self.total += sum(&edits.added) - sum(&edits.removed);
+        if self.chunks.is_empty() {
+            self.chunks.push(Chunk::default());
+        }
         let (mut removed, mut added) = (&edits.removed[..], &edits.added[..]);
-        let mut chunks = std::mem::take(&mut self.chunks).into_iter().peekable();
-        while let Some(mut chunk) = chunks.next() {
+        let mut chunks = self.chunks.iter_mut().peekable();
+        while let Some(chunk) = chunks.next() {
             let end = chunks.peek().map(|next| next.first);
             let removed = split_before(&mut removed, end);
             let added = split_before(&mut added, end);
-            if removed.is_empty() && added.is_empty() {
-                self.push(chunk);
-                continue;
+            if !removed.is_empty() || !added.is_empty() {
+                chunk.edit(removed, added);
             }
-            let mut removed = removed.iter().peekable();
-            chunk
-                .entries
-                .retain(|entry| removed.next_if_eq(&entry).is_none());
-            debug_assert!(removed.next().is_none(), "removes an absent entry");
-            chunk.entries.extend_from_slice(added);
-            chunk.entries.sort();
-            self.push_entries(chunk.entries, chunk.encoded);
         }
-        // Without a chunk, nothing was removed and the first ones are added.
-        self.push_entries(added.to_vec(), Vec::new());
         edits.removed.clear();
         edits.added.clear();
-    }
-
-    /// Appends entries, cut into chunks. Reuses the memory of `encoded`.
-    fn push_entries(&mut self, entries: Vec<Entry>, encoded: Vec<u8>) {
-        if entries.len() <= CHUNK_ENTRIES {
-            if let Some(chunk) = Chunk::new(entries, encoded) {
-                self.push(chunk);
-            }
-            return;
-        }
-        for part in entries.chunks(CHUNK_ENTRIES / 2) {
-            if let Some(chunk) = Chunk::new(part.to_vec(), Vec::new()) {
-                self.push(chunk);
-            }
+        let fits = |chunk: &Chunk| (1..=CHUNK_ENTRIES).contains(&chunk.entries.len());
+        if !self.chunks.iter().all(fits) {
+            self.cut();
         }
     }
 
-    /// Appends a chunk, or its entries to the last chunk where both are small.
-    fn push(&mut self, mut chunk: Chunk) {
-        let small =
-            |last: &mut Chunk| last.entries.len() + chunk.entries.len() <= CHUNK_ENTRIES / 2;
-        if let Some(mut last) = self.chunks.pop_if(small) {
-            last.entries.append(&mut chunk.entries);
-            self.chunks.extend(Chunk::new(last.entries, last.encoded));
-        } else {
-            self.chunks.push(chunk);
+    /// Cuts long chunks, joins short ones and drops empty ones.
+    fn cut(&mut self) {
+        for chunk in std::mem::take(&mut self.chunks) {
+            let len = chunk.entries.len();
+            if len > CHUNK_ENTRIES {
+                let parts = chunk.entries.chunks(CHUNK_ENTRIES / 2);
+                self.chunks.extend(parts.map(Chunk::new));
+            } else if let Some(last) = self.chunks.last_mut()
+                && last.entries.len() + len <= CHUNK_ENTRIES / 2
+            {
+                last.edit(&[], &chunk.entries);
+            } else if len > 0 {
+                self.chunks.push(chunk);
+            }
         }
     }
 
     /// Encodes all entries to `out`.
-    pub(super) fn encode(&self, out: &mut Encoded) {
+    pub(super) fn encode(&mut self, out: &mut Encoded) {
         out.clear();
-        for chunk in &self.chunks {
+        for chunk in &mut self.chunks {
             out.push_chunk(chunk);
         }
     }
@@ -201,7 +206,7 @@ impl Ordered {
     /// ⌊precision × total⌋.
     ///
     /// Unknown must not be among the entries. O(chunks) and a copy of what is kept.
-    pub(super) fn encode_folded(&self, unknown: i64, precision: f64, out: &mut Encoded) {
+    pub(super) fn encode_folded(&mut self, unknown: i64, precision: f64, out: &mut Encoded) {
         let total = self.total + i128::from(unknown);
         #[expect(
             clippy::cast_precision_loss,
@@ -218,7 +223,7 @@ impl Ordered {
         .filter(|unknown| unknown.weight != 0);
 
         out.clear();
-        for chunk in &self.chunks {
+        for chunk in &mut self.chunks {
             if is_folded(chunk.first) && is_folded(chunk.last) {
                 continue;
             }
@@ -243,7 +248,7 @@ impl Ordered {
     /// The first positive entry to fold, and the sum of all from there on: as many as weigh no more
     /// than `limit` together.
     fn folded_tail(&self, limit: i128) -> (Entry, i128) {
-        // No positive entry follows this one.
+        // No positive entry follows a weight of 0.
         let mut from = Entry {
             weight: 0,
             trace: 0,
@@ -337,10 +342,6 @@ mod tests {
         assert_eq!(ordered.total, sum(&entries));
         for chunk in &ordered.chunks {
             assert!((1..=CHUNK_ENTRIES).contains(&chunk.entries.len()));
-        }
-        for pair in ordered.chunks.windows(2) {
-            let len = pair[0].entries.len() + pair[1].entries.len();
-            assert!(len > CHUNK_ENTRIES / 2, "{len} entries in two chunks");
         }
     }
 
