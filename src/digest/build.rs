@@ -298,23 +298,15 @@ impl<W: Write + Seek> Snapshots<W> {
     ) -> Result<(), EncodeError> {
         let number = self.writer.count();
         self.trailer.place(number, place);
-        let folds = self.precision > 0.0;
         let edits = &mut self.edits;
         changes.drain(heap, |index, before, after| {
-            // Folding adds to unknown, which is then no entry among others.
-            if index > 0 || !folds {
-                edits.push(index, before, after);
-            }
+            edits.push(index, before, after);
         });
         self.ordered.edit(edits);
         std::mem::swap(&mut self.encoded, &mut self.encoded_before);
         let encoded = &mut self.encoded;
-        if folds {
-            let unknown = heap.balance(0);
-            self.ordered.encode_folded(unknown, self.precision, encoded);
-        } else {
-            self.ordered.encode(encoded);
-        }
+        self.ordered
+            .encode(heap.balance(0), self.precision, encoded);
         if number > 0 && encoded.bytes() == self.encoded_before.bytes() {
             return self.writer.repeat();
         }

@@ -99,7 +99,7 @@ fn drain_block(
     }
 }
 
-/// Visits a trace if its balance has changed; one that was never met takes no memory.
+/// Visits a trace if its balance has changed; one without an event takes no memory.
 fn drain_one(
     before: &mut PerTrace<i64>,
     index: u32,
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_changed_is_told_once_with_the_balance_before() {
+    fn visits_each_changed_trace_once() {
         let (mut heap, mut changes) = (LiveHeap::new(5000), Changes::new(5000));
         for (index, bytes) in [
             (3, 30),
@@ -157,10 +157,10 @@ mod tests {
             ]
         );
         assert_eq!(drained(&mut changes, &heap), []);
-        // Beyond the table, in the last block.
+        // Beyond the table, in its last block.
         add(&mut heap, &mut changes, 5003, 8);
         assert_eq!(drained(&mut changes, &heap), [(5003, 0, 8)]);
-        // There and back again is no change.
+        // A balance that returns to its old value has not changed.
         for (index, bytes) in [(3, -31), (64, 5), (64, -5), (1 << 29, 1)] {
             add(&mut heap, &mut changes, index, bytes);
         }
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_of_a_block_is_compared() {
+    fn compares_every_trace_of_a_block() {
         let (mut heap, mut changes) = (LiveHeap::new(300), Changes::new(300));
         for index in 0..300 {
             add(&mut heap, &mut changes, index, 1);
@@ -182,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_share_a_mark_are_all_compared() {
+    fn compares_all_blocks_that_share_a_mark() {
         let shared = u32::try_from(BLOCK * MARKS).unwrap();
         let traces = 2 * BLOCK * MARKS + 100;
         let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
-        // Enough for all of them to have a place.
+        // Enough traces for all blocks to be dense.
         for index in 0..=2 * shared + 90 {
             heap.add(index, 0);
         }
@@ -195,13 +195,13 @@ mod tests {
             assert_eq!(mark_of(index), 1);
             add(&mut heap, &mut changes, index, 5);
         }
-        let told = [(70, 0, 5), (shared + 71, 0, 5), (2 * shared + 72, 0, 5)];
-        assert_eq!(drained(&mut changes, &heap), told);
+        let changed = [(70, 0, 5), (shared + 71, 0, 5), (2 * shared + 72, 0, 5)];
+        assert_eq!(drained(&mut changes, &heap), changed);
         assert!(!changes.marks.contains(&true));
     }
 
     #[test]
-    fn of_a_large_table_what_gets_a_place_later_is_told_once() {
+    fn visits_traces_that_become_dense_once() {
         let traces = 1 << 29;
         let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
         for index in [5, 900, 5000, 1 << 28] {
@@ -211,7 +211,7 @@ mod tests {
             drained(&mut changes, &heap),
             [(5, 0, 8), (900, 0, 8), (5000, 0, 8), (1 << 28, 0, 8)]
         );
-        // Met without a place, and has one when it is told.
+        // Sparse at its first event, and dense when it is drained.
         add(&mut heap, &mut changes, 600_000, 1);
         assert!(heap.places() <= 600_000);
         for index in 0..600_000 {
@@ -225,17 +225,17 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_met_takes_memory() {
+    fn sparse_traces_do_not_size_memory() {
         let traces = 1 << 29;
         let (mut heap, mut changes) = (LiveHeap::new(traces), Changes::new(traces));
-        let met: Vec<u32> = (1..=100).map(|n| n << 22).collect();
+        let sparse: Vec<u32> = (1..=100).map(|n| n << 22).collect();
         for round in 1..=2 {
-            for &index in &met {
+            for &index in &sparse {
                 add(&mut heap, &mut changes, index, 1);
             }
-            let told: Vec<_> = met.iter().map(|&it| (it, round - 1, round)).collect();
-            assert_eq!(drained(&mut changes, &heap), told);
+            let changed: Vec<_> = sparse.iter().map(|&it| (it, round - 1, round)).collect();
+            assert_eq!(drained(&mut changes, &heap), changed);
         }
-        assert_eq!(changes.before.iter().count(), met.len());
+        assert_eq!(changes.before.iter().count(), sparse.len());
     }
 }
