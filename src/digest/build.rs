@@ -107,8 +107,8 @@ impl<'a> Source<'a> {
             edits: Edits::default(),
             ordered: Ordered::default(),
             precision,
-            folded: Encoded::default(),
-            folded_before: Encoded::default(),
+            encoded: Encoded::default(),
+            encoded_before: Encoded::default(),
         };
 
         let mut pass = self.pass();
@@ -204,16 +204,16 @@ impl<'a> Source<'a> {
     }
 }
 
-/// What was written of the live heap.
+/// Writes the snapshots of the live heap.
 struct Snapshots<W> {
     writer: DigestWriter<W>,
     trailer: TrailerBuilder,
     edits: Edits,
     ordered: Ordered,
     precision: f64,
-    /// What was written last, where it is not all that is live.
-    folded: Encoded,
-    folded_before: Encoded,
+    /// The entries of the last snapshot, and of the one before.
+    encoded: Encoded,
+    encoded_before: Encoded,
 }
 
 impl<W: Write + Seek> Snapshots<W> {
@@ -225,43 +225,34 @@ impl<W: Write + Seek> Snapshots<W> {
         Ok(())
     }
 
-    /// Writes the heap as it is, after the event that ends at `place`.
+    /// Writes a snapshot of the heap, after the event that ends at `position`.
     fn take(
         &mut self,
         heap: &LiveHeap,
         changes: &mut Changes,
-        place: LogPosition,
+        position: LogPosition,
     ) -> Result<(), EncodeError> {
         let number = self.writer.count();
-        self.trailer.place(number, place);
-        let folds = self.precision > 0.0;
-        let mut unknown_changed = false;
-        let edits = &mut self.edits;
+        self.trailer.place(number, position);
+        let mut has_changed = number == 0;
         changes.drain(heap, |index, before, after| {
-            // What is folded is added to unknown, which is no entry among others then.
-            if folds && index == 0 {
-                unknown_changed = true;
-            } else {
-                edits.push(index, before, after);
-            }
+            has_changed = true;
+            self.edits.push(index, before, after);
         });
-        if number > 0 && self.edits.is_empty() && !unknown_changed {
+        if !has_changed {
             return self.writer.repeat();
         }
         self.ordered.edit(&mut self.edits);
-        let (mut len, mut entries) = (self.ordered.len(), self.ordered.encoded());
-        if folds {
-            std::mem::swap(&mut self.folded, &mut self.folded_before);
-            let unknown = heap.balance(0);
-            len = self.ordered.fold(unknown, self.precision, &mut self.folded);
-            // What has changed may all be folded away.
-            if number > 0 && self.folded.bytes() == self.folded_before.bytes() {
-                return self.writer.repeat();
-            }
-            entries = &self.folded;
+        std::mem::swap(&mut self.encoded, &mut self.encoded_before);
+        let encoded = &mut self.encoded;
+        self.ordered
+            .encode(heap.balance(0), self.precision, encoded);
+        // All that has changed may be folded away.
+        if number > 0 && encoded.bytes() == self.encoded_before.bytes() {
+            return self.writer.repeat();
         }
-        self.writer.encoded(len, entries.bytes())?;
-        self.trailer.written(entries.bytes());
+        self.writer.encoded(encoded.count(), encoded.bytes())?;
+        self.trailer.written(encoded.bytes());
         Ok(())
     }
 }
