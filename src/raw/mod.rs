@@ -78,23 +78,21 @@
 pub(crate) mod block;
 pub(crate) mod decode;
 pub(crate) mod event;
-pub(crate) mod frames;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
-mod index;
 pub(crate) mod rates;
 pub(crate) mod shape;
-mod skip;
 pub(crate) mod stretch;
 mod tally;
 pub(crate) mod way;
-pub(crate) mod write;
+mod write;
 
 pub use event::{Event, EventKind, LogPosition};
-pub use frames::{OutermostFirst, RawFrame, RawFrames, RawTrace};
-pub use hpc::{DigestFile, Entries};
+pub use hpc::{DigestFile, DigestWriter, Entries};
 pub use hpd::{EventLog, Events};
-pub use hpm::{RawTraces, TraceLog, TracePosition};
-pub use index::TraceIndex;
-pub use write::{AsFrame, DigestWriter, EventWriter, TraceWriter};
+pub use hpm::{
+    AsFrame, OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceIndex, TraceLog,
+    TracePosition, TraceWriter,
+};
+pub use write::EventWriter;

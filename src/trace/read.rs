@@ -17,8 +17,7 @@ use super::{Table, TraceTable};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::{FrameId, TraceId};
 use crate::intern::RecordInterner;
-use crate::raw::TraceLog;
-use crate::raw::frames::frame_at;
+use crate::raw::{RawFrame, TraceLog};
 use crate::tree::{ROOT, TreeBuilder};
 
 /// At how many places of the stack before a frame is looked for that recurs there.
@@ -151,7 +150,7 @@ impl TableReader<'_> {
         // Comparing in vain must not cost more than decoding, however long the stacks.
         let mut allowed = self.levels.last().map_or(0, |innermost| innermost.rest);
         loop {
-            let (frame, next) = frame_at(self.bytes, at)?;
+            let (frame, next) = RawFrame::read(self.bytes, at)?;
             let Some(frame) = frame else {
                 return Ok((0, next));
             };

@@ -241,7 +241,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::raw::write::hpc::push_entry;
+    use crate::raw::hpc::push_entry;
 
     /// The plain way: sort everything, fold as the definition says, encode one by one.
     fn plain(balances: &BTreeMap<u32, i64>, precision: f64) -> (u64, Vec<u8>) {

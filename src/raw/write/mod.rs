@@ -1,9 +1,5 @@
-//! The mirror image of the readers: one writer for each file.
+//! The writer of `.hpd` files.
 
-pub(crate) mod hpc;
 mod hpd;
-mod hpm;
 
-pub use hpc::DigestWriter;
 pub use hpd::EventWriter;
-pub use hpm::{AsFrame, TraceWriter};

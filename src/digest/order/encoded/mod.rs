@@ -13,7 +13,7 @@ mod cursor;
 
 use super::Entry;
 use crate::raw::block::{digits, varint};
-use crate::raw::write::hpc::push_entry;
+use crate::raw::hpc::push_entry;
 use cursor::{Copied, Cursor};
 
 /// A stop is made in so many bytes of entries that are encoded or walked along. Entries that are copied

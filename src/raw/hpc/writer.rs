@@ -2,10 +2,10 @@
 
 use std::io::{Seek, SeekFrom, Write};
 
+use super::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{SHORT, push_fixed32, push_fixed64, push_varint, short_varint};
-use crate::raw::hpc::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
 use crate::time::StartTime;
 
 /// Appends an entry that follows on one that weighs so much `before`.
