@@ -3,6 +3,11 @@
 //! A trace is a sequence of parts: frames, then an end. [`part_at`] decodes one part. All readers of traces
 //! are loops around it.
 
+#![expect(
+    clippy::inline_always,
+    reason = "a part returned through memory takes half as long again to read"
+)]
+
 use std::borrow::Cow;
 use std::iter::FusedIterator;
 
@@ -23,10 +28,6 @@ enum Part {
 }
 
 /// Decodes the part at `at`.
-#[expect(
-    clippy::inline_always,
-    reason = "a part returned through memory takes half as long again to read"
-)]
 #[inline(always)]
 fn part_at(bytes: &[u8], at: usize) -> Result<Part, Kind> {
     if let Some(frame) = frame_fast(bytes, at) {
@@ -43,7 +44,6 @@ fn part_at(bytes: &[u8], at: usize) -> Result<Part, Kind> {
 ///
 /// PERF: a branch on the length of the line number, since lengths repeat from stack to stack. Computing it instead
 /// takes 1.3x (pylint) to 1.6x (docutils) the time; cargo bench --bench ratios -- FILEBASE, row `index_of_sum`.
-#[expect(clippy::inline_always, reason = "see `part_at`")]
 #[inline(always)]
 fn frame_fast(bytes: &[u8], at: usize) -> Option<Part> {
     let (line_plus_1, len, name) = match *bytes.get(at..)?.first_chunk()? {
@@ -246,7 +246,6 @@ pub struct RawFrame<'a> {
 
 impl<'a> RawFrame<'a> {
     /// Reads the frame at `at`, or `None` for the end of the trace. Also returns the offset after it.
-    #[expect(clippy::inline_always, reason = "see `part_at`")]
     #[inline(always)]
     pub(crate) fn read(bytes: &'a [u8], at: usize) -> Result<(Option<Self>, usize), Kind> {
         match part_at(bytes, at)? {
