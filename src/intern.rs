@@ -1,31 +1,104 @@
-//! Gives each distinct line of code a dense number, and keeps each distinct file name once.
+//! Interners: they give each distinct value a dense id, in the order of first occurrence.
 //!
-//! Real programs have a few thousand distinct lines in hundreds of thousands of frames, and a
-//! `.hpm` file repeats the name in each. So a frame on its way to its number passes three doors:
-//!
-//! ```text
-//!   bytes of the frame ──► recent    a small direct-mapped cache; compares all bytes
-//!                          files     a hash map from the bytes of the name; two spellings of one
-//!                                    name (bytes that are no UTF-8) end up the same
-//!                          frames    a hash map from (file, line)
-//! ```
+//! [`IdSet`] is the general one. [`Interner`] gives ids to frames. [`RecordInterner`] does so for the frames of a
+//! `.hpm` file, where each frame repeats its file name: it looks up the bytes of the frame in a cache, and decodes
+//! and hashes the name only if they are not there.
 
-use std::borrow::Cow;
-use std::hash::BuildHasher;
+use std::borrow::{Borrow, Cow};
+use std::hash::{BuildHasher, Hash};
 
-use hashbrown::hash_map::Entry;
-use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hashbrown::{DefaultHashBuilder, HashTable};
 
+use crate::error::DecodeErrorKind;
 use crate::frame::Frame;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
+use crate::id_vec::{IdVec, id_type};
 use crate::raw::RawFrame;
 
-/// The distinct lines of a table, by their number.
+/// The error of an [`IdSet`] that has 2³² − 1 values.
+#[derive(Debug)]
+pub(crate) struct Full;
+
+impl From<Full> for DecodeErrorKind {
+    fn from(_: Full) -> Self {
+        Self::TooManyFrames
+    }
+}
+
+/// Distinct values with dense ids.
+#[derive(Debug)]
+pub(crate) struct IdSet<I, T> {
+    values: IdVec<I, T>,
+    ids: HashTable<I>,
+    hasher: DefaultHashBuilder,
+}
+
+impl<I: Id, T> IdSet<I, T> {
+    /// A set that has the `values`, but does not [find](Self::insert) them.
+    pub(crate) fn new(values: IdVec<I, T>) -> Self {
+        let ids = HashTable::with_capacity(values.capacity());
+        let hasher = DefaultHashBuilder::default();
+        Self {
+            values,
+            ids,
+            hasher,
+        }
+    }
+
+    /// The id of a value, which is inserted if the set does not have it.
+    pub(crate) fn insert<Q>(&mut self, value: &Q) -> Result<I, Full>
+    where
+        T: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned: Into<T>> + ?Sized,
+    {
+        let Self {
+            values,
+            ids,
+            hasher,
+        } = self;
+        let hash = hasher.hash_one(value);
+        let has = |&id: &I| values.find(id).is_some_and(|known| known.borrow() == value);
+        if let Some(&id) = ids.find(hash, has) {
+            return Ok(id);
+        }
+        if values.len() >= u32::MAX as usize {
+            return Err(Full);
+        }
+        let id = values.push(value.to_owned().into());
+        let rehash = |&id: &I| {
+            values
+                .find(id)
+                .map_or(0, |known| hasher.hash_one(known.borrow()))
+        };
+        ids.insert_unique(hash, id, rehash);
+        Ok(id)
+    }
+
+    pub(crate) fn values(&self) -> &IdVec<I, T> {
+        &self.values
+    }
+
+    pub(crate) fn into_values(self) -> IdVec<I, T> {
+        self.values
+    }
+}
+
+impl<I: Id, T> Default for IdSet<I, T> {
+    fn default() -> Self {
+        Self::new(IdVec::new())
+    }
+}
+
+id_type! {
+    /// A distinct file name.
+    FileId
+}
+
+/// The distinct frames of a table, by id. It has each file name once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Frames {
-    names: Names,
-    /// For each frame its file and its line.
-    frames: Vec<(u32, u32)>,
+    files: IdVec<FileId, Box<str>>,
+    frames: IdVec<FrameId, (FileId, u32)>,
 }
 
 impl Frames {
@@ -34,154 +107,79 @@ impl Frames {
     }
 
     pub(crate) fn get(&self, id: FrameId) -> Option<Frame<'_>> {
-        let &(file, line) = self.frames.get(id.index())?;
-        Some(Frame::new(self.names.get(file)?, line))
+        let &(file, line) = self.frames.find(id)?;
+        Some(Frame::new(self.files.find(file)?, line))
     }
 }
 
-/// Strings by their number, one after the other in one allocation.
-#[derive(Debug, Clone, Default)]
-struct Names {
-    text: String,
-    ends: Vec<usize>,
-}
-
-impl Names {
-    fn get(&self, number: u32) -> Option<&str> {
-        let number = number as usize;
-        let start = match number.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.text.get(start..*self.ends.get(number)?)
-    }
-}
-
-/// There are more than 2³² − 1 distinct lines or files.
-#[derive(Debug)]
-pub(crate) struct Full;
-
-/// Finds the number of a line, or gives it the next.
+/// Gives each distinct frame an id.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    frames: Frames,
-    hasher: DefaultHashBuilder,
-    file_numbers: HashTable<u32>,
-    frame_numbers: HashMap<(u32, u32), u32>,
+    files: IdSet<FileId, Box<str>>,
+    frames: IdSet<FrameId, (FileId, u32)>,
 }
 
 impl Interner {
-    /// The number of a line, and whether it is new.
-    pub(crate) fn frame(&mut self, frame: Frame<'_>) -> Result<(FrameId, bool), Full> {
-        let file = self.file(frame.file)?;
-        self.line(file, frame.line)
+    pub(crate) fn insert(&mut self, frame: Frame<'_>) -> Result<FrameId, Full> {
+        let file = self.files.insert(frame.file)?;
+        self.frames.insert(&(file, frame.line))
     }
 
-    /// The same of a file whose number is known.
-    fn line(&mut self, file: u32, line: u32) -> Result<(FrameId, bool), Full> {
-        let next = self.frames.frames.len();
-        match self.frame_numbers.entry((file, line)) {
-            Entry::Occupied(known) => Ok((FrameId(*known.get()), false)),
-            Entry::Vacant(vacant) => {
-                let number = u32::try_from(next).map_err(|_| Full)?;
-                vacant.insert(number);
-                self.frames.frames.push((file, line));
-                Ok((FrameId(number), true))
-            }
+    pub(crate) fn into_frames(self) -> Frames {
+        Frames {
+            files: self.files.into_values().shrunk(),
+            frames: self.frames.into_values().shrunk(),
         }
-    }
-
-    fn file(&mut self, name: &str) -> Result<u32, Full> {
-        let names = &mut self.frames.names;
-        let hash = self.hasher.hash_one(name);
-        if let Some(&known) = self
-            .file_numbers
-            .find(hash, |&number| names.get(number) == Some(name))
-        {
-            return Ok(known);
-        }
-        let number = u32::try_from(names.ends.len()).map_err(|_| Full)?;
-        names.text.push_str(name);
-        names.ends.push(names.text.len());
-        self.file_numbers.insert_unique(hash, number, |&number| {
-            self.hasher.hash_one(names.get(number).unwrap_or_default())
-        });
-        Ok(number)
-    }
-
-    pub(crate) fn into_frames(mut self) -> Frames {
-        self.frames.names.text.shrink_to_fit();
-        self.frames.names.ends.shrink_to_fit();
-        self.frames.frames.shrink_to_fit();
-        self.frames
     }
 }
 
-/// How many places the cache of recent frames has, as a power of two.
-const RECENT_BITS: u32 = 12;
+/// The number of slots of the cache of [`RecordInterner`], as a power of two.
+const CACHE_BITS: u32 = 12;
 
-/// Finds the number of a frame from its bytes in a `.hpm` file.
+/// Gives each distinct frame of a `.hpm` file an id. Frames that differ only in bytes that are not UTF-8 are one.
+///
+/// PERF: without the cache, reading a table takes 1.3x the time (docutils and pylint); with a map from the bytes
+/// of a frame in its place, 1.25x; cargo bench --bench ratios -- FILEBASE, row `intern_of_sum`.
 #[derive(Debug)]
 pub(crate) struct RecordInterner<'a> {
     interner: Interner,
-    recent: Box<[Known<'a>]>,
-    /// The number of each file by the bytes of its name.
-    files: HashMap<&'a [u8], u32>,
-}
-
-/// The bytes of a frame where it was met last, which are still in a cache then; no frame has none.
-#[derive(Debug, Clone, Copy)]
-struct Known<'a> {
-    record: &'a [u8],
-    id: FrameId,
+    /// The bytes and the id of the latest frame of each slot. An unused slot has no bytes, as no frame has.
+    cache: Box<[(&'a [u8], FrameId)]>,
+    /// Whether a file name was not UTF-8.
+    pub(crate) not_utf8: bool,
 }
 
 impl<'a> RecordInterner<'a> {
     pub(crate) fn new() -> Self {
-        let nothing = Known {
-            record: &[],
-            id: FrameId(0),
-        };
         Self {
             interner: Interner::default(),
-            recent: vec![nothing; 1 << RECENT_BITS].into_boxed_slice(),
-            files: HashMap::new(),
+            cache: vec![(&[][..], FrameId(0)); 1 << CACHE_BITS].into_boxed_slice(),
+            not_utf8: false,
         }
     }
 
-    /// The number of the frame, and whether its name is the first with other bytes than UTF-8.
     #[inline]
-    pub(crate) fn frame(&mut self, frame: RawFrame<'a>) -> Result<(FrameId, bool), Full> {
-        let place = recent_place(frame);
-        if let Some(known) = self.recent.get_mut(place)
-            && known.record == frame.record()
-        {
-            known.record = frame.record();
-            return Ok((known.id, false));
+    pub(crate) fn insert(&mut self, frame: RawFrame<'a>) -> Result<FrameId, Full> {
+        let slot = cache_slot(frame);
+        match self.cache.get_mut(slot) {
+            Some((record, id)) if *record == frame.record() => {
+                *record = frame.record(); // the processor's cache still has these bytes next time
+                Ok(*id)
+            }
+            _ => self.insert_slow(frame, slot),
         }
-        self.seldom(frame, place)
     }
 
     #[inline(never)]
-    fn seldom(&mut self, frame: RawFrame<'a>, place: usize) -> Result<(FrameId, bool), Full> {
-        let mut not_utf8 = false;
-        let file = match self.files.entry(frame.file_bytes()) {
-            Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(vacant) => {
-                let name = frame.file_name();
-                // Bytes that are UTF-8 are borrowed as they are.
-                not_utf8 = matches!(name, Cow::Owned(_));
-                *vacant.insert(self.interner.file(&name)?)
-            }
-        };
-        let (id, _) = self.interner.line(file, frame.line())?;
-        if let Some(recent) = self.recent.get_mut(place) {
-            *recent = Known {
-                record: frame.record(),
-                id,
-            };
+    fn insert_slow(&mut self, frame: RawFrame<'a>, slot: usize) -> Result<FrameId, Full> {
+        let name = frame.file_name();
+        // Only a name with replaced bytes is owned.
+        self.not_utf8 |= matches!(name, Cow::Owned(_));
+        let id = self.interner.insert(Frame::new(&name, frame.line()))?;
+        if let Some(cached) = self.cache.get_mut(slot) {
+            *cached = (frame.record(), id);
         }
-        Ok((id, not_utf8))
+        Ok(id)
     }
 
     pub(crate) fn into_frames(self) -> Frames {
@@ -189,10 +187,10 @@ impl<'a> RecordInterner<'a> {
     }
 }
 
-/// Where in the cache a frame would be: from its line, and from the end and length of its name,
-/// which tell names apart better than their beginnings.
+/// A hash of the line number, the length and the last bytes of a frame. File names differ more at their end than
+/// at their beginning.
 #[inline]
-fn recent_place(frame: RawFrame<'_>) -> usize {
+fn cache_slot(frame: RawFrame<'_>) -> usize {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / φ
     let tail = match frame.record().last_chunk() {
         Some(tail) => u64::from_le_bytes(*tail),
@@ -200,7 +198,7 @@ fn recent_place(frame: RawFrame<'_>) -> usize {
     };
     let line = u64::from(frame.line()) << 8 | (frame.record().len() as u64 & 0xff);
     let mixed = (tail ^ line.wrapping_mul(SPREAD)).wrapping_mul(SPREAD);
-    (mixed >> (u64::BITS - RECENT_BITS)) as usize
+    (mixed >> (u64::BITS - CACHE_BITS)) as usize
 }
 
 #[cfg(test)]
@@ -208,27 +206,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_dense_in_the_order_of_meeting() {
+    fn ids_are_dense_in_order_of_first_occurrence() {
         let mut interner = Interner::default();
         let lines = [("a", 1), ("b", 1), ("a", 1), ("a", 2), ("", 0), ("b", 1)];
-        let numbers: Vec<_> = lines
-            .into_iter()
-            .map(|(file, line)| {
-                let (id, new) = interner.frame(Frame::new(file, line)).unwrap();
-                (id.index(), new)
-            })
-            .collect();
-        assert_eq!(
-            numbers,
-            [
-                (0, true),
-                (1, true),
-                (0, false),
-                (2, true),
-                (3, true),
-                (1, false)
-            ]
-        );
+        let ids = lines.map(|frame| interner.insert(frame.into()).unwrap().index());
+        assert_eq!(ids, [0, 1, 0, 2, 3, 1]);
         let frames = interner.into_frames();
         assert_eq!(frames.len(), 4);
         assert_eq!(frames.get(FrameId(2)), Some(Frame::new("a", 2)));

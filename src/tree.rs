@@ -1,4 +1,4 @@
-//! The call tree: all stacks of a table in one, each frame standing once where stacks agree from
+//! [`CallTree`]: all stacks of a table as one tree. Stacks share the nodes of the frames in which they agree from
 //! the program's entry on.
 //!
 //! ```text
@@ -10,35 +10,46 @@
 //!                                   └ 5 log:4
 //! ```
 //!
-//! The stacks of a real program agree for the most part: 150 359 traces with 4 417 953 frames are
-//! 192 310 nodes. So a view sums weights up at the nodes, from the leaves to the root, and need not
-//! walk any stack.
+//! The stacks of a real program share most frames: 150 359 traces with 4 417 953 frames are 192 310 nodes. So a
+//! view adds up weights at the nodes, from the leaves to the root, and does not walk stacks.
 //!
-//! Nodes stand in preorder: a parent before its children, a subtree in one run.
-
-use std::hash::BuildHasher;
-
-use hashbrown::{DefaultHashBuilder, HashTable};
+//! Nodes are in preorder: a parent comes before its children, and a subtree is one range of ids.
 
 use crate::id::FrameId;
-use crate::intern::Full;
+use crate::id_vec::{IdVec, id_type};
+use crate::intern::{Full, IdSet};
+
+id_type! {
+    /// A node of a [`CallTree`], or of a [`TreeBuilder`].
+    pub(crate) NodeId
+}
+
+impl NodeId {
+    /// The position of the node's item in a vector of all nodes.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl From<NodeId> for u32 {
+    fn from(node: NodeId) -> Self {
+        node.0
+    }
+}
 
 /// The node of the empty stack.
-pub(crate) const ROOT: u32 = 0;
-
-/// No node.
-const NONE: u32 = u32::MAX;
+pub(crate) const ROOT: NodeId = NodeId(0);
 
 /// All stacks of a table.
 #[derive(Debug, Clone)]
 pub(crate) struct CallTree {
-    /// Of each node; the root is its own parent, and has any frame and depth 0.
-    parents: Box<[u32]>,
-    frames: Box<[FrameId]>,
-    depths: Box<[u32]>,
+    /// The root is its own parent, and has an arbitrary frame and depth 0.
+    parents: IdVec<NodeId, NodeId>,
+    frames: IdVec<NodeId, FrameId>,
+    depths: IdVec<NodeId, u32>,
 }
 
-/// The tree of no stack but the empty one.
+/// The tree that has only the root.
 impl Default for CallTree {
     fn default() -> Self {
         TreeBuilder::new().finish(&mut [])
@@ -46,184 +57,142 @@ impl Default for CallTree {
 }
 
 impl CallTree {
-    /// How many nodes there are, the root among them.
+    /// The number of nodes, including the root.
     pub(crate) fn len(&self) -> usize {
         self.parents.len()
     }
 
-    /// For each node the one before its last frame.
-    pub(crate) fn parents(&self) -> &[u32] {
-        &self.parents
+    /// The parent of each node.
+    pub(crate) fn parents(&self) -> &[NodeId] {
+        self.parents.values()
     }
 
-    /// For each node its last frame.
+    /// The last frame of each node's stack.
     pub(crate) fn frames(&self) -> &[FrameId] {
-        &self.frames
+        self.frames.values()
     }
 
-    /// The last frame of a node; `None` for the root.
-    pub(crate) fn frame(&self, node: u32) -> Option<FrameId> {
-        if node == ROOT {
-            return None;
-        }
-        self.frames.get(node as usize).copied()
+    /// The parent of a node; the root is its own.
+    pub(crate) fn parent(&self, node: NodeId) -> NodeId {
+        self.parents.get(node)
     }
 
-    /// How many frames the stack of a node has.
-    pub(crate) fn depth(&self, node: u32) -> usize {
-        self.depths
-            .get(node as usize)
-            .map_or(0, |&depth| depth as usize)
+    /// The last frame of the stack of a node; `None` for the root.
+    pub(crate) fn frame(&self, node: NodeId) -> Option<FrameId> {
+        self.frames.find(node).copied().filter(|_| node != ROOT)
+    }
+
+    /// The number of frames of the stack of a node.
+    pub(crate) fn depth(&self, node: NodeId) -> usize {
+        self.depths.get(node) as usize
     }
 
     /// The frames of the stack of a node, innermost first.
-    pub(crate) fn inward_out(&self, mut node: u32) -> impl Iterator<Item = FrameId> + '_ {
+    pub(crate) fn inward_out(&self, mut node: NodeId) -> impl Iterator<Item = FrameId> + '_ {
         std::iter::from_fn(move || {
             let frame = self.frame(node)?;
-            node = *self.parents.get(node as usize)?;
+            node = self.parent(node);
             Some(frame)
         })
     }
 
-    /// Which nodes have a frame that stands in their stack before: there its line recurs.
-    pub(crate) fn recurring(&self, frame_count: usize) -> Box<[bool]> {
-        let mut on_path = vec![0_u32; frame_count];
+    /// A value for each node: `root` for the root, `derive(value of the parent, last frame)` for each other node.
+    pub(crate) fn map_nodes<T: Copy + Default>(
+        &self,
+        root: T,
+        mut derive: impl FnMut(T, FrameId) -> T,
+    ) -> IdVec<NodeId, T> {
+        let mut values = IdVec::with_capacity(self.len());
+        values.push(root);
+        for (&parent, &frame) in self.parents().iter().zip(self.frames()).skip(1) {
+            let value = derive(values.get(parent), frame);
+            values.push(value);
+        }
+        values
+    }
+
+    /// For each node whether its last frame also occurs earlier in its stack.
+    pub(crate) fn recurring(&self, frame_count: usize) -> IdVec<NodeId, bool> {
         let mut path: Vec<FrameId> = Vec::new();
-        let mut recurring = vec![false; self.len()].into_boxed_slice();
-        let nodes = self
-            .frames
-            .iter()
-            .zip(&self.depths)
-            .zip(&mut recurring)
-            .skip(1);
-        for ((&frame, &depth), recurs) in nodes {
-            // A node of this depth ends the paths of that depth and deeper before it.
-            for left in path.drain((depth as usize - 1).min(path.len())..) {
-                if let Some(count) = on_path.get_mut(left.index()) {
-                    *count -= 1;
-                }
+        let mut on_path = IdVec::<FrameId, u32>::defaults(frame_count);
+        let mut recurring = IdVec::defaults(self.len());
+        for (node, &frame) in self.frames.iter().skip(1) {
+            // In preorder, the path to this node is that to the node before, cut at this node's parent.
+            let parent_depth = self.depth(node) - 1;
+            for left in path.drain(parent_depth.min(path.len())..) {
+                on_path.update(left, |count| *count -= 1);
             }
             path.push(frame);
-            if let Some(count) = on_path.get_mut(frame.index()) {
-                *recurs = *count > 0;
-                *count += 1;
-            }
+            recurring.set(node, on_path.get(frame) > 0);
+            on_path.update(frame, |count| *count += 1);
         }
         recurring
     }
 }
 
-/// Makes a call tree, stack by stack.
+/// Builds a call tree. Its nodes are in the order of insertion.
 #[derive(Debug)]
 pub(crate) struct TreeBuilder {
-    parents: Vec<u32>,
-    frames: Vec<FrameId>,
-    children: HashTable<u32>,
-    hasher: DefaultHashBuilder,
+    /// Each node as its parent and its last frame.
+    nodes: IdSet<NodeId, (NodeId, FrameId)>,
 }
 
 impl TreeBuilder {
     pub(crate) fn new() -> Self {
-        Self::with_room(0)
+        Self::with_capacity(0)
     }
 
-    /// The same, with room for so many nodes before it grows.
-    pub(crate) fn with_room(nodes: usize) -> Self {
-        let (mut parents, mut frames) = (Vec::with_capacity(nodes), Vec::with_capacity(nodes));
-        parents.push(ROOT);
-        frames.push(FrameId(0));
+    pub(crate) fn with_capacity(nodes: usize) -> Self {
+        let mut root = IdVec::with_capacity(nodes);
+        root.push((ROOT, FrameId(0)));
         Self {
-            parents,
-            frames,
-            children: HashTable::with_capacity(nodes),
-            hasher: DefaultHashBuilder::default(),
+            nodes: IdSet::new(root),
         }
     }
 
-    /// The last frame of a node; `None` for the root.
-    pub(crate) fn frame(&self, node: u32) -> Option<FrameId> {
-        if node == ROOT {
-            return None;
-        }
-        self.frames.get(node as usize).copied()
+    /// The last frame of the stack of a node; `None` for the root.
+    pub(crate) fn frame(&self, node: NodeId) -> Option<FrameId> {
+        let &(_, frame) = self.nodes.values().find(node)?;
+        (node != ROOT).then_some(frame)
     }
 
-    /// The node of the stack of `parent` with one frame more.
-    pub(crate) fn child(&mut self, parent: u32, frame: FrameId) -> Result<u32, Full> {
-        let Self {
-            parents,
-            frames,
-            children,
-            hasher,
-        } = self;
-        let key = |node: u32| {
-            let node = node as usize;
-            Some((*parents.get(node)?, *frames.get(node)?))
-        };
-        let hash = hasher.hash_one((parent, frame));
-        if let Some(&known) = children.find(hash, |&node| key(node) == Some((parent, frame))) {
-            return Ok(known);
-        }
-        let node = u32::try_from(parents.len())
-            .ok()
-            .filter(|&node| node != NONE)
-            .ok_or(Full)?;
-        children.insert_unique(hash, node, |&node| {
-            key(node).map_or(0, |key| hasher.hash_one(key))
-        });
-        parents.push(parent);
-        frames.push(frame);
-        Ok(node)
+    /// The node whose stack is that of `parent` and `frame`.
+    pub(crate) fn child(&mut self, parent: NodeId, frame: FrameId) -> Result<NodeId, Full> {
+        self.nodes.insert(&(parent, frame))
     }
 
-    /// The tree, with its nodes in preorder; renumbers `nodes`.
-    pub(crate) fn finish(self, nodes: &mut [u32]) -> CallTree {
-        let Self {
-            parents, frames, ..
-        } = self;
-        let at = |of: &[u32], node: u32| of.get(node as usize).copied().unwrap_or(NONE);
-        // A node is met after its parent: backwards, each is whole when it is added to its parent.
-        let mut sizes = vec![1_u32; parents.len()];
-        for (node, &parent) in parents.iter().enumerate().skip(1).rev() {
-            let size = sizes.get(node).copied().unwrap_or_default();
-            if let Some(whole) = sizes.get_mut(parent as usize) {
-                *whole += size;
-            }
+    /// The tree with its nodes in preorder; siblings are in the order of insertion. Replaces each of `nodes` by its
+    /// new id.
+    pub(crate) fn finish(self, nodes: &mut [NodeId]) -> CallTree {
+        let old = self.nodes.into_values();
+        // The number of nodes at or below each node. A node was inserted after its parent, so in reverse order its
+        // size is complete before it is added to the parent's.
+        let mut sizes = IdVec::from_vec(vec![1_u32; old.len()]);
+        for (node, &(parent, _)) in old.iter().skip(1).rev() {
+            let size = sizes.get(node);
+            sizes.update(parent, |sum| *sum += size);
         }
-        // Forwards, each stands where its parent has room for the next child.
-        let mut next_child = sizes;
-        let mut numbers = vec![ROOT; parents.len()];
+        // A first child follows its parent. Each other child follows the subtree of the sibling before it.
+        let mut new_ids = IdVec::<NodeId, NodeId>::defaults(old.len());
+        let mut next_child = IdVec::<NodeId, u32>::defaults(old.len());
+        next_child.set(ROOT, 1);
         let mut tree = CallTree {
-            parents: vec![ROOT; parents.len()].into_boxed_slice(),
-            frames: vec![FrameId(0); parents.len()].into_boxed_slice(),
-            depths: vec![0; parents.len()].into_boxed_slice(),
+            parents: IdVec::defaults(old.len()),
+            frames: IdVec::from_vec(vec![FrameId(0); old.len()]),
+            depths: IdVec::defaults(old.len()),
         };
-        if let Some(first) = next_child.first_mut() {
-            *first = 1;
-        }
-        for (node, (&parent, &frame)) in parents.iter().zip(&frames).enumerate().skip(1) {
-            let size = next_child.get(node).copied().unwrap_or_default();
-            let Some(room) = next_child.get_mut(parent as usize) else {
-                continue;
-            };
-            let number = *room;
-            *room += size;
-            let tree_parent = at(&numbers, parent);
-            let depth = at(&tree.depths, tree_parent).wrapping_add(1);
-            if let (Some(next), Some(own)) = (next_child.get_mut(node), numbers.get_mut(node)) {
-                (*next, *own) = (number + 1, number);
-            }
-            let place = number as usize;
-            if let (Some(to_parent), Some(to_frame), Some(to_depth)) = (
-                tree.parents.get_mut(place),
-                tree.frames.get_mut(place),
-                tree.depths.get_mut(place),
-            ) {
-                (*to_parent, *to_frame, *to_depth) = (tree_parent, frame, depth);
-            }
+        for (node, &(parent, frame)) in old.iter().skip(1) {
+            let id = next_child.get(parent);
+            next_child.set(parent, id + sizes.get(node));
+            next_child.set(node, id + 1);
+            let (id, parent) = (NodeId(id), new_ids.get(parent));
+            new_ids.set(node, id);
+            tree.parents.set(id, parent);
+            tree.frames.set(id, frame);
+            tree.depths.set(id, tree.depths.get(parent) + 1);
         }
         for node in nodes {
-            *node = at(&numbers, *node);
+            *node = new_ids.get(*node);
         }
         tree
     }
@@ -236,9 +205,9 @@ mod tests {
 
     use super::*;
 
-    fn tree(stacks: &[Vec<u32>]) -> (CallTree, Vec<u32>) {
+    fn tree(stacks: &[Vec<u32>]) -> (CallTree, Vec<NodeId>) {
         let mut builder = TreeBuilder::new();
-        let mut leaves: Vec<u32> = stacks
+        let mut leaves: Vec<NodeId> = stacks
             .iter()
             .map(|stack| {
                 stack.iter().fold(ROOT, |node, &frame| {
@@ -250,41 +219,34 @@ mod tests {
     }
 
     #[test]
-    fn nodes_stand_in_preorder_and_siblings_as_they_were_met() {
+    fn nodes_are_in_preorder_and_siblings_in_order_of_insertion() {
         let stacks = [vec![1, 2, 7], vec![1, 4], vec![1, 2, 9], vec![], vec![3]];
         let (tree, leaves) = tree(&stacks);
-        let shown: Vec<_> = tree
-            .frames()
-            .iter()
-            .map(|frame| frame.index())
-            .skip(1)
-            .collect();
-        assert_eq!(shown, [1, 2, 7, 9, 4, 3]);
-        assert_eq!(tree.parents(), [0, 0, 1, 2, 2, 1, 0]);
-        let depths = (0..7).map(|node| tree.depth(node));
-        assert_eq!(depths.collect::<Vec<_>>(), [0, 1, 2, 3, 3, 2, 1]);
-        assert_eq!(leaves, [3, 5, 4, 0, 6]);
+        assert_eq!(tree.frames()[1..], [1, 2, 7, 9, 4, 3].map(FrameId));
+        assert_eq!(tree.parents(), [0, 0, 1, 2, 2, 1, 0].map(NodeId));
+        assert_eq!(tree.depths.values(), [0, 1, 2, 3, 3, 2, 1]);
+        assert_eq!(leaves, [3, 5, 4, 0, 6].map(NodeId));
     }
 
     proptest! {
         #[test]
-        fn stacks_come_back_and_recurrences_equal_the_plain_ones(
-            frames in vec(vec(0_u32..6, 0..9), 0..40),
+        fn nodes_give_back_stacks_and_recurrences(
+            stacks in vec(vec(0_u32..6, 0..9), 0..40),
         ) {
-            let (tree, leaves) = tree(&frames);
-            for (stack, &leaf) in frames.iter().zip(&leaves) {
-                let mut outward: Vec<u32> = tree.inward_out(leaf).map(|frame| frame.0).collect();
-                outward.reverse();
-                prop_assert_eq!(&outward, stack);
+            let (tree, leaves) = tree(&stacks);
+            let stack_of = |node| {
+                let mut stack: Vec<u32> = tree.inward_out(node).map(|frame| frame.0).collect();
+                stack.reverse();
+                stack
+            };
+            for (stack, &leaf) in stacks.iter().zip(&leaves) {
+                prop_assert_eq!(&stack_of(leaf), stack);
                 prop_assert_eq!(tree.depth(leaf), stack.len());
             }
-            let recurring = tree.recurring(6);
-            for node in 0..tree.len() {
-                let id = u32::try_from(node).unwrap();
-                let mut path: Vec<u32> = tree.inward_out(id).map(|frame| frame.0).collect();
-                path.reverse();
-                let (last, before) = path.split_last().map_or((None, &[][..]), |(l, b)| (Some(l), b));
-                prop_assert_eq!(recurring[node], last.is_some_and(|last| before.contains(last)));
+            for (node, &recurs) in tree.recurring(6).iter() {
+                let stack = stack_of(node);
+                let expected = stack.split_last().is_some_and(|(last, before)| before.contains(last));
+                prop_assert_eq!(recurs, expected);
             }
         }
     }

@@ -60,8 +60,8 @@ impl<'t> Passing<'t> {
         let mut nodes = vec![false; tree.len()];
         let places = tree.parents().iter().zip(tree.frames()).enumerate();
         for (place, (&parent, frame)) in places.skip(1) {
-            let passes = nodes.get(parent as usize) == Some(&true)
-                || lines.get(frame.index()) == Some(&true);
+            let passes =
+                nodes.get(parent.index()) == Some(&true) || lines.get(frame.index()) == Some(&true);
             if let Some(here) = nodes.get_mut(place) {
                 *here = passes;
             }
@@ -71,6 +71,6 @@ impl<'t> Passing<'t> {
 
     fn contains(&self, trace: Option<TraceId>) -> bool {
         let node = trace.and_then(|trace| self.traces.node(trace));
-        node.is_some_and(|node| self.nodes.get(node as usize) == Some(&true))
+        node.is_some_and(|node| self.nodes.get(node.index()) == Some(&true))
     }
 }

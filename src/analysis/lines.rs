@@ -101,7 +101,7 @@ impl Lines {
         let recurring = traces.recurring();
         for ((_, node, frame), &weight) in subtree.places().zip(weights.iter().skip(1)) {
             if let Some((_, cumulative)) = sums.get_mut(frame.index())
-                && recurring.get(node as usize) == Some(&false)
+                && recurring.find(node) == Some(&false)
             {
                 *cumulative = cumulative.saturating_add(weight);
             }

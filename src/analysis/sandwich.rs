@@ -77,7 +77,7 @@ impl Sandwich {
         let mut contains = vec![false; tree.len()];
         let places = tree.parents().iter().zip(tree.frames()).enumerate();
         for (place, (&parent, &frame)) in places.skip(1) {
-            let here = frame == line || contains.get(parent as usize) == Some(&true);
+            let here = frame == line || contains.get(parent.index()) == Some(&true);
             if let Some(contains) = contains.get_mut(place) {
                 *contains = here;
             }
@@ -89,7 +89,7 @@ impl Sandwich {
         let mut down = Vec::new();
         for (number, (trace, weight)) in usage.by_trace().enumerate() {
             let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
-            if contains.get(node as usize) != Some(&true) {
+            if contains.get(node.index()) != Some(&true) {
                 continue;
             }
             let stack: Vec<FrameId> = tree.inward_out(node).collect();

@@ -343,7 +343,7 @@ impl Counted {
         let mut lists = Lists::new();
         let mut lists_of_nodes: Vec<u32> = Vec::with_capacity(tree.len());
         for (&parent, &frame) in tree.parents().iter().zip(tree.frames()) {
-            let inherited = lists_of_nodes.get(parent as usize).copied();
+            let inherited = lists_of_nodes.get(parent.index()).copied();
             let own = inherited
                 .and_then(|_| of(&cumulative, frame))
                 .unwrap_or_default();
@@ -353,7 +353,7 @@ impl Counted {
         let mut lists_of = vec![unknown];
         for (id, _) in traces.iter() {
             let node = traces.node(id).unwrap_or(ROOT);
-            let list = lists_of_nodes.get(node as usize).copied().unwrap_or(EMPTY);
+            let list = lists_of_nodes.get(node.index()).copied().unwrap_or(EMPTY);
             let list = match tree.frame(node) {
                 Some(frame) => lists.with(list, &of(&local, frame).unwrap_or_default()),
                 None => unknown,

@@ -1,9 +1,9 @@
 //! The part of the call tree that a usage is about. Views walk it: its nodes, not the frames of the
 //! stacks, and nothing of the traces that weigh nothing.
 
-use crate::id::{FrameId, TraceId};
+use crate::id::{FrameId, Id, TraceId};
 use crate::trace::TraceTable;
-use crate::tree::{CallTree, ROOT};
+use crate::tree::{CallTree, NodeId, ROOT};
 use crate::usage::Usage;
 
 /// The nodes of the call tree at or below which a stack of some usages ends, and the root.
@@ -13,7 +13,7 @@ use crate::usage::Usage;
 pub(super) struct Subtree<'t> {
     traces: &'t TraceTable,
     /// The node at each place.
-    nodes: Vec<u32>,
+    nodes: Vec<NodeId>,
     /// The place of the node above; that of the root is its own.
     parents: Vec<u32>,
     /// A bit for each node of the tree, and how many are set in the words before each.
@@ -26,9 +26,9 @@ impl<'t> Subtree<'t> {
     pub(super) fn new(traces: &'t TraceTable, usages: &[&Usage]) -> Self {
         let tree = traces.tree();
         let mut marks = vec![0_u64; tree.len().div_ceil(64)];
-        let mut mark = |node: u32| {
-            let bit = 1 << (node % 64);
-            marks.get_mut(node as usize / 64).is_some_and(|word| {
+        let mut mark = |node: NodeId| {
+            let bit = 1 << (node.index() % 64);
+            marks.get_mut(node.index() / 64).is_some_and(|word| {
                 let new = *word & bit == 0;
                 *word |= bit;
                 new
@@ -39,7 +39,7 @@ impl<'t> Subtree<'t> {
             let mut node = node_of(traces, trace);
             // What is marked has all above it marked.
             while mark(node)
-                && let Some(&above) = tree.parents().get(node as usize)
+                && let Some(&above) = tree.parents().get(node.index())
             {
                 node = above;
             }
@@ -51,10 +51,10 @@ impl<'t> Subtree<'t> {
             count += word.count_ones();
         }
         let mut nodes = Vec::with_capacity(count as usize);
-        for (base, &word) in (0_u32..).step_by(64).zip(&marks) {
+        for (base, &word) in (0..).step_by(64).zip(&marks) {
             let mut left = word;
             while left != 0 {
-                nodes.push(base + left.trailing_zeros());
+                nodes.push(NodeId::from_index(base + left.trailing_zeros() as usize));
                 left &= left - 1;
             }
         }
@@ -65,7 +65,7 @@ impl<'t> Subtree<'t> {
             marks,
             ranks,
         };
-        let above = |&node: &u32| tree.parents().get(node as usize).copied().unwrap_or(ROOT);
+        let above = |&node: &NodeId| tree.parent(node);
         subtree.parents = subtree
             .nodes
             .iter()
@@ -84,12 +84,12 @@ impl<'t> Subtree<'t> {
     }
 
     /// The place of a node of the subtree.
-    fn rank(&self, node: u32) -> u32 {
-        let word = node as usize / 64;
+    fn rank(&self, node: NodeId) -> u32 {
+        let word = node.index() / 64;
         let below = self
             .marks
             .get(word)
-            .map_or(0, |marks| marks & ((1 << (node % 64)) - 1));
+            .map_or(0, |marks| marks & ((1 << (node.index() % 64)) - 1));
         self.ranks.get(word).copied().unwrap_or(0) + below.count_ones()
     }
 
@@ -106,11 +106,11 @@ impl<'t> Subtree<'t> {
     }
 
     /// All places but that of the root, each with its node and its last frame.
-    pub(super) fn places(&self) -> impl Iterator<Item = (usize, u32, FrameId)> {
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, NodeId, FrameId)> {
         let frames = self.tree().frames();
         let nodes = self.nodes.iter().enumerate().skip(1);
         nodes.map(|(place, &node)| {
-            let frame = frames.get(node as usize).copied();
+            let frame = frames.get(node.index()).copied();
             (place, node, frame.unwrap_or(FrameId(0)))
         })
     }
@@ -140,6 +140,6 @@ impl<'t> Subtree<'t> {
 }
 
 /// The node of a trace; the root for what has no stack.
-fn node_of(traces: &TraceTable, trace: Option<TraceId>) -> u32 {
+fn node_of(traces: &TraceTable, trace: Option<TraceId>) -> NodeId {
     trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT)
 }

@@ -71,14 +71,14 @@ impl TraceSet {
         let mut contain: Vec<bool> = Vec::with_capacity(tree.len());
         for (&parent, &frame) in tree.parents().iter().zip(tree.frames()) {
             // The root comes first, before any parent.
-            let inherited = contain.get(parent as usize).copied();
+            let inherited = contain.get(parent.index()).copied();
             let own = || cumulative.get(frame.index()).copied();
             contain.push(inherited.is_some_and(|inherited| inherited || own() == Some(true)));
         }
         let has = |trace: TraceId| {
             let node = traces.node(trace).unwrap_or(ROOT);
             let ends = |line: FrameId| local.get(line.index()).copied();
-            contain.get(node as usize).copied().unwrap_or(false)
+            contain.get(node.index()).copied().unwrap_or(false)
                 || tree.frame(node).map_or(Some(unknown), ends) == Some(true)
         };
         let mut members = Members::new(traces, unknown, has);

@@ -5,7 +5,7 @@
 //!
 //! Unknown is not in the order. Each encoding gets its balance, as folding adds to it.
 
-use crate::raw::write::hpc::push_entry;
+use crate::raw::hpc::push_entry;
 use crate::usage::saturated;
 
 /// The most entries of a chunk. Small chunks are quick to edit and encode; many are slow to visit.

@@ -1,18 +1,18 @@
-//! The low-level API: the three files as they stand on disk, over `&[u8]`.
+//! The low-level API: readers of the three files over `&[u8]`, and their writers.
 //!
 //! | file | read | write |
 //! | --- | --- | --- |
-//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access | [`TraceWriter`], given what is [`AsFrame`] |
+//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access | [`TraceWriter`] for frames that are [`AsFrame`] |
 //! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`] | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
 //!
-//! The readers borrow, copy nothing, and give iterators that are `Clone` and fused. They take any
-//! bytes: the error of an iterator says at which record reading ended and why, and everything before
-//! it was whole. An iterator over the two logs can say where it stands, as a [`TracePosition`] or a
-//! [`LogPosition`], and be resumed there later, so that a file can be followed while it is written.
+//! The readers borrow, copy nothing, and return iterators that are `Clone` and fused. They accept any
+//! bytes: the error of an iterator names the record at which reading ended, and every record before it
+//! is whole. The iterators over traces and events have a position, a [`TracePosition`] or a
+//! [`LogPosition`], from which reading can resume later. So a program can follow a file while it grows.
 //!
-//! The writers stream to any [`io::Write`](std::io::Write). What they write is what heapprof 1.0
-//! writes, and what it reads; any program that can name its stacks can record with them.
+//! The writers stream to any [`io::Write`](std::io::Write), in the format that heapprof 1.0 writes and
+//! reads. Any program that knows its stacks can record with them.
 //!
 //! # Building blocks
 //! | block | on disk |
@@ -71,23 +71,19 @@
 //! ```
 //!
 //! Snapshot *k*, from 0, is the live heap at (*k* + 1) × interval.
-//! What stands in the trailer is for the writer to say: a [`Digest`](crate::Digest) that this crate
-//! makes says there which log it is of, how much of it, with which rates and precision, and what is
-//! wrong with the log. A [`DigestWriter`] can write one of its own, or none.
+//! The writer defines the trailer. In that of a [`Digest`](crate::Digest), this crate records the log
+//! that the digest is of, how much of it, the rates and precision, and the damage of the log. A
+//! [`DigestWriter`] can write any trailer, or none.
 
 pub(crate) mod block;
-pub(crate) mod frames;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
-mod index;
 pub(crate) mod rates;
-mod skip;
-pub(crate) mod write;
 
-pub use frames::{OutermostFirst, RawFrame, RawFrames, RawTrace};
-pub use hpc::{DigestFile, Entries};
+pub use hpc::{DigestFile, DigestWriter, Entries};
 pub use hpd::{Event, EventKind, EventLog, EventReader, EventWriter, Events, LogPosition};
-pub use hpm::{RawTraces, TraceLog, TracePosition};
-pub use index::TraceIndex;
-pub use write::{AsFrame, DigestWriter, TraceWriter};
+pub use hpm::{
+    AsFrame, OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceIndex, TraceLog,
+    TracePosition, TraceWriter,
+};

@@ -296,7 +296,7 @@ impl Reader {
                 })
             }
             None => self.in_hpm(|log| {
-                let (traces, end) = log.counted();
+                let (traces, end) = log.count_and_damage();
                 let damage = [log.header_damage(), end];
                 Counted {
                     traces,

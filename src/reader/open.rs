@@ -117,7 +117,7 @@ impl Reader {
                 return Err(Error::Decode { path, source });
             }
         };
-        let head = hpm.get(..Header::START).unwrap_or(&hpm);
+        let head = hpm.get(..Header::IDENTITY_LEN).unwrap_or(&hpm);
         let recording = Arc::new(FileIdentity::of(file, &hpm_path, head)?);
         // What needs the log says why it is not there.
         let log = Log::open(&files.file(FileKind::Hpd), Some(recording.clone())).ok();

@@ -1,18 +1,20 @@
-//! Several recordings in one table: the processes of a job, the runs of a fleet, before and after.
+//! [`MergedTraces`]: the stacks of several recordings in one table.
 
 use hashbrown::HashMap;
 
 use super::{Table, TraceTable};
 use crate::error::Damaged;
 use crate::id::{FrameId, TraceId};
+use crate::id_vec::IdVec;
 use crate::intern::Interner;
-use crate::tree::{ROOT, TreeBuilder};
+use crate::tree::{NodeId, ROOT, TreeBuilder};
 use crate::usage::Usage;
 
-/// Several tables as one: the same stacks are one trace.
+/// Several tables merged into one, in which equal stacks are one trace: for the processes of a job, or for runs
+/// before and after a change.
 ///
-/// Each recording has trace ids of its own. [`usage`](Self::usage) translates what is said in them,
-/// and then usages of several recordings can be added, subtracted, and seen side by side.
+/// Each recording has its own trace ids. [`usage`](Self::usage) translates a usage to the ids of the merged
+/// table. Translated usages of several recordings can be added, subtracted, and shown side by side.
 ///
 /// ```
 /// use heapprof::{Frame, FlowGraph, MergedTraces, TraceId, TraceTable, Usage};
@@ -33,85 +35,59 @@ use crate::usage::Usage;
 #[derive(Debug, Clone)]
 pub struct MergedTraces {
     table: TraceTable,
-    /// For each table, the trace that each of its traces has become.
+    /// For each table, the merged id of each of its traces.
     ids: Vec<Box<[Option<TraceId>]>>,
 }
 
 impl MergedTraces {
-    /// Merges tables. O(nodes of their call trees); memory 4 bytes a trace of each of them, besides
-    /// the new table. If one of them is [damaged](TraceTable::is_damaged), the new one is; what is wrong
-    /// is for that one to [say](TraceTable::damage).
+    /// Merges tables. O(nodes of their call trees); memory: the merged table, and 4 bytes for each trace of each
+    /// table. If a table is [damaged](TraceTable::is_damaged), the merged table is damaged too, but does not
+    /// repeat the [damage](TraceTable::damage).
     ///
-    /// Over 2³⁰ − 1 distinct stacks, or 2³² − 2 nodes, what is left counts as unknown.
+    /// Traces after the first 2³⁰ − 1 distinct stacks or 2³² − 2 nodes count as unknown.
     pub fn new<'t>(tables: impl IntoIterator<Item = &'t TraceTable>) -> Self {
         let mut interner = Interner::default();
         let mut tree = TreeBuilder::new();
-        // For each distinct stack its node; and the trace of each node.
         let mut leaves = Vec::new();
-        let mut traces: HashMap<u32, TraceId> = HashMap::new();
+        let mut trace_of: HashMap<NodeId, TraceId> = HashMap::new();
         let mut damaged = Damaged(false);
         let ids = tables
             .into_iter()
             .map(|table| {
                 damaged = damaged | table.damaged();
-                let frames: Vec<Option<FrameId>> = table
-                    .frames()
-                    .map(|(_, frame)| interner.frame(frame).ok().map(|(id, _)| id))
-                    .collect();
-                let old = table.tree();
-                let mut nodes = vec![Some(ROOT); old.len()];
-                let places = old.parents().iter().zip(old.frames()).enumerate();
-                for (place, (&parent, frame)) in places.skip(1) {
-                    let above = nodes.get(parent as usize).copied().flatten();
-                    let frame = frames.get(frame.index()).copied().flatten();
-                    if let Some(here) = nodes.get_mut(place) {
-                        *here = above
-                            .zip(frame)
-                            .and_then(|(above, frame)| tree.child(above, frame).ok());
+                let nodes = merge_nodes(table, &mut interner, &mut tree);
+                let mut merge_trace = |&leaf: &NodeId| {
+                    let node = nodes.get(leaf)?;
+                    if let Some(&known) = trace_of.get(&node) {
+                        return Some(known);
                     }
-                }
-                let leaves_before = table.0.leaves.iter();
-                leaves_before
-                    .map(|&leaf| {
-                        let node = nodes.get(leaf as usize).copied().flatten()?;
-                        if let Some(&known) = traces.get(&node) {
-                            return Some(known);
-                        }
-                        let id = u32::try_from(leaves.len() + 1)
-                            .ok()
-                            .and_then(TraceId::new)?;
-                        leaves.push(node);
-                        traces.insert(node, id);
-                        Some(id)
-                    })
-                    .collect()
+                    let id = TraceId::new(u32::try_from(leaves.len() + 1).ok()?)?;
+                    leaves.push(node);
+                    trace_of.insert(node, id);
+                    Some(id)
+                };
+                table.0.leaves.iter().map(&mut merge_trace).collect()
             })
             .collect();
-        let tree = tree.finish(&mut leaves);
         let table = TraceTable::new(Table {
-            frames: interner.into_frames(),
-            tree,
-            leaves: leaves.into_boxed_slice(),
             damaged,
-            ..Table::default()
+            ..Table::new(interner.into_frames(), tree, leaves)
         });
         Self { table, ids }
     }
 
-    /// The stacks of all tables: those of the first in its order, then what the others add.
+    /// The stacks of all tables: those of the first in its order, then those that each other table adds.
     pub fn table(&self) -> &TraceTable {
         &self.table
     }
 
-    /// What the trace of one of the tables, counted from 0, is in the merged one; `None` if that
-    /// table does not have it.
+    /// The merged id of a trace of a table. Tables count from 0. `None` if the table does not have the trace.
     pub fn trace(&self, table: usize, trace: TraceId) -> Option<TraceId> {
-        let place = trace.get() as usize - 1;
-        *self.ids.get(table)?.get(place)?
+        *self.ids.get(table)?.get(trace.get() as usize - 1)?
     }
 
-    /// A usage of one of the tables, counted from 0, in the ids of the merged one. A trace that its
-    /// table does not have becomes unknown. O(n log n) for n rows.
+    /// A usage of a table in the merged ids. Tables count from 0. Traces that the table does not have become
+    /// unknown. O(n log n) for n rows.
     pub fn usage(&self, table: usize, usage: &Usage) -> Usage {
         let translated: Usage = usage
             .by_trace()
@@ -119,4 +95,17 @@ impl MergedTraces {
             .collect();
         translated.marked(usage.damaged())
     }
+}
+
+/// Inserts all nodes of a table into `tree`. Returns the new node of each; `None` if there are too many.
+fn merge_nodes(
+    table: &TraceTable,
+    interner: &mut Interner,
+    tree: &mut TreeBuilder,
+) -> IdVec<NodeId, Option<NodeId>> {
+    let frames = table.frames().map(|(_, frame)| interner.insert(frame).ok());
+    let frames: IdVec<FrameId, Option<FrameId>> = frames.collect();
+    table.tree().map_nodes(Some(ROOT), |parent, frame| {
+        tree.child(parent?, frames.get(frame)?).ok()
+    })
 }

@@ -1,4 +1,4 @@
-//! [`TraceTable`]: which stack a trace id stands for.
+//! [`TraceTable`]: the stack of each trace id.
 
 mod merge;
 mod package;
@@ -13,19 +13,20 @@ use smallvec::SmallVec;
 
 use crate::error::{Damaged, DecodeError};
 use crate::frame::Frame;
-use crate::id::{FrameId, TraceId};
+use crate::id::{FrameId, Id, TraceId};
+use crate::id_vec::IdVec;
 use crate::intern::{Frames, Full, Interner};
-use crate::tree::{CallTree, ROOT, TreeBuilder};
+use crate::tree::{CallTree, NodeId, ROOT, TreeBuilder};
 
 pub use merge::MergedTraces;
 pub use package::Package;
 
 /// The stacks of a recording: for each trace its frames, outermost first.
 ///
-/// Each distinct line of code is kept once and has a dense [`FrameId`], and each beginning that
-/// stacks share is kept once. So a view walks over numbers, a few for each stack, and looks a name up
-/// where it shows it. Memory: 4 bytes a trace, 12 bytes a node of the call tree (in real programs
-/// one for 20 frames), each distinct file name once. A clone shares it.
+/// Each distinct line of code is stored once and has a dense [`FrameId`]. Stacks that begin with the same frames
+/// share them. So a view walks over a few ids for each stack and looks up names only to show them. Memory: 4
+/// bytes a trace, 12 bytes a node of the call tree (real programs have one for 20 frames), and each distinct file
+/// name once. A clone shares the memory.
 ///
 /// ```
 /// use heapprof::{Reader, TraceId};
@@ -46,14 +47,26 @@ struct Table {
     frames: Frames,
     tree: CallTree,
     /// The node of each trace.
-    leaves: Box<[u32]>,
+    leaves: Box<[NodeId]>,
     damage: Vec<DecodeError>,
-    /// What it was merged from is damaged.
+    /// Whether a table that this one was made of is damaged.
     damaged: Damaged,
-    /// The frames by file and line, for who looks for one.
+    /// The frames in the order of file and line. The first search sorts them.
     sorted: OnceLock<Box<[FrameId]>>,
-    /// The nodes at which a line recurs, for who counts it once.
-    recurring: OnceLock<Box<[bool]>>,
+    /// Made by the first view that counts a recurring line once.
+    recurring: OnceLock<IdVec<NodeId, bool>>,
+}
+
+impl Table {
+    /// An undamaged table. `leaves` are nodes of `tree`.
+    fn new(frames: Frames, tree: TreeBuilder, mut leaves: Vec<NodeId>) -> Self {
+        Self {
+            frames,
+            tree: tree.finish(&mut leaves),
+            leaves: leaves.into_boxed_slice(),
+            ..Self::default()
+        }
+    }
 }
 
 impl TraceTable {
@@ -61,7 +74,7 @@ impl TraceTable {
         Self(Arc::new(table))
     }
 
-    /// How many traces there are: their ids are 1 to this.
+    /// The number of traces. Their ids are 1 to this number.
     pub fn len(&self) -> usize {
         self.0.leaves.len()
     }
@@ -73,7 +86,7 @@ impl TraceTable {
 
     /// The node of a trace in the call tree.
     #[inline]
-    pub(crate) fn node(&self, id: TraceId) -> Option<u32> {
+    pub(crate) fn node(&self, id: TraceId) -> Option<NodeId> {
         self.0.leaves.get(id.get() as usize - 1).copied()
     }
 
@@ -81,8 +94,8 @@ impl TraceTable {
         &self.0.tree
     }
 
-    /// For each node of the call tree whether its line stands in its stack before.
-    pub(crate) fn recurring(&self) -> &[bool] {
+    /// For each node of the call tree whether its line also occurs earlier in its stack.
+    pub(crate) fn recurring(&self) -> &IdVec<NodeId, bool> {
         self.0
             .recurring
             .get_or_init(|| self.0.tree.recurring(self.frame_count()))
@@ -90,44 +103,45 @@ impl TraceTable {
 
     /// The stack of a trace; `None` if the table does not have it.
     ///
-    /// In a log that outlived its `.hpm` file an event can name such a trace. In views it counts as
-    /// unknown.
+    /// An event can name a trace that the recorder did not write before it was killed. Views count such a trace
+    /// as unknown.
     pub fn trace(&self, id: impl Into<Option<TraceId>>) -> Option<Trace<'_>> {
         let node = self.node(id.into()?)?;
         Some(Trace { table: self, node })
     }
 
-    /// All traces with their ids, in the order of these.
+    /// All traces, in the order of their ids.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (TraceId, Trace<'_>)> + FusedIterator {
-        self.0.leaves.iter().enumerate().map(|(place, &node)| {
-            let id = u32::try_from(place + 1).ok().and_then(TraceId::new);
+        self.0.leaves.iter().enumerate().map(|(index, &node)| {
+            let id = u32::try_from(index + 1).ok().and_then(TraceId::new);
             (id.unwrap_or(TraceId::MAX), Trace { table: self, node })
         })
     }
 
-    /// How many distinct lines of code there are.
+    /// The number of distinct lines of code.
     pub fn frame_count(&self) -> usize {
         self.0.frames.len()
     }
 
-    /// The line with this id; `None` if the id is of another, larger table.
+    /// The line with this id; `None` if the id belongs to another, larger table.
     #[inline]
     pub fn frame(&self, id: FrameId) -> Option<Frame<'_>> {
         self.0.frames.get(id)
     }
 
-    /// All distinct lines of code, in the order of their ids.
-    pub fn frames(&self) -> impl ExactSizeIterator<Item = (FrameId, Frame<'_>)> + FusedIterator {
-        (0..self.frame_count()).map(|number| {
-            let id = FrameId(u32::try_from(number).unwrap_or(u32::MAX));
-            (id, self.frame(id).unwrap_or(Frame::new("", 0)))
-        })
+    fn frame_or_empty(&self, id: FrameId) -> Frame<'_> {
+        self.frame(id).unwrap_or(Frame::new("", 0))
     }
 
-    /// The id of a line, if any stack contains it. For a line as people type it there is
-    /// [`search`](Self::search).
+    /// All distinct lines of code, in the order of their ids.
+    pub fn frames(&self) -> impl ExactSizeIterator<Item = (FrameId, Frame<'_>)> + FusedIterator {
+        let id = <FrameId as Id>::from_index;
+        (0..self.frame_count()).map(move |index| (id(index), self.frame_or_empty(id(index))))
+    }
+
+    /// The id of a line; `None` if no stack contains it. [`search`](Self::search) finds a line as people type it.
     ///
-    /// O(log frames); the first call sorts them.
+    /// O(log frames); the first call sorts the frames.
     ///
     /// ```
     /// use heapprof::{Frame, Reader};
@@ -136,24 +150,23 @@ impl TraceTable {
     /// let traces = reader.traces()?;
     /// let id = traces.find(Frame::parse("/srv/app/workloads/shop/customers.py:11")?).unwrap();
     /// assert_eq!(traces.frame(id).unwrap().line, 11);
-    /// assert_eq!(traces.find(Frame::new("customers.py", 11)), None); // the name is a part of it
+    /// assert_eq!(traces.find(Frame::new("customers.py", 11)), None); // not the whole name
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn find<'f>(&self, frame: impl Into<Frame<'f>>) -> Option<FrameId> {
         let frame = frame.into();
         let sorted = self.sorted();
-        let place = sorted.partition_point(|&id| self.frame(id) < Some(frame));
-        let &id = sorted.get(place)?;
+        let index = sorted.partition_point(|&id| self.frame(id) < Some(frame));
+        let &id = sorted.get(index)?;
         (self.frame(id) == Some(frame)).then_some(id)
     }
 
-    /// The ids of the lines that a text means, as people type or paste it, in the order of their
-    /// names: the very line, or else all whose path ends so. `main.py:12` means
-    /// `/srv/app/main.py:12`, but not `/srv/app/domain.py:12`.
+    /// The ids of the lines that a typed or pasted text names: the line with exactly this path, or else all
+    /// lines whose path ends with it, ordered by path. `main.py:12` finds `/srv/app/main.py:12`, but not
+    /// `/srv/app/domain.py:12`.
     ///
-    /// What [`Frame::parse`] reads is understood, and so are `./main.py:12`, and what stands after a
-    /// second colon, as a column or the text of the line. Nothing is found for a text that is no
-    /// line. O(frames).
+    /// Accepts everything that [`Frame::parse`] accepts, and also `./main.py:12`, and a column or the text of the
+    /// line after a second colon. Returns no lines for any other text. O(frames).
     ///
     /// ```
     /// use heapprof::Reader;
@@ -166,8 +179,8 @@ impl TraceTable {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn search(&self, text: &str) -> Vec<FrameId> {
-        let shorter = || {
-            // FILE:LINE:COLUMN, and what `grep -n` prints.
+        let without_column = || {
+            // FILE:LINE:COLUMN, and the output of `grep -n`.
             let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
             let mut colons = text.match_indices(':').map(|(at, _)| at).skip(1);
             colons.find_map(|end| {
@@ -175,36 +188,33 @@ impl TraceTable {
                 digits(head.rsplit_once(':')?.1).then_some(head)
             })
         };
-        [Some(text), shorter()]
+        [Some(text), without_column()]
             .into_iter()
             .flatten()
             .filter_map(|text| Frame::parse(text).ok())
             .map(|frame| match self.find(frame) {
                 Some(exact) => vec![exact],
-                None => self.ending_in(frame),
+                None => self.find_by_end_of_path(frame),
             })
             .find(|found| !found.is_empty())
             .unwrap_or_default()
     }
 
-    fn ending_in(&self, mut frame: Frame<'_>) -> Vec<FrameId> {
-        for here in ["./", ".\\", "/"] {
-            frame.file = frame.file.strip_prefix(here).unwrap_or(frame.file);
+    fn find_by_end_of_path(&self, mut frame: Frame<'_>) -> Vec<FrameId> {
+        for prefix in ["./", ".\\", "/"] {
+            frame.file = frame.file.strip_prefix(prefix).unwrap_or(frame.file);
         }
         if frame.file.is_empty() {
             return Vec::new();
         }
-        let ends_so = |candidate: Frame<'_>| {
+        let matches = |candidate: Frame<'_>| {
+            let directory = candidate.file.strip_suffix(frame.file);
             candidate.line == frame.line
-                && candidate
-                    .file
-                    .strip_suffix(frame.file)
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with(['/', '\\']))
+                && directory.is_some_and(|it| it.is_empty() || it.ends_with(['/', '\\']))
         };
-        self.sorted()
-            .iter()
-            .copied()
-            .filter(|&id| self.frame(id).is_some_and(ends_so))
+        let sorted = self.sorted().iter().copied();
+        sorted
+            .filter(|&id| self.frame(id).is_some_and(matches))
             .collect()
     }
 
@@ -216,14 +226,14 @@ impl TraceTable {
         })
     }
 
-    /// What is wrong with the `.hpm` file: where the traces end early, names that are not UTF-8,
-    /// and a start time that no clock shows. Empty for a whole file.
+    /// The damage of the `.hpm` file: where the traces end early, names that are not UTF-8, and a start time with
+    /// a second or more of nanoseconds. Empty for a whole file.
     pub fn damage(&self) -> &[DecodeError] {
         &self.0.damage
     }
 
-    /// Whether it is derived from a damaged `.hpm` file; then what is made of it is
-    /// [damaged](crate::Usage::is_damaged) too. That the file just ends is no damage.
+    /// Whether the table is derived from a damaged `.hpm` file. Results derived from it are
+    /// [damaged](crate::Usage::is_damaged) too. A file that ends inside a trace is not damaged.
     pub fn is_damaged(&self) -> bool {
         self.damaged().0
     }
@@ -233,8 +243,8 @@ impl TraceTable {
     }
 }
 
-/// The table of these stacks, each outermost first: traces 1, 2, 3, … For stacks that are not from a
-/// file. What is over 2³⁰ − 1 traces is left out.
+/// A table of stacks that are not from a file, each outermost first. They become traces 1, 2, 3, … Stacks after
+/// the first 2³⁰ − 1 are ignored.
 ///
 /// ```
 /// use heapprof::{Frame, Lines, TraceId, TraceTable, Usage};
@@ -254,25 +264,18 @@ impl<'f, S: IntoIterator<Item = Frame<'f>>> FromIterator<S> for TraceTable {
         let mut leaves = Vec::new();
         for stack in stacks.into_iter().take(TraceId::MAX.get() as usize) {
             let leaf = stack.into_iter().try_fold(ROOT, |node, frame| {
-                let (id, _) = interner.frame(frame)?;
-                tree.child(node, id)
+                tree.child(node, interner.insert(frame)?)
             });
             match leaf {
                 Ok(leaf) => leaves.push(leaf),
                 Err(Full) => break,
             }
         }
-        let tree = tree.finish(&mut leaves);
-        Self::new(Table {
-            frames: interner.into_frames(),
-            tree,
-            leaves: leaves.into_boxed_slice(),
-            ..Table::default()
-        })
+        Self::new(Table::new(interner.into_frames(), tree, leaves))
     }
 }
 
-/// No traces.
+/// A table without traces.
 impl Default for TraceTable {
     fn default() -> Self {
         Self::new(Table::default())
@@ -305,7 +308,7 @@ impl fmt::Debug for TraceTable {
 #[derive(Clone, Copy)]
 pub struct Trace<'t> {
     table: &'t TraceTable,
-    node: u32,
+    node: NodeId,
 }
 
 impl<'t> Trace<'t> {
@@ -314,7 +317,6 @@ impl<'t> Trace<'t> {
         self,
     ) -> impl DoubleEndedIterator<Item = FrameId> + ExactSizeIterator + FusedIterator + Clone + use<>
     {
-        // The tree leads from the allocating line outward.
         let mut stack: SmallVec<[FrameId; 32]> = self.table.tree().inward_out(self.node).collect();
         stack.reverse();
         stack.into_iter()
@@ -325,22 +327,20 @@ impl<'t> Trace<'t> {
         self,
     ) -> impl DoubleEndedIterator<Item = Frame<'t>> + ExactSizeIterator + FusedIterator + Clone
     {
-        let unknown = Frame::new("", 0);
-        self.ids()
-            .map(move |id| self.table.frame(id).unwrap_or(unknown))
+        self.ids().map(move |id| self.table.frame_or_empty(id))
     }
 
-    /// The line that allocates; `None` if the trace has no frames.
+    /// The allocating line; `None` if the trace has no frames.
     pub fn innermost(self) -> Option<Frame<'t>> {
         self.table.frame(self.table.tree().frame(self.node)?)
     }
 
-    /// How many frames there are; one that recurs counts as often.
+    /// The number of frames. A frame that recurs counts each time.
     pub fn len(self) -> usize {
         self.table.tree().depth(self.node)
     }
 
-    /// Whether the trace has no frames: all of them were the recorder's to skip.
+    /// Whether the trace has no frames: the recorder skipped all of them.
     pub fn is_empty(self) -> bool {
         self.node == ROOT
     }
@@ -376,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_share_their_frames() {
+    fn stacks_share_frames() {
         let table = table(&[
             &[(b"main", 1), (b"work", 2)],
             &[],
@@ -407,8 +407,8 @@ mod tests {
     }
 
     #[test]
-    fn two_spellings_of_one_line_are_one_frame() {
-        // Neither byte is UTF-8, so both are read as U+FFFD.
+    fn names_with_equal_replaced_bytes_are_one_frame() {
+        // Neither byte is UTF-8, so U+FFFD replaces both.
         let table = table(&[
             &[(b"ok", 1)],
             &[(b"\xff", 1), (b"\xfe", 1)],
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_found_as_people_type_them() {
+    fn finds_frames_as_people_type_them() {
         let table = table(&[&[
             (b"/srv/domain.py", 7),
             (b"/srv/main.py", 7),

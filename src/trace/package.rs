@@ -1,8 +1,8 @@
-//! Which package of a Python program does a file belong to?
+//! [`Package`]: the package of a Python program that a file belongs to.
 
 use super::TraceTable;
 
-/// What a file of a Python program belongs to, as far as its path tells.
+/// The package that a file of a Python program belongs to, judged by its path.
 ///
 /// ```
 /// use heapprof::Package;
@@ -16,40 +16,34 @@ use super::TraceTable;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Package<'a> {
-    /// An installed package: what stands below the last `site-packages` or `dist-packages` of the
-    /// path.
+    /// An installed package: the name that follows the last `site-packages` or `dist-packages` of the path.
     Installed(&'a str),
-    /// What comes with Python: `lib/python3.7` and the like, and frozen modules.
+    /// The standard library: `lib/python3.7` and similar directories, and frozen modules.
     StandardLibrary,
     /// Everything else: the program itself.
     Own,
 }
 
 impl<'a> Package<'a> {
-    /// What a file belongs to. Slashes and backslashes divide a path.
+    /// The package of a file. Both slashes and backslashes separate the parts of its path.
     pub fn of(file: &'a str) -> Self {
         if file.starts_with("<frozen ") {
             return Self::StandardLibrary;
         }
-        let mut parts = file.rsplit(['/', '\\']);
-        // The parts after the one in hand, the nearest first.
-        let (mut after, mut after_that) = (None, None);
-        let mut standard = false;
-        for part in parts.by_ref() {
-            if matches!(part, "site-packages" | "dist-packages")
-                && let Some(name) = after
-            {
-                // An egg is a directory, or an archive, with the package in it.
-                let name = match after_that {
-                    Some(inner) if is(name, ".egg") => inner,
-                    _ => name,
-                };
+        let mut is_standard = false;
+        // The two parts of the path after `part`.
+        let (mut next, mut after_next) = (None, None);
+        for part in file.rsplit(['/', '\\']) {
+            if let ("site-packages" | "dist-packages", Some(name)) = (part, next) {
+                // An egg is a directory or an archive that contains the package.
+                let in_egg = after_next.filter(|_| has_suffix(name, ".egg"));
+                let name = in_egg.unwrap_or(name);
                 return Self::Installed(name.strip_suffix(".py").unwrap_or(name));
             }
-            standard |= is_library(part, after);
-            (after_that, after) = (after, Some(part));
+            is_standard |= next.is_some_and(|next| is_library(part, next));
+            (next, after_next) = (Some(part), next);
         }
-        if standard {
+        if is_standard {
             Self::StandardLibrary
         } else {
             Self::Own
@@ -57,39 +51,38 @@ impl<'a> Package<'a> {
     }
 }
 
-/// Whether a directory and what follows it, or an archive, hold the standard library.
-fn is_library(part: &str, after: Option<&str>) -> bool {
-    let Some(after) = after else {
-        return false;
-    };
-    let numbered = |name: &str, prefix: &str| {
-        let rest = name
-            .get(..prefix.len())
-            .filter(|head| head.eq_ignore_ascii_case(prefix))
-            .and_then(|_| name.get(prefix.len()..));
-        rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
-    };
-    let python = |name: &str| numbered(name, "python") || numbered(name, "pypy");
-    // lib/python3.7, lib64/python3.7, C:\Python37\Lib, python37.zip
-    (matches!(part, "lib" | "lib64" | "lib32") && python(after))
-        || (python(part) && after.eq_ignore_ascii_case("lib"))
-        || (python(part) && is(part, ".zip"))
+/// Whether two parts of a path that follow each other are in the standard library: `lib/python3.7`,
+/// `lib64/python3.7`, `Python37\Lib`, or `python37.zip` and any file in it.
+fn is_library(part: &str, next: &str) -> bool {
+    match part {
+        "lib" | "lib64" | "lib32" if is_python(next) => true,
+        _ => is_python(part) && (has_suffix(part, ".zip") || next.eq_ignore_ascii_case("lib")),
+    }
 }
 
-fn is(name: &str, extension: &str) -> bool {
-    let start = name.len().checked_sub(extension.len());
-    start.is_some_and(|start| {
-        name.get(start..)
-            .is_some_and(|end| end.eq_ignore_ascii_case(extension))
+/// Whether a name is `python` or `pypy` in any case, and a digit follows.
+fn is_python(name: &str) -> bool {
+    ["python", "pypy"].into_iter().any(|python| {
+        let parts = name.split_at_checked(python.len());
+        parts.is_some_and(|(start, version)| {
+            start.eq_ignore_ascii_case(python) && version.starts_with(|c: char| c.is_ascii_digit())
+        })
     })
+}
+
+/// Whether a name has this suffix in any case.
+fn has_suffix(name: &str, suffix: &str) -> bool {
+    let start = name.len().checked_sub(suffix.len());
+    let end = start.and_then(|start| name.get(start..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
 }
 
 impl TraceTable {
     /// A table with the same trace ids and a frame for each package of a Python program:
-    /// `site-packages/NAME`, `standard library`, `own code`; frames of one package that follow each
-    /// other are one.
+    /// `site-packages/NAME`, `standard library`, `own code`. Frames of the same package that follow each other
+    /// are one.
     ///
-    /// To see one's own code by line and the rest by package, use [`Package::of`] in
+    /// To show your own code by line and the rest by package, call [`Package::of`] in
     /// [`map_frames`](Self::map_frames).
     ///
     /// ```
@@ -127,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_as_they_are_found() {
+    fn finds_package_of_real_paths() {
         use Package::{Installed, Own, StandardLibrary};
         for (file, package) in [
             ("/v/lib/python3.7/site-packages/a/b/c.py", Installed("a")),

@@ -1,21 +1,22 @@
-//! A table with other frames: renamed, hidden, folded; and the same trace ids.
+//! Tables with the same trace ids and other frames: renamed, hidden or folded.
 
 use std::borrow::Cow;
 
 use super::{Table, TraceTable};
 use crate::frame::Frame;
 use crate::id::FrameId;
+use crate::id_vec::IdVec;
 use crate::intern::{Frames, Interner};
 use crate::tree::{ROOT, TreeBuilder};
 
 impl TraceTable {
-    /// A table with the same trace ids and other frames, so that every usage fits it and every view
-    /// shows it: by module, by layer of a program, without what is of no interest.
+    /// A table with the same trace ids and other frames, for example by module or without a library. Every usage
+    /// of this table fits it, and every view shows it.
     ///
-    /// `map` is asked once for each distinct line and gives its new name and line number, or `None`
-    /// to hide it: what it allocates then counts at who called it. A stack of which all is hidden
-    /// counts as unknown. Frames that become equal become one line; where they follow each other,
-    /// [`fold_recursion`](Self::fold_recursion) makes one frame of them.
+    /// `map` is called once for each distinct line. It returns the new name and line number, or `None` to hide
+    /// the line: its caller then counts as the allocating line. A stack whose frames are all hidden counts as
+    /// unknown. Frames that become equal are one line. [`fold_recursion`](Self::fold_recursion) joins those that
+    /// follow each other.
     ///
     /// O(nodes of the call tree).
     ///
@@ -40,21 +41,16 @@ impl TraceTable {
         mut map: impl FnMut(Frame<'t>) -> Option<(N, u32)>,
     ) -> Self {
         let mut interner = Interner::default();
-        let ids: Vec<Option<FrameId>> = self
-            .frames()
-            .map(|(_, frame)| {
-                let (file, line) = map(frame)?;
-                // There are no more of them than before.
-                interner
-                    .frame(Frame::new(&file.into(), line))
-                    .ok()
-                    .map(|(id, _)| id)
-            })
-            .collect();
+        let ids = self.frames().map(|(_, frame)| {
+            let (file, line) = map(frame)?;
+            // There are no more frames than in this table, so the interner cannot be full.
+            interner.insert(Frame::new(&file.into(), line)).ok()
+        });
+        let ids = ids.collect();
         self.regrouped(&ids, interner.into_frames(), false)
     }
 
-    /// A table with the same trace ids in which a line that directly calls itself stands once.
+    /// A table with the same trace ids in which a line that directly calls itself is one frame.
     ///
     /// ```
     /// use heapprof::{Frame, TraceId, TraceTable};
@@ -66,12 +62,12 @@ impl TraceTable {
     /// ```
     #[must_use]
     pub fn fold_recursion(&self) -> Self {
-        let ids: Vec<Option<FrameId>> = self.frames().map(|(id, _)| Some(id)).collect();
+        let ids = self.frames().map(|(id, _)| Some(id)).collect();
         self.regrouped(&ids, self.0.frames.clone(), true)
     }
 
-    /// A table with the same trace ids and a frame for each file, without a line number; frames of
-    /// one file that follow each other are one.
+    /// A table with the same trace ids and a frame for each file, without a line number. Frames of the same file
+    /// that follow each other are one.
     ///
     /// ```
     /// use heapprof::{Lines, Reader};
@@ -89,8 +85,8 @@ impl TraceTable {
             .fold_recursion()
     }
 
-    /// A table with the same trace ids and a frame for each directory, without a line number; frames
-    /// of one directory that follow each other are one. A name without a directory is in `.`.
+    /// A table with the same trace ids and a frame for each directory, without a line number. Frames of the same
+    /// directory that follow each other are one. A name without a directory is in `.`.
     ///
     /// ```
     /// use heapprof::{Lines, Reader};
@@ -114,40 +110,23 @@ impl TraceTable {
         self.map_frames(directory).fold_recursion()
     }
 
-    /// The frame of each node becomes another or goes; `fold` makes one of equal ones that follow
-    /// each other.
-    fn regrouped(&self, ids: &[Option<FrameId>], frames: Frames, fold: bool) -> Self {
-        let old = self.tree();
+    /// Replaces each frame by that in `ids`, or removes it. With `fold`, a frame that equals its parent's goes too.
+    fn regrouped(&self, ids: &IdVec<FrameId, Option<FrameId>>, frames: Frames, fold: bool) -> Self {
         let mut tree = TreeBuilder::new();
-        let mut nodes = vec![ROOT; old.len()];
-        let places = old.parents().iter().zip(old.frames()).enumerate();
-        for (place, (&parent, frame)) in places.skip(1) {
-            let above = nodes.get(parent as usize).copied().unwrap_or(ROOT);
-            let node = match ids.get(frame.index()).copied().flatten() {
-                Some(frame) if !(fold && tree.frame(above) == Some(frame)) => {
-                    // There are no more of them than before.
-                    tree.child(above, frame).unwrap_or(above)
+        let nodes = self
+            .tree()
+            .map_nodes(ROOT, |parent, frame| match ids.get(frame) {
+                Some(frame) if !(fold && tree.frame(parent) == Some(frame)) => {
+                    // The new tree has no more nodes than the old one, so it cannot be full.
+                    tree.child(parent, frame).unwrap_or(parent)
                 }
-                _ => above,
-            };
-            if let Some(here) = nodes.get_mut(place) {
-                *here = node;
-            }
-        }
-        let mut leaves: Box<[u32]> = self
-            .0
-            .leaves
-            .iter()
-            .map(|&leaf| nodes.get(leaf as usize).copied().unwrap_or(ROOT))
-            .collect();
-        let tree = tree.finish(&mut leaves);
+                _ => parent,
+            });
+        let leaves = self.0.leaves.iter().map(|&leaf| nodes.get(leaf));
         Self::new(Table {
-            frames,
-            tree,
-            leaves,
             damage: self.0.damage.clone(),
             damaged: self.0.damaged,
-            ..Table::default()
+            ..Table::new(frames, tree, leaves.collect())
         })
     }
 }

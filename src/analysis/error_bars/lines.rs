@@ -70,18 +70,22 @@ impl LineErrorBars {
             if let Some((local, _)) = local {
                 local.add(value, spread);
             }
-            if let Some(at_node) = nodes.get_mut(node as usize) {
+            if let Some(at_node) = nodes.get_mut(node.index()) {
                 at_node.add(value, spread);
             }
         }
         for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
             let sum = nodes.get(node).copied().unwrap_or_default();
-            if let Some(above) = nodes.get_mut(parent as usize) {
+            if let Some(above) = nodes.get_mut(parent.index()) {
                 above.merge(sum);
             }
         }
         // Where a line recurs, it was counted further out.
-        let counted = tree.frames().iter().zip(&nodes).zip(traces.recurring());
+        let counted = tree
+            .frames()
+            .iter()
+            .zip(&nodes)
+            .zip(traces.recurring().values());
         for ((frame, &sum), &recurs) in counted.skip(1) {
             if let Some((_, cumulative)) = sums.get_mut(frame.index())
                 && !recurs

@@ -132,16 +132,16 @@ fn drafts<S: IntoIterator<Item = FrameId>>(
             let Ok(child) = builder.child(place, frame) else {
                 break;
             };
-            if child as usize == drafts.len() {
+            if child.index() == drafts.len() {
                 drafts.push(Draft {
                     label: Label::Frame(frame),
-                    parent: place,
+                    parent: place.into(),
                     own: FlameWeight::default(),
                 });
             }
             place = child;
         }
-        if let Some(draft) = drafts.get_mut(place as usize) {
+        if let Some(draft) = drafts.get_mut(place.index()) {
             draft.own = draft.own.plus(weight);
         }
     }

@@ -56,7 +56,7 @@ impl Lines {
                 lines.push(lines.nearest(above), Role::Skipped);
                 continue;
             }
-            let recurs = recurring.get(node as usize) == Some(&true);
+            let recurs = recurring.find(node) == Some(&true);
             lines.recur |= recurs;
             let role = if recurs { Role::Again } else { Role::First };
             let node = lines.node(frame, &mut nodes);

@@ -29,7 +29,7 @@ impl Draft<'_> {
             let mut cumulative = vec![0_i64; kept.len()];
             for ((_, node, frame), &weight) in self.subtree.places().zip(below.iter().skip(1)) {
                 if let Some(sum) = cumulative.get_mut(frame.index())
-                    && recurring.get(node as usize) == Some(&false)
+                    && recurring.find(node) == Some(&false)
                 {
                     *sum = sum.saturating_add(weight);
                 }

@@ -1,24 +1,25 @@
-//! Writes start time, sampling rates and stacks.
+//! The writer of `.hpm` files of version 1.
 
 use std::io::Write;
 
+use super::TracePosition;
+use super::header::VERSION;
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
-use crate::raw::hpm::{TracePosition, VERSION};
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
-/// What can be written as a frame: a pair of file name and line number (0 where none is known), a
-/// [`Frame`](crate::Frame), or a borrow of either.
+/// A type that can be written as a frame: a pair of file name and line number (0 if unknown), a
+/// [`Frame`](crate::Frame), a reference to either, or a type of the caller's.
 ///
-/// The bytes of a name should be UTF-8; others are written as they are.
+/// The bytes of a name should be UTF-8. The writer does not check them.
 ///
 /// ```
 /// use heapprof::raw::{AsFrame, TraceWriter};
 /// use heapprof::{SamplingRates, StartTime};
 ///
-/// /// Where a compiler says that a function is.
+/// /// The location of a function in the debug information.
 /// struct Symbol {
 ///     path: String,
 ///     line: u32,
@@ -69,8 +70,8 @@ impl<F: AsFrame> AsFrame for &F {
 
 /// Writes a `.hpm` file, trace by trace, to any [`Write`].
 ///
-/// Every trace goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file, and
-/// flush that before events name the trace, if somebody reads along.
+/// Each trace is one call of `write_all`, so wrap a file in a [`BufWriter`](std::io::BufWriter). If another
+/// process reads the files while they grow, flush the traces before writing events that refer to them.
 ///
 /// ```
 /// use heapprof::raw::{TraceLog, TraceWriter};
@@ -98,7 +99,7 @@ impl<W: Write> TraceWriter<W> {
     /// Writes the header.
     ///
     /// # Errors
-    /// If `out` does.
+    /// If `out` fails.
     pub fn new(mut out: W, start: StartTime, rates: &SamplingRates) -> Result<Self, EncodeError> {
         let mut record = Vec::new();
         push_fixed32(&mut record, VERSION);
@@ -117,8 +118,8 @@ impl<W: Write> TraceWriter<W> {
         })
     }
 
-    /// A file that goes on after the last whole trace of another run; `out` must stand at the
-    /// position's offset. No header is written.
+    /// Continues a file after its last whole trace. `out` must be at the offset of `position`. Writes no
+    /// header.
     pub fn resume(out: W, position: TracePosition) -> Self {
         Self {
             out,
@@ -127,13 +128,13 @@ impl<W: Write> TraceWriter<W> {
         }
     }
 
-    /// Writes a trace, given as frames from the program's entry to the allocating line, and gives its
-    /// index. A frame is a pair of file name and line number, or a [`Frame`](crate::Frame).
+    /// Writes a trace and returns its id. The frames are ordered from the program's entry to the allocating
+    /// line.
     ///
-    /// Each call makes a new trace: a recorder remembers which stacks it has written.
+    /// Each call writes a new trace, also for equal frames: a recorder remembers which stacks it has written.
     ///
     /// # Errors
-    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    /// If the file has 2³⁰ − 1 traces already, or if the writer fails.
     pub fn write_outermost_first<I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
     where
         I: IntoIterator<Item: AsFrame, IntoIter: DoubleEndedIterator>,
@@ -141,11 +142,11 @@ impl<W: Write> TraceWriter<W> {
         self.write_innermost_first(frames.into_iter().rev())
     }
 
-    /// Writes a trace, given as frames from the allocating line to the program's entry, and gives its
-    /// index.
+    /// Writes a trace and returns its id. The frames are ordered from the allocating line to the program's
+    /// entry.
     ///
     /// # Errors
-    /// If 2³⁰ − 1 traces are written already, or if the writer fails.
+    /// If the file has 2³⁰ − 1 traces already, or if the writer fails.
     pub fn write_innermost_first(
         &mut self,
         frames: impl IntoIterator<Item: AsFrame>,
@@ -164,25 +165,25 @@ impl<W: Write> TraceWriter<W> {
         Ok(id)
     }
 
-    /// How many traces were written.
+    /// The number of traces in the file.
     pub const fn count(&self) -> u32 {
         self.next - 1
     }
 
-    /// Flushes the writer underneath.
+    /// Flushes the underlying writer.
     ///
     /// # Errors
-    /// If it does.
+    /// If that fails.
     pub fn flush(&mut self) -> Result<(), EncodeError> {
         Ok(self.out.flush()?)
     }
 
-    /// The writer underneath.
+    /// The underlying writer.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    /// Returns the underlying writer. The format has no end mark, so there is nothing to finish.
     pub fn into_inner(self) -> W {
         self.out
     }

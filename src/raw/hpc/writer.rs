@@ -1,14 +1,14 @@
-//! Writes a digest.
+//! The writer of `.hpc` files.
 
 use std::io::{Seek, SeekFrom, Write};
 
+use super::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{SHORT, push_fixed32, push_fixed64, push_varint, short_varint};
-use crate::raw::hpc::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
 use crate::time::StartTime;
 
-/// Appends an entry that follows on one that weighs so much `before`.
+/// Appends an entry. `before` is the weight of the entry before it.
 #[inline]
 pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, weight: i64) {
     let less = match before {
@@ -18,13 +18,12 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
     match u32::try_from(less) {
         Ok(less) if (trace | less) >> SHORT == 0 => {
             let (trace, trace_len) = short_varint(trace);
-            // Nearly always.
             let (less, less_len) = match less {
                 0..0x80 => (u64::from(less), 1),
                 _ => short_varint(less),
             };
             let bytes = trace | less << (u8::BITS * trace_len);
-            // Eight bytes that are written take less time than some.
+            // Writing eight bytes and cutting the rest off is faster than writing a variable number.
             let len = out.len() + (trace_len + less_len) as usize;
             out.extend_from_slice(&bytes.to_le_bytes());
             out.truncate(len);

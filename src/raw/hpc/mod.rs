@@ -2,8 +2,13 @@
 //!
 //! The layout stands in [`raw`](crate::raw).
 
+mod writer;
+
 use std::iter::FusedIterator;
 use std::ops::Range;
+
+pub use writer::DigestWriter;
+pub(crate) use writer::push_entry;
 
 use super::block::{Cursor, varint};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
@@ -413,9 +418,8 @@ impl FusedIterator for Entries<'_> {}
 mod tests {
     use std::io;
 
-    use super::super::DigestWriter;
-    use super::super::block::push_varint;
     use super::*;
+    use crate::raw::block::push_varint;
 
     /// Three snapshots, byte by byte as heapprof 1.0 writes them; the second shares the bytes of
     /// the first.
