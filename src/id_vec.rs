@@ -8,6 +8,28 @@ use std::marker::PhantomData;
 
 use crate::id::Id;
 
+/// Defines an id type of 32 bits, the index of an [`IdVec`].
+macro_rules! id_type {
+    ($(#[$attribute:meta])* $visible:vis $name:ident) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        $visible struct $name(u32);
+
+        impl $crate::id::Id for $name {
+            #[inline]
+            fn index(self) -> usize {
+                self.0 as usize
+            }
+
+            #[inline]
+            fn from_index(index: usize) -> Self {
+                Self(u32::try_from(index).unwrap_or(u32::MAX))
+            }
+        }
+    };
+}
+pub(crate) use id_type;
+
 /// A vector with one item for each id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IdVec<I, T> {
@@ -32,7 +54,15 @@ impl<I: Id, T> IdVec<I, T> {
         Self::from_vec(Vec::with_capacity(capacity))
     }
 
-    /// How many items there are, and ids.
+    /// A vector with `len` equal items.
+    pub(crate) fn filled(len: usize, item: T) -> Self
+    where
+        T: Clone,
+    {
+        Self::from_vec(vec![item; len])
+    }
+
+    /// The number of items, and of ids.
     pub(crate) fn len(&self) -> usize {
         self.items.len()
     }
@@ -64,8 +94,30 @@ impl<I: Id, T> IdVec<I, T> {
         self.update(id, |old| *old = item);
     }
 
+    /// Adds an item to the vector of each parent, the last first, so that an item then includes all items below
+    /// it. Parents come before their children; the first item is the root.
+    pub(crate) fn sum_up(&mut self, parents: impl Fn(&Self, I) -> I, add: impl Fn(&mut T, T))
+    where
+        T: Copy,
+    {
+        for index in (1..self.len()).rev() {
+            let id = I::from_index(index);
+            if let Some(&item) = self.find(id) {
+                let parent = parents(self, id);
+                self.update(parent, |above| add(above, item));
+            }
+        }
+    }
+
+    /// All ids, ascending.
+    pub(crate) fn ids(&self) -> impl DoubleEndedIterator<Item = I> + ExactSizeIterator + use<I, T> {
+        (0..self.len()).map(I::from_index)
+    }
+
     /// All ids and their items, in the order of the ids.
-    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (I, &T)> + ExactSizeIterator {
+    pub(crate) fn iter(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (I, &T)> + ExactSizeIterator + Clone {
         let items = self.items.iter().enumerate();
         items.map(|(index, item)| (I::from_index(index), item))
     }
@@ -79,12 +131,41 @@ impl<I: Id, T> IdVec<I, T> {
     pub(crate) fn values_mut(&mut self) -> &mut [T] {
         &mut self.items
     }
+
+    /// All items, in the order of their ids, without the ids.
+    pub(crate) fn into_values(self) -> Vec<T> {
+        self.items
+    }
+
+    /// Keeps the items that pass the test, which become the first ids; returns the new id of each old one.
+    pub(crate) fn retain(
+        &mut self,
+        mut keep: impl FnMut(I, &mut T) -> bool,
+    ) -> IdVec<I, Option<I>> {
+        let mut new_ids = IdVec::with_capacity(self.len());
+        let mut kept = 0;
+        self.items.retain_mut(|item| {
+            let keeps = keep(I::from_index(new_ids.len()), item);
+            new_ids.push(keeps.then(|| I::from_index(kept)));
+            kept += usize::from(keeps);
+            keeps
+        });
+        new_ids
+    }
 }
 
 impl<I: Id, T: Copy + Default> IdVec<I, T> {
-    /// A vector of so many defaults.
+    /// A vector with `len` defaults.
     pub(crate) fn defaults(len: usize) -> Self {
         Self::from_vec(vec![T::default(); len])
+    }
+
+    /// Replaces the item; returns the old one. The default if the vector does not have this id.
+    #[inline]
+    pub(crate) fn replace(&mut self, id: I, item: T) -> T {
+        let old = self.get(id);
+        self.set(id, item);
+        old
     }
 
     /// The item; the default if the vector does not have this id.
@@ -102,9 +183,12 @@ impl<I: Id> IdVec<I, i64> {
     }
 }
 
-impl<I: Id, T> Default for IdVec<I, T> {
+impl<I, T> Default for IdVec<I, T> {
     fn default() -> Self {
-        Self::new()
+        Self {
+            items: Vec::new(),
+            id: PhantomData,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
-//! The high-level API: ways of looking at usages and digests. One file, one question or one view.
+//! The high-level API: queries, which read a log, and views of usages and digests. Each has its own file.
 
+mod bit_set;
 mod churn;
 mod churn_over_time;
 mod error_bars;
@@ -14,6 +15,7 @@ mod live;
 mod live_blocks;
 mod movements;
 mod peak;
+mod per_node;
 mod question;
 mod rates_check;
 mod sampling_advice;
@@ -23,8 +25,8 @@ mod series;
 mod sizes;
 mod subtree;
 mod total;
-mod touched;
 mod trace_set;
+mod undo_log;
 mod wall;
 mod window;
 

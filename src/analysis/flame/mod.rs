@@ -1,4 +1,4 @@
-//! Which stacks hold the memory? A tree to draw.
+//! [`FlameGraph`]: the stacks of a usage as a tree to draw.
 
 mod arrange;
 mod build;
@@ -9,7 +9,8 @@ use std::fmt;
 
 use crate::error::Damaged;
 use crate::frame::Frame;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
+use crate::id_vec::{IdVec, id_type};
 use crate::trace::TraceTable;
 
 use arrange::Order;
@@ -56,26 +57,41 @@ pub use folded::{Folded, FoldedStack};
 pub struct FlameGraph {
     traces: TraceTable,
     order: Order,
-    /// In preorder; the first is the root.
-    nodes: Vec<Node>,
+    nodes: IdVec<FlameIndex, Node>,
     damaged: Damaged,
 }
 
-#[derive(Debug, Clone, Copy)]
+id_type! {
+    /// A node of a flame graph, in preorder.
+    FlameIndex
+}
+
+impl FlameIndex {
+    const ROOT: Self = Self(0);
+
+    /// The node after the one with this index.
+    fn after(index: usize) -> Self {
+        Self::from_index(index + 1)
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default)]
 struct Node {
     label: Label,
-    parent: u32,
+    /// The root's own for the root.
+    parent: FlameIndex,
     depth: u32,
-    /// After the last node of the subtree.
-    end: u32,
+    /// The first node after this one that is not below it.
+    end: FlameIndex,
     own: FlameWeight,
     total: FlameWeight,
 }
 
-/// What a node is, without a borrow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A [`FlameLabel`] without a borrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 enum Label {
     Frame(FrameId),
+    #[default]
     All,
     Unknown,
     Other,
@@ -198,8 +214,8 @@ impl FlameWeight {
 #[derive(Clone, Copy)]
 pub struct FlameNode<'g> {
     graph: &'g FlameGraph,
-    place: usize,
-    node: &'g Node,
+    id: FlameIndex,
+    node: Node,
 }
 
 /// A node and where to draw it.
@@ -233,18 +249,14 @@ pub struct FlameBar<'g> {
 impl FlameGraph {
     /// The root: everything.
     pub fn root(&self) -> FlameNode<'_> {
-        const NOTHING: &Node = &Node {
-            label: Label::All,
-            parent: 0,
-            depth: 0,
-            end: 1,
-            own: FlameWeight { gain: 0, loss: 0 },
-            total: FlameWeight { gain: 0, loss: 0 },
-        };
+        self.node(FlameIndex::ROOT)
+    }
+
+    fn node(&self, id: FlameIndex) -> FlameNode<'_> {
         FlameNode {
             graph: self,
-            place: 0,
-            node: self.nodes.first().unwrap_or(NOTHING),
+            id,
+            node: self.nodes.get(id),
         }
     }
 
@@ -293,22 +305,13 @@ impl FlameGraph {
     }
 
     fn all(&self) -> impl Iterator<Item = FlameNode<'_>> {
-        self.nodes
-            .iter()
-            .enumerate()
-            .map(|(place, node)| FlameNode {
-                graph: self,
-                place,
-                node,
-            })
+        self.nodes.ids().map(|id| self.node(id))
     }
 
     fn label(&self, label: Label) -> FlameLabel<'_> {
         match label {
             Label::All => FlameLabel::All,
-            Label::Frame(id) => {
-                FlameLabel::Line(self.traces.frame(id).unwrap_or(Frame::new("", 0)))
-            }
+            Label::Frame(id) => FlameLabel::Line(self.traces.line(id)),
             Label::Unknown => FlameLabel::Unknown,
             Label::Other => FlameLabel::Other,
         }
@@ -350,20 +353,12 @@ impl<'g> FlameNode<'g> {
 
     /// Its children, from left to right.
     pub fn children(self) -> impl Iterator<Item = FlameNode<'g>> {
-        let Self { graph, node, place } = self;
-        let mut next = place + 1;
+        let end = self.node.end;
+        let mut next = FlameIndex::after(self.id.index());
         std::iter::from_fn(move || {
-            if next >= node.end as usize {
-                return None;
-            }
-            let child = graph.nodes.get(next)?;
-            let place = next;
-            next = child.end as usize;
-            Some(FlameNode {
-                graph,
-                place,
-                node: child,
-            })
+            let child = (next < end).then(|| self.graph.node(next))?;
+            next = child.node.end;
+            Some(child)
         })
     }
 }
