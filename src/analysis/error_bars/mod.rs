@@ -10,6 +10,7 @@ use std::ops::{Range, RangeInclusive};
 pub use lines::{LineErrorBars, LineEstimate};
 pub use moment::{ErrorBarsAt, ErrorBarsOfGrowth};
 
+use crate::analysis::trace_rows::find_row;
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
 use crate::usage::{Usage, saturated};
@@ -202,13 +203,7 @@ impl ErrorBars {
     /// One trace, or with `None` unknown. O(log traces).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> Estimate {
         let trace = trace.into();
-        let spread = self
-            .spreads
-            .binary_search_by_key(&trace, |&(trace, _)| trace)
-            .ok()
-            .and_then(|place| self.spreads.get(place))
-            .map(|&(_, spread)| spread)
-            .unwrap_or_default();
+        let spread = find_row(&self.spreads, trace).copied().unwrap_or_default();
         Estimate {
             value: self.usage.get(trace),
             variance: spread.variance,

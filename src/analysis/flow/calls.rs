@@ -4,8 +4,6 @@
 //! A graph has nearly as many edges as the tree has nodes, so a map of all edges would not fit a cache.
 //! Sorting the calls by caller needs only the edges of one caller at a time.
 
-use smallvec::SmallVec;
-
 use super::line_nodes::{LineNodes, Role};
 use super::weighted_tree::WeightedTree;
 use super::{Edge, EdgeIndex, NodeIndex};
@@ -71,7 +69,7 @@ impl Calls {
             from,
             to,
             residual: residual.get(id),
-            weights: SmallVec::from_iter(columns.iter().map(|column| column.get(id))),
+            weights: columns.iter().map(|column| column.get(id)).collect(),
         });
         let mut edges: Vec<Edge> = edges.filter(|edge| edge.size() != 0).collect();
         for of_caller in edges.chunk_by_mut(|a, b| a.from == b.from) {

@@ -38,8 +38,10 @@ use std::time::Duration;
 use pairs::Pairs;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::scope::Scope;
+use crate::analysis::trace_rows::{Row, TraceRows};
 use crate::analysis::trace_set::TraceSet;
-use crate::error::{Damaged, Result};
+use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
@@ -79,10 +81,7 @@ use crate::usage::{Usage, saturated};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// Ascending by trace; none is empty.
-    rows: Box<[(Option<TraceId>, TraceLifetimes)]>,
-    total: TraceLifetimes,
-    damaged: Damaged,
+    rows: TraceRows<TraceLifetimes>,
 }
 
 /// The lifetimes of the blocks of one trace.
@@ -134,7 +133,9 @@ impl TraceLifetimes {
         let mean = self.mean()?;
         (self.shortest == self.longest).then_some(*mean.start())
     }
+}
 
+impl Row for TraceLifetimes {
     fn is_empty(&self) -> bool {
         self.freed == 0 && self.live == 0 && self.unmatched == 0
     }
@@ -149,11 +150,10 @@ impl TraceLifetimes {
 }
 
 impl Lifetimes {
-    /// Asks for the lifetimes of all blocks; what it [returns](LifetimesQuestion) takes a set of
-    /// traces.
+    /// A query for the lifetimes of all blocks; [`LifetimesQuestion`] can restrict it to a set of traces.
     pub fn question() -> LifetimesQuestion {
         LifetimesQuestion {
-            set: None,
+            scope: Scope::WHOLE,
             rows: PerTrace::new(0),
             pairs: Pairs::new(),
         }
@@ -164,25 +164,22 @@ impl Lifetimes {
         &self,
     ) -> impl DoubleEndedIterator<Item = (Option<TraceId>, &TraceLifetimes)> + ExactSizeIterator + Clone
     {
-        self.rows.iter().map(|(trace, row)| (*trace, row))
+        self.rows.iter()
     }
 
     /// The lifetimes of one trace, or with `None` of unknown. O(log rows).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> TraceLifetimes {
-        let trace = trace.into();
-        let place = self.rows.binary_search_by_key(&trace, |row| row.0).ok();
-        let row = place.and_then(|place| self.rows.get(place));
-        row.map_or_else(TraceLifetimes::default, |(_, row)| *row)
+        self.rows.get(trace.into())
     }
 
     /// All rows together.
     pub fn total(&self) -> TraceLifetimes {
-        self.total
+        self.rows.total()
     }
 
     /// Whether it is derived from [damaged](Usage::is_damaged) input.
     pub fn is_damaged(&self) -> bool {
-        self.damaged.0
+        self.rows.damaged().0
     }
 
     /// How many blocks were freed, by trace. O(rows), as all columns.
@@ -209,13 +206,12 @@ impl Lifetimes {
     }
 
     fn column(&self, value: impl Fn(&TraceLifetimes) -> u128) -> Usage {
-        let weight = |row| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
-        let rows = self.rows.iter().map(|(trace, row)| (*trace, weight(row)));
-        Usage::from_ascending(rows).marked(self.damaged)
+        let weight = |row: &_| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
+        self.rows.column(weight)
     }
 }
 
-/// Asks for [`Lifetimes`].
+/// The query for [`Lifetimes`].
 ///
 /// One pass over the log from its beginning. Memory: 64 to 128 bytes a trace; for each trace and size
 /// with a live block 40 to 80, and where it has several 32 to 64 more for each. So it grows with what
@@ -236,16 +232,16 @@ impl Lifetimes {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LifetimesQuestion {
-    set: Option<TraceSet>,
+    scope: Scope,
     rows: PerTrace<TraceLifetimes>,
     pairs: Pairs,
 }
 
 impl LifetimesQuestion {
-    /// The lifetimes of the blocks of these traces.
-    pub fn of(mut self, traces: TraceSet) -> Self {
-        self.set = Some(traces);
-        self
+    /// Restricts the query to the blocks of these traces.
+    pub fn of(self, traces: TraceSet) -> Self {
+        let scope = self.scope.of(traces);
+        Self { scope, ..self }
     }
 }
 
@@ -260,7 +256,7 @@ impl Question for LifetimesQuestion {
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
         let event = &step.event;
         let index = TraceId::to_disk(event.trace);
-        if !self.set.as_ref().is_none_or(|set| set.has(index)) {
+        if !self.scope.contains(event.elapsed, index) {
             return ControlFlow::Continue(());
         }
         let (key, now) = ((index, event.size), event.elapsed);
@@ -286,25 +282,15 @@ impl Question for LifetimesQuestion {
     }
 
     fn answer(self, end: &LogEnd<'_>) -> Lifetimes {
-        let mut total = TraceLifetimes::default();
-        let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
-        let rows = rows
-            .map(|(trace, row)| {
-                total.add(row);
-                (trace, *row)
-            })
-            .collect();
         Lifetimes {
-            rows,
-            total,
-            damaged: end.damaged,
+            rows: TraceRows::new(&self.rows, end.damaged),
         }
     }
 }
 
 impl Reader {
     /// How long the blocks of each trace lived. For a part of the traces, [ask](Self::ask) a
-    /// [`LifetimesQuestion`], where the memory it takes is told too.
+    /// [`LifetimesQuestion`], which also states the memory it takes.
     ///
     /// One pass over the log on each call, several times as long as others.
     ///
@@ -324,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_told_to_the_nanosecond_whatever_the_sums() {
+    fn mean_is_exact_to_the_nanosecond() {
         let row = |freed, shortest, longest| TraceLifetimes {
             freed,
             shortest,
