@@ -92,10 +92,13 @@ impl<K: Id, V: Id + Ord + Default> Groups<K, V> {
 
     /// Sorts the items of each group by a sort key, which is computed once for each item.
     pub(super) fn sort_each_by_key<S: Ord>(&mut self, sort_key: impl Fn(V) -> S) {
-        for (_, range) in self.ranges.iter() {
+        let mut keyed = Vec::new();
+        for (_, range) in self.ranges.iter().filter(|(_, range)| range.len() > 1) {
             let group = self.items.get_mut(range).unwrap_or_default();
-            if group.len() > 1 {
-                group.sort_by_cached_key(|&item| (sort_key(item), item));
+            keyed.extend(group.iter().map(|&item| (sort_key(item), item)));
+            keyed.sort_unstable();
+            for (item, (_, sorted)) in group.iter_mut().zip(keyed.drain(..)) {
+                *item = sorted;
             }
         }
     }

@@ -47,15 +47,15 @@ impl Node {
     /// Orders the nodes: the synthetic root, then those with the largest cumulative weight.
     pub(super) fn key(&self) -> (Option<Reverse<u64>>, Option<FrameId>) {
         let line = self.lines.first().copied();
-        let size = size(self.weights.iter().copied());
+        let size = size(self.weights.iter().map(|weights| weights.cumulative));
         (line.map(|_| Reverse(size)), line)
     }
 }
 
-/// The sum of the cumulative weights of all columns, without signs.
-pub(super) fn size(weights: impl Iterator<Item = Weights>) -> u64 {
-    weights.fold(0, |sum: u64, weights| {
-        sum.saturating_add(weights.cumulative.unsigned_abs())
+/// The sum of the weights of all columns, without signs.
+pub(super) fn size(weights: impl Iterator<Item = i64>) -> u64 {
+    weights.fold(0, |sum: u64, weight| {
+        sum.saturating_add(weight.unsigned_abs())
     })
 }
 
@@ -77,9 +77,7 @@ impl Edge {
 
     /// The sum of the weights of all columns, without signs.
     pub(super) fn size(&self) -> u64 {
-        self.weights.iter().fold(0, |sum: u64, weight| {
-            sum.saturating_add(weight.unsigned_abs())
-        })
+        size(self.weights.iter().copied())
     }
 
     /// Orders the edges: by their source, then the heaviest first.

@@ -49,13 +49,14 @@ impl LineNodes {
                 (true, false) => Role::First,
                 (true, true) => Role::Again,
             };
-            let node = if role == Role::Skipped {
-                nodes.caller(subtree, place)
-            } else {
-                if of_line.get(line) == NodeIndex::NONE {
-                    of_line.set(line, nodes.lines.push(line));
+            let node = match (role, of_line.get(line)) {
+                (Role::Skipped, _) => nodes.caller(subtree, place),
+                (_, NodeIndex::NONE) => {
+                    let new = nodes.lines.push(line);
+                    of_line.set(line, new);
+                    new
                 }
-                of_line.get(line)
+                (_, known) => known,
             };
             nodes.nearest.push(node);
             nodes.roles.push(role);
@@ -114,7 +115,13 @@ impl LineNodes {
         let columns: Vec<_> = columns.map(|it| self.weights(&tree.subtree, it)).collect();
         let weights = |node| columns.iter().map(move |column| column.get(node));
         let lines = self.lines.iter();
-        let order = lines.map(|(node, &line)| (Reverse(size(weights(node))), line, node));
+        let order = lines.map(|(node, &line)| {
+            (
+                Reverse(size(weights(node).map(|it| it.cumulative))),
+                line,
+                node,
+            )
+        });
         let mut order: Vec<_> = order.collect();
         order.sort_unstable();
         let mut new_ids = IdVec::filled(order.len(), NodeIndex::NONE);
