@@ -14,7 +14,7 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// What each trace allocated and freed, and how much of it was temporary.
+/// The allocations and frees of each trace, and its temporary blocks.
 ///
 /// Each trace has a row. Each column is a [`Usage`], so that any view can show it: which line allocates
 /// the most bytes, calls the allocator most often, or makes the most blocks that live only for a moment.
@@ -43,7 +43,7 @@ pub struct Churn {
     rows: TraceRows<TraceChurn>,
 }
 
-/// What one trace allocated and freed. Counts are of what was recorded, bytes are estimates.
+/// The allocations and frees of one trace. Counts are of recorded blocks, bytes are estimates.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -52,7 +52,7 @@ pub struct Churn {
 /// let (heaviest, _) = reader.peak()?.usage().iter().nth(3).unwrap();
 /// let churn = reader.churn()?.get(heaviest);
 /// assert_eq!((churn.allocations, churn.allocated, churn.largest), (48, 9_439_512, 393_249));
-/// assert_eq!(churn.frees, churn.allocations); // all is gone
+/// assert_eq!(churn.frees, churn.allocations); // no block is left
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -68,8 +68,8 @@ pub struct TraceChurn {
     pub freed: u64,
     /// The size of the largest block allocated, as recorded.
     pub largest: u64,
-    /// How many of the allocations were temporary: the very next event in the log frees a block of
-    /// the same trace and size. Also if that comes after the window.
+    /// How many of the allocations were temporary: the next event in the log frees a block of the same trace and
+    /// size, even if it comes after the window.
     pub temporary: u64,
 }
 
@@ -124,7 +124,7 @@ impl Churn {
         self.rows.iter()
     }
 
-    /// What one trace, or with `None` unknown, allocated and freed. O(log rows).
+    /// The row of one trace, or with `None` of unknown. O(log rows).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> TraceChurn {
         self.rows.get(trace.into())
     }
@@ -257,7 +257,7 @@ impl Question for ChurnQuestion {
 }
 
 impl Reader {
-    /// What each trace allocated and freed over the whole log. For a part of it, [ask](Self::ask) a
+    /// The allocations and frees of each trace over the whole log. For a part of it, [ask](Self::ask) a
     /// [`ChurnQuestion`].
     ///
     /// One pass over the log on each call.

@@ -1,4 +1,4 @@
-//! Which lines of code hold the memory?
+//! [`Lines`]: the memory of each line of code.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::usage::{Usage, saturated};
 
 /// The local and the cumulative usage of every line of code.
 ///
-/// *Local* is the weight of all traces that end at a line: what the line itself allocates.
-/// *Cumulative* is that of all traces that contain it: what it and all it calls allocate. However
-/// often a line recurs in a trace, that trace counts once.
+/// *Local* is the weight of all traces that end at a line: the line itself allocates it. *Cumulative* is the
+/// weight of all traces that contain the line: the line and its callees allocate it. A trace counts once for a
+/// line, even if the line recurs in it.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -110,8 +110,8 @@ impl Lines {
         self.total
     }
 
-    /// The weight of what has no stack: unknown traces, those that the table does not have, and
-    /// those without frames.
+    /// The weight without a stack: of unknown traces, those that the table does not have, and those without
+    /// frames.
     pub fn unknown(&self) -> i64 {
         self.unknown
     }
@@ -121,7 +121,7 @@ impl Lines {
         self.damaged.0
     }
 
-    /// How many lines have a usage.
+    /// The number of lines that have a usage.
     pub fn len(&self) -> usize {
         self.by_local.len()
     }
@@ -157,8 +157,8 @@ impl Lines {
         }
     }
 
-    /// All lines that have a usage, the largest local usage first; equal ones in the order of their
-    /// ids. Those that only call what allocates are among them, with 0.
+    /// All lines that have a usage, the largest local usage first; equal ones in the order of their ids. Lines
+    /// that only call others have 0.
     #[doc(alias = "iter")]
     pub fn by_local(&self) -> impl ExactSizeIterator<Item = LineUsage<'_>> + DoubleEndedIterator {
         self.rows(&self.by_local)

@@ -13,7 +13,7 @@ use crate::time::Elapsed;
 use crate::trace::TraceTable;
 use crate::usage::saturated;
 
-/// What a time series can follow.
+/// The subject of a time series.
 ///
 /// ```
 /// use heapprof::{Reader, Track};
@@ -34,12 +34,11 @@ pub enum Track {
     Local(FrameId),
     /// The cumulative usage of a line: all traces that contain it.
     Cumulative(FrameId),
-    /// What has no stack: unknown traces, those that the table does not have, and those without
-    /// frames.
+    /// All that has no stack: unknown traces, those that the table does not have, and those without frames.
     Unknown,
 }
 
-/// Live bytes at each snapshot of a digest: the total, and each track that was asked for.
+/// Live bytes at each snapshot of a digest: the total, and each track that was given.
 ///
 /// ```
 /// use heapprof::{Frame, Reader, Track};
@@ -126,7 +125,7 @@ impl TimeSeries {
         &self.times
     }
 
-    /// How many tracks there are besides the total.
+    /// The number of tracks, without the total.
     pub fn track_count(&self) -> usize {
         self.tracks.len()
     }
@@ -162,8 +161,8 @@ impl TimeSeries {
             .map(|(track, values)| (*track, self.series(values)))
     }
 
-    /// Which fraction of all live bytes a track has at each time; 0 where nothing is live, and
-    /// nothing for a track that was not given.
+    /// A track's fraction of all live bytes at each time; 0 at times when nothing is live. Empty for a track
+    /// that was not given.
     #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
     pub fn fractions(&self, place: usize) -> impl Iterator<Item = f64> {
         let values = self.tracks.get(place).map_or(&[][..], |(_, values)| values);
@@ -178,8 +177,7 @@ impl TimeSeries {
 }
 
 impl<'a> Series<'a> {
-    /// Values at times that ascend. Where there are more of one than of the other, what is over is
-    /// left out.
+    /// Values at ascending times. If there are more of one than of the other, the rest is left out.
     pub fn new(times: &'a [Elapsed], values: &'a [i64]) -> Self {
         let len = times.len().min(values.len());
         Self {
@@ -195,7 +193,7 @@ impl<'a> Series<'a> {
         self.damaged.0
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub const fn len(self) -> usize {
         self.values.len()
     }

@@ -1,4 +1,4 @@
-//! Error bars of lines of code.
+//! [`LineErrorBars`]: error bars of lines of code.
 
 use super::{ErrorBars, Estimate, Sum};
 use crate::analysis::per_node::node_of;
@@ -57,7 +57,7 @@ impl LineErrorBars {
     /// Sums up by line. O(nodes of the call tree), however many traces there are; memory 96 bytes a
     /// line and 32 bytes a node.
     pub fn new(traces: &TraceTable, bars: &ErrorBars) -> Self {
-        // Traces whose estimate is 0 have a variance too, so the usage's own subtree is too small.
+        // A trace whose estimate is 0 can have a variance, so the subtree of the usage is too small.
         let tree = traces.tree();
         let mut local = IdVec::<FrameId, Sum>::defaults(traces.frame_count());
         let mut cumulative = local.clone();

@@ -1,4 +1,4 @@
-//! Error bars of what is live at a moment, and of what has grown: questions to a pass over the log.
+//! [`ErrorBarsAt`] and [`ErrorBarsOfGrowth`]: the queries for error bars.
 
 use std::ops::ControlFlow;
 
@@ -14,8 +14,8 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// The [`Question`] for the [`ErrorBars`] of what is live at a moment, for a pass that is shared
-/// with others.
+/// The [`Question`] for the [`ErrorBars`] of the live bytes at a moment, for a pass that it shares with
+/// others.
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 60 bytes a trace
 /// that has sampled blocks.
@@ -53,7 +53,7 @@ impl ErrorBarsAt {
         Self::new(Moment::Time(time.into()), rates)
     }
 
-    /// After so many events, as at the peak.
+    /// After this number of events, for example those up to the peak.
     pub fn events(events: u64, rates: &SamplingRates) -> Self {
         Self::new(Moment::Events(events), rates)
     }
@@ -105,8 +105,8 @@ impl Question for ErrorBarsAt {
     }
 }
 
-/// The [`Question`] for the [`ErrorBars`] of what has grown from one moment to another, for a pass
-/// that is shared with others. See [`Reader::error_bars_of_growth`].
+/// The [`Question`] for the [`ErrorBars`] of the growth from one moment to another, for a pass that it shares
+/// with others. See [`Reader::error_bars_of_growth`].
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 130 bytes a trace
 /// that has sampled blocks.
@@ -120,7 +120,7 @@ impl Question for ErrorBarsAt {
 ///     ErrorBarsOfGrowth::new(Elapsed::from_secs(20), Elapsed::MAX, reader.rates()),
 ///     ErrorBarsAt::end(reader.rates()),
 /// ))?;
-/// // What was live at both moments has no part in the error of what grew.
+/// // Blocks that are live at both moments do not add to the error of the growth.
 /// assert!(growth.total().standard_error() < end.total().standard_error());
 /// assert_eq!(growth.total().to_string(), "778032 ± 14822");
 /// # Ok::<(), heapprof::Error>(())
@@ -189,35 +189,35 @@ impl Question for ErrorBarsOfGrowth {
     }
 }
 
-/// What was live before an event.
+/// The usage before an event.
 fn before(step: &LogStep, heap: &LiveHeap) -> Usage {
     let trace = step.event.trace;
     heap.usage() + Usage::from_iter([(trace, step.before.saturating_sub(step.live))])
 }
 
-/// Variances and numbers of blocks by trace.
+/// The variance and the number of blocks of each trace.
 #[derive(Debug, Clone)]
 struct Accounts {
     rates: SamplingRates,
-    /// The variances of the smallest sizes, which are most.
+    /// The variances of small sizes, which are the most frequent.
     small: Box<[i128]>,
     of: HashMap<u32, Account>,
 }
 
-/// Of the sampled blocks of one trace.
+/// The sampled blocks of one trace.
 #[derive(Debug, Clone, Copy, Default)]
 struct Account {
-    /// Those that are live.
+    /// The live blocks.
     live: Blocks,
-    /// Those that were live where the growth begins.
+    /// The blocks that were live when the growth began.
     at_from: Blocks,
-    /// Those freed since, whenever they were allocated.
+    /// The blocks freed since then.
     freed: Blocks,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Blocks {
-    /// Of the sum of their estimates, in square bytes. Whole ones, so that a free cancels its
+    /// The variance of the sum of their estimates, in whole square bytes, so that a free cancels its
     /// allocation.
     variance: i128,
     count: i64,
@@ -231,7 +231,7 @@ impl Blocks {
 
     #[expect(clippy::cast_precision_loss, reason = "an estimate of an error")]
     fn spread(self) -> Spread {
-        // Where two processes wrote one log, there can be more frees than allocations.
+        // A log of two processes can have more frees than allocations.
         Spread {
             variance: self.variance.max(0) as f64,
             blocks: self.count.max(0) as f64,
@@ -242,8 +242,8 @@ impl Blocks {
 impl Account {
     /// The blocks that are live and were not, and those that were live and are not.
     ///
-    /// The log does not say which block a free frees. Of those that were live at the beginning no
-    /// more were freed than were freed at all: so this is at most too large.
+    /// The log does not say which block a free frees. At most as many of the blocks that were live at the beginning
+    /// were freed as were freed in total, so the result may be too large, but never too small.
     fn growth(self) -> Blocks {
         let Self {
             live,
@@ -275,8 +275,8 @@ impl Accounts {
         }
     }
 
-    /// From where on events must be seen, to know what is live at `time`: from the start, unless
-    /// there are no variances.
+    /// The time from which on the query needs events for the error bars at `time`: the start, unless all variances
+    /// are 0.
     fn from(&self, time: Elapsed) -> Elapsed {
         if self.rates.is_unsampled() {
             time
@@ -327,11 +327,10 @@ fn variance(rates: &SamplingRates, size: u64) -> i128 {
 }
 
 impl Reader {
-    /// What is live at `time`, with error bars: as [`live_at`](Self::live_at), and how far off it
-    /// can be.
+    /// The live bytes at `time`, with error bars: as [`live_at`](Self::live_at), with standard errors.
     ///
-    /// One pass over the log from its start, since a digest does not know the blocks; where nothing
-    /// is sampled, one from the snapshot before.
+    /// One pass over the log from its start, since a digest has no blocks. If everything was recorded, one pass
+    /// from the previous snapshot.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, SamplingRates};
@@ -349,8 +348,8 @@ impl Reader {
         self.ask(ErrorBarsAt::time(time, self.rates()))
     }
 
-    /// What is live after so many events, with error bars: so that they can be had for a moment
-    /// between two events of one time, as the peak may be.
+    /// The live bytes after this number of events, with error bars. The peak, for example, can be between two
+    /// events of the same time.
     ///
     /// ```
     /// use heapprof::{Reader, SamplingRates};
@@ -370,8 +369,8 @@ impl Reader {
         self.ask(ErrorBarsAt::events(events, self.rates()))
     }
 
-    /// What is live at the end of the log, with error bars. Costs what
-    /// [`error_bars_at`](Self::error_bars_at) costs.
+    /// The live bytes at the end of the log, with error bars. The cost is that of
+    /// [`error_bars_at`](Self::error_bars_at).
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -379,12 +378,12 @@ impl Reader {
         self.ask(ErrorBarsAt::end(self.rates()))
     }
 
-    /// By how much each trace has grown from one moment to another, with error bars.
+    /// The growth of each trace from one moment to another, with error bars.
     ///
-    /// What is live at both moments does not count, nor does its error: so these bars are smaller
-    /// than those of the two moments together. They are as large as they need be where nothing of a
-    /// trace was freed in between; else they can be too large, but never too small, since the log
-    /// does not say which of its blocks was freed. One pass over the log from its start.
+    /// Blocks that are live at both moments do not add to the error, so these error bars are smaller than those
+    /// of the two moments together. They are exact for a trace without frees in between. Otherwise they can be too
+    /// large, but never too small, since the log does not say which block was freed. One pass over the log from
+    /// its start.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, SamplingRates};

@@ -18,7 +18,7 @@ impl FlameGraph {
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
         let subtree = Subtree::new(traces, &[usage]);
         let raw_id = |place: PlaceId| RawId::from_index(place.index());
-        // One more for what is unknown.
+        // One more for all that is unknown.
         let mut raw = IdVec::with_capacity(subtree.len() + 1);
         raw.push(RawNode::default());
         for (place, line) in subtree.places() {

@@ -24,7 +24,7 @@ pub struct Folded<'g> {
     ids: std::vec::IntoIter<FlameIndex>,
 }
 
-/// One stack of a [`FlameGraph`] and what ends at it.
+/// One stack of a [`FlameGraph`] and the weight that ends at it.
 ///
 /// ```
 /// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
@@ -107,12 +107,12 @@ impl<'g> FoldedStack<'g> {
         stack.into_iter().map(|label| self.graph.label(label))
     }
 
-    /// What ends at the stack: never 0, negative for what shrank.
+    /// The weight that ends at the stack: never 0, negative for a stack that shrank.
     pub fn weight(self) -> i64 {
         self.parts().net()
     }
 
-    /// The same with what grew and what shrank kept apart.
+    /// The same with gain and loss separate.
     pub fn parts(self) -> FlameWeight {
         self.graph.nodes.get(self.id).own
     }

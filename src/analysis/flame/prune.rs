@@ -7,9 +7,9 @@ use super::{FlameGraph, FlameIndex, FlameWeight, Label, Node};
 use crate::id_vec::IdVec;
 
 impl FlameGraph {
-    /// The graph without the nodes that are narrower than this fraction of the whole. What is cut
-    /// below a node becomes one child of it, [`FlameLabel::Other`](super::FlameLabel::Other), so that
-    /// no total changes. Unknown is never cut. O(n log n).
+    /// The graph without the nodes that are narrower than this fraction of the whole. All nodes cut below a node
+    /// become one child of it, [`FlameLabel::Other`](super::FlameLabel::Other), so that no total changes.
+    /// Unknown is never cut. O(n log n).
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};

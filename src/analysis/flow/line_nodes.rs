@@ -10,7 +10,7 @@ use crate::analysis::subtree::{PlaceId, Subtree};
 use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 
-/// What the line of a place is to the graph.
+/// The role of a place in the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Role {
     /// The line is kept, and is not in the stack further out.

@@ -1,5 +1,7 @@
-//! How does memory flow through the lines of a program? A graph, for one usage or several side by
-//! side.
+//! [`FlowGraph`]: how memory flows through the lines of a program, for one usage or several side by side.
+//!
+//! A [`WeightedTree`] sums the usages up in the call tree, [`LineNodes`](line_nodes::LineNodes) assigns its
+//! places to nodes, and [`Calls`](calls::Calls) finds the edges.
 
 mod build;
 mod calls;
@@ -39,10 +41,10 @@ use weighted_tree::WeightedTree;
 ///                             40/40 D ◄──────        ──► E 19/19
 /// ```
 ///
-/// A line that recurs in a stack counts once for that stack, and so does an edge; there is no edge
-/// from a line to itself. Where no stack has a recurring line, the cumulative usage of a node is its
-/// local usage plus what flows out, and what flows in plus the stacks that [begin](FlowNode::begins)
-/// at it.
+/// A line that recurs in a stack counts once for that stack, and so does an edge. No edge leads from a line
+/// to itself. If no stack has a recurring line, the cumulative usage of a node is its local usage plus the
+/// weight of its outgoing edges, and also the weight of its incoming edges plus that of the stacks that
+/// [begin](FlowNode::begins) at it.
 ///
 /// ```
 /// use heapprof::{FlowGraph, Frame, TraceId, TraceTable, Usage};
@@ -95,8 +97,7 @@ struct Column {
 }
 
 impl FlowGraph {
-    /// The whole flow graph of some usages, which become its columns in their order. One alone goes
-    /// in as `[&usage]`.
+    /// The whole flow graph of some usages, which become its columns in their order: `[&usage]` for one.
     ///
     /// O(nodes of the call tree that the stacks use × columns), and O(n log n) for the n nodes and edges
     /// of the graph.
@@ -104,8 +105,8 @@ impl FlowGraph {
         Self::with(traces, usages, &FlowOptions::default())
     }
 
-    /// The flow graph of some usages as the options say: without what is small, with a cap on its
-    /// nodes, with chains of lines as one node, with a root.
+    /// The flow graph of some usages with options: without small nodes and edges, with a limit on the number
+    /// of nodes, with chains of lines as one node, with a root.
     ///
     /// ```
     /// use heapprof::{Elapsed, FlowGraph, FlowOptions, Reader};
@@ -117,7 +118,7 @@ impl FlowGraph {
     /// let graph = FlowGraph::with(reader.traces()?, [&before, &during], &options);
     ///
     /// assert_eq!((graph.column_count(), graph.nodes().len()), (2, 12));
-    /// // The interpreter's way to the program, where there is no choice, is one node.
+    /// // The only path from the interpreter to the program is one node.
     /// let entry = graph.node(0);
     /// assert_eq!(entry.lines().len(), 3);
     /// assert_eq!((entry.cumulative(0), entry.cumulative(1)), (4_389_175, 14_521_331));
@@ -154,18 +155,18 @@ impl FlowGraph {
         graph
     }
 
-    /// How many usages stand side by side.
+    /// The number of columns.
     pub fn column_count(&self) -> usize {
         self.columns.len()
     }
 
-    /// The total of a column, what has no stack included; 0 for a column that there is not.
+    /// The total of a column, rows without a stack included; 0 for a column that does not exist.
     #[doc(alias = "totalUsage")]
     pub fn total(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.total)
     }
 
-    /// What has no stack in a column.
+    /// The weight of the rows without a stack in a column.
     pub fn unknown(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.unknown)
     }
@@ -192,7 +193,7 @@ impl FlowGraph {
     /// The node with this id.
     ///
     /// # Panics
-    /// If there is none: the ids are below the number of [nodes](Self::nodes).
+    /// If the id is not below the number of [nodes](Self::nodes).
     #[expect(clippy::indexing_slicing, reason = "documented, as of a slice")]
     pub fn node(&self, id: usize) -> FlowNode<'_> {
         FlowNode {
@@ -202,7 +203,7 @@ impl FlowGraph {
         }
     }
 
-    /// The node that a line is in, if it is in one. O(nodes).
+    /// The node that contains a line, if any. O(nodes).
     pub fn find(&self, line: FrameId) -> Option<FlowNode<'_>> {
         self.nodes().find(|node| node.line_ids().contains(&line))
     }

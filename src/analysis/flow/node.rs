@@ -1,4 +1,4 @@
-//! The nodes and edges of a flow graph, as the graph shows them.
+//! [`FlowNode`] and [`FlowEdge`]: the nodes and edges of a flow graph as callers see them.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub struct FlowNode<'g> {
 }
 
 impl<'g> FlowNode<'g> {
-    /// Its id: its place among the [nodes](FlowGraph::nodes). The same for the same input.
+    /// Its id: its index among the [nodes](FlowGraph::nodes). The same for the same input.
     pub fn id(self) -> usize {
         self.id
     }
@@ -64,21 +64,21 @@ impl<'g> FlowNode<'g> {
         self.node.weights(column).cumulative
     }
 
-    /// The weight of the stacks that begin at its first line, in a column; lines that were pruned
-    /// may stand before it there.
+    /// The weight of the stacks that begin at its first line, in a column; pruned lines may come before it
+    /// there.
     pub fn begins(self, column: usize) -> i64 {
         self.node.weights(column).begins
     }
 
-    /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
-    /// of the sum of all without their sign, so that it is between −1 and 1.
+    /// The local usage as a fraction of the column, to size a node with. If some weights are negative, a
+    /// fraction of the sum of all without their sign, so that it is between −1 and 1.
     #[doc(alias = "sizeNodesBasedOnLocalUsage")]
     pub fn local_fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.local(column), column)
     }
 
-    /// The cumulative usage as a fraction of the column: to colour a node with. Where weights are
-    /// negative, of the sum of all without their sign, so that it is between −1 and 1.
+    /// The cumulative usage as a fraction of the column, to colour a node with. If some weights are negative,
+    /// a fraction of the sum of all without their sign, so that it is between −1 and 1.
     pub fn cumulative_fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.cumulative(column), column)
     }
@@ -119,18 +119,18 @@ impl<'g> FlowEdge<'g> {
         self.edge().map_or(0, |edge| edge.to.index())
     }
 
-    /// The weight of the stacks in which one follows the other, in a column.
+    /// The weight of the stacks in which the target follows the source, in a column.
     #[doc(alias = "edgeUsage")]
     pub fn weight(self, column: usize) -> i64 {
         self.edge().map_or(0, |edge| edge.weight(column))
     }
 
-    /// The weight as a fraction of the column: to draw an edge with.
+    /// The weight as a fraction of the column, to draw an edge with.
     pub fn fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.weight(column), column)
     }
 
-    /// Whether in some of these stacks lines that were pruned stand between the two.
+    /// Whether some of these stacks have pruned lines between the two.
     #[doc(alias = "dashed")]
     pub fn is_residual(self) -> bool {
         self.edge().is_some_and(|edge| edge.residual)

@@ -1,4 +1,4 @@
-//! Leaves out what is too small, and what says little.
+//! Leaves out nodes and edges that are too small, or whose score is too low.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! How long do blocks live?
+//! [`Lifetimes`]: how long blocks live.
 //!
 //! The log does not say which allocation a free belongs to, only its trace and size. So the lifetimes
 //! of a trace are known up to which blocks of a size were freed, and their sum lies between two
@@ -51,15 +51,14 @@ use crate::usage::{Usage, saturated};
 
 /// The mean lifetime of the blocks of each trace that were freed.
 ///
-/// The log does not pair a free with its allocation, so there are two numbers: the mean if of the
-/// blocks of one trace and size always the newest was freed first, and if always the oldest was. No
-/// pairing gives a shorter or a longer one. Where all blocks of each size were freed they are equal:
-/// the mean is exact. What lives on is counted and is in no mean, so that for a trace most of whose
-/// blocks live on the mean says little.
+/// The log does not pair a free with its allocation, so there are two bounds: the mean if each free of a trace and
+/// size frees the newest block, and the mean if it frees the oldest. No pairing has a shorter or a longer mean.
+/// If all blocks of each size were freed, both are equal and the mean is exact. Blocks that are still live are
+/// counted, but are not part of the mean, so the mean is not meaningful for a trace that keeps most of its
+/// blocks.
 ///
-/// Lifetimes are of elapsed time: while the clock is stepped back they stand still. They are of
-/// blocks as recorded: in a sampled recording, those of a trace with small and large blocks are mixed
-/// as they were recorded.
+/// Lifetimes are elapsed times, which do not advance while the clock is stepped back. The mean is over recorded
+/// blocks: in a sample, the small and large blocks of a trace have the weights with which they were recorded.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -101,13 +100,12 @@ pub struct Lifetimes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TraceLifetimes {
-    /// How many recorded blocks were freed: what the mean is of.
+    /// The number of recorded blocks that were freed. The mean is over these.
     pub freed: u64,
-    /// How many recorded blocks live on at the end of the log.
+    /// The number of recorded blocks that are live at the end of the log.
     pub live: u64,
-    /// How many frees found no live block of their trace and size, as where two processes wrote one
-    /// log: they are in no mean. Where there are some, others are likely to be paired with what they
-    /// did not free.
+    /// The number of frees without a live block of their trace and size, for example in a log of two processes.
+    /// They are not part of the mean. If there are some, other frees are likely to be paired wrongly.
     pub unmatched: u64,
     /// The sums of the lifetimes in microseconds, newest first and oldest first.
     shortest: u128,
@@ -128,7 +126,7 @@ impl TraceLifetimes {
         Some(mean(self.shortest)?..=mean(self.longest)?)
     }
 
-    /// The mean lifetime of the blocks that were freed, if it is known exactly.
+    /// The mean lifetime of the blocks that were freed, if both bounds are equal.
     pub fn exact_mean(&self) -> Option<Duration> {
         let mean = self.mean()?;
         (self.shortest == self.longest).then_some(*mean.start())
@@ -187,7 +185,7 @@ impl Lifetimes {
         self.column(|row| row.freed.into())
     }
 
-    /// How many blocks live on, by trace.
+    /// How many blocks are live at the end, by trace.
     pub fn live(&self) -> Usage {
         self.column(|row| row.live.into())
     }
@@ -214,9 +212,9 @@ impl Lifetimes {
 /// The query for [`Lifetimes`].
 ///
 /// One pass over the log from its beginning. Memory: 64 to 128 bytes a trace; for each trace and size
-/// with a live block 40 to 80, and where it has several 32 to 64 more for each. So it grows with what
-/// is live at a time, 40 to 100 MB for a million blocks, and not with the log: nothing is kept of what
-/// was freed. Blocks beyond 2³¹ live ones are left out.
+/// with a live block 40 to 80, and 32 to 64 more for each block if there are several. So it depends on the number
+/// of live blocks, 40 to 100 MB for a million, and not on the length of the log. Blocks beyond 2³¹ live ones are
+/// left out.
 ///
 /// ```
 /// use heapprof::{Lifetimes, Reader, TraceSet, Track};
