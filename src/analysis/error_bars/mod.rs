@@ -1,5 +1,6 @@
 //! [`ErrorBars`]: the standard errors of estimates. In a sample, each sum has one.
 
+mod accounts;
 mod lines;
 mod moment;
 
