@@ -108,12 +108,13 @@ impl<K: Id, V: Id + Ord + Default> Groups<K, V> {
 mod tests {
     use super::*;
     use crate::id::FrameId;
+    use crate::id_vec::DenseId;
 
     #[test]
     fn items_keep_their_order_in_groups() {
         let keys = [2, 0, 2, 9, 1, 2].map(FrameId);
-        let mut groups = Groups::<FrameId, Item>::new(keys.into_iter(), 4);
-        let of = |groups: &Groups<FrameId, Item>, key| {
+        let mut groups = Groups::<FrameId, DenseId<()>>::new(keys.into_iter(), 4);
+        let of = |groups: &Groups<FrameId, DenseId<()>>, key| {
             let items = groups.of(FrameId(key)).iter();
             items.map(|item| item.index()).collect::<Vec<_>>()
         };
@@ -125,6 +126,4 @@ mod tests {
         groups.sort_each_by_key(std::cmp::Reverse);
         assert_eq!(of(&groups, 2), [5, 2, 0]);
     }
-
-    crate::id_vec::id_type!(Item);
 }

@@ -7,7 +7,7 @@ use crate::analysis::per_node::{PerNode, node_of};
 use crate::digest::Digest;
 use crate::error::{Damaged, Result};
 use crate::id::{FrameId, Id, TraceId};
-use crate::id_vec::{IdVec, id_type};
+use crate::id_vec::{DenseId, IdVec};
 use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::trace::TraceTable;
@@ -277,15 +277,17 @@ struct TracksOf {
 
 type TrackList = SmallVec<[TrackId; 4]>;
 
-id_type! {
-    /// A track, by its position among all that were given.
-    TrackId
-}
+/// A track, by its index among all that were given.
+type TrackId = DenseId<TrackKind>;
 
-id_type! {
-    /// A list of [`TrackLists`]. The default is the list of no track.
-    ListId
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct TrackKind;
+
+/// A list of [`TrackLists`]. The default is the list of no track.
+type ListId = DenseId<ListKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct ListKind;
 
 /// Lists of tracks, each list once.
 struct TrackLists {

@@ -5,21 +5,17 @@
 
 use crate::analysis::bit_set::BitSet;
 use crate::analysis::per_node::node_of;
-use crate::id::{FrameId, TraceId};
-use crate::id_vec::{IdVec, id_type};
+use crate::id::{FrameId, Id, TraceId};
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
 use crate::tree::ROOT;
 use crate::usage::Usage;
 
-id_type! {
-    /// A node of a [`Subtree`]. Dense and in preorder: a parent comes before its children.
-    pub(super) PlaceId
-}
+/// A node of a [`Subtree`], in preorder: a parent comes before its children.
+pub(super) type PlaceId = DenseId<PlaceKind>;
 
-impl PlaceId {
-    /// The node of the empty stack.
-    pub(super) const ROOT: Self = Self(0);
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct PlaceKind;
 
 /// The root, and all nodes of the call tree at or below which a stack of some usages ends.
 #[derive(Debug)]
@@ -83,7 +79,7 @@ impl<'t> Subtree<'t> {
         let word = node as usize / 64;
         let before = |word: &u64| (word & ((1 << (node % 64)) - 1)).count_ones();
         let before = self.has.words().get(word).map_or(0, before);
-        PlaceId(self.ranks.get(word).copied().unwrap_or(0) + before)
+        PlaceId::from_index((self.ranks.get(word).copied().unwrap_or(0) + before) as usize)
     }
 
     /// The place at which a trace's stack ends, for a trace of one of the usages.
@@ -159,7 +155,7 @@ impl<'t> Subtree<'t> {
 
     /// For each place the first place after it that is not below it.
     pub(super) fn ends(&self) -> IdVec<PlaceId, PlaceId> {
-        let mut ends: IdVec<_, _> = (1..).map(PlaceId).take(self.len()).collect();
+        let mut ends: IdVec<_, _> = (1..).take(self.len()).map(PlaceId::from_index).collect();
         ends.sum_up(
             |_, place| self.parent(place),
             |above: &mut PlaceId, end| *above = end.max(*above),

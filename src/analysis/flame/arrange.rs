@@ -6,7 +6,7 @@ use super::{FlameGraph, FlameIndex, FlameWeight, Label, Node};
 use crate::analysis::groups::Groups;
 use crate::error::Damaged;
 use crate::id::Id;
-use crate::id_vec::{IdVec, id_type};
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
 
 /// The order of the children of a node.
@@ -16,16 +16,11 @@ pub(super) enum Order {
     Alphabetical,
 }
 
-id_type! {
-    /// A node before the nodes are in order.
-    pub(super) RawId
-}
+/// The id of a [`RawNode`].
+pub(super) type RawId = DenseId<RawKind>;
 
-impl RawId {
-    pub(super) const ROOT: Self = Self(0);
-    /// No node: no vector has this id.
-    const NONE: Self = Self(u32::MAX);
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct RawKind;
 
 /// A node before the nodes are in order.
 #[derive(Debug, Clone, Copy)]
@@ -110,7 +105,7 @@ impl FlameGraph {
                 label,
                 parent,
                 depth,
-                end: FlameIndex::after(nodes.len()),
+                end: FlameIndex::from_index(nodes.len() + 1),
                 own,
                 total: totals.get(id),
             });

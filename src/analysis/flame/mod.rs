@@ -10,7 +10,7 @@ use std::fmt;
 use crate::error::Damaged;
 use crate::frame::Frame;
 use crate::id::{FrameId, Id};
-use crate::id_vec::{IdVec, id_type};
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
 
 use arrange::Order;
@@ -60,19 +60,11 @@ pub struct FlameGraph {
     damaged: Damaged,
 }
 
-id_type! {
-    /// A node of a flame graph, in preorder.
-    FlameIndex
-}
+/// A node of a flame graph, in preorder.
+type FlameIndex = DenseId<FlameKind>;
 
-impl FlameIndex {
-    const ROOT: Self = Self(0);
-
-    /// The node after the one with this index.
-    fn after(index: usize) -> Self {
-        Self::from_index(index + 1)
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct FlameKind;
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Node {
@@ -353,7 +345,7 @@ impl<'g> FlameNode<'g> {
     /// Its children, from left to right.
     pub fn children(self) -> impl Iterator<Item = FlameNode<'g>> {
         let end = self.node.end;
-        let mut next = FlameIndex::after(self.id.index());
+        let mut next = FlameIndex::from_index(self.id.index() + 1);
         std::iter::from_fn(move || {
             let child = (next < end).then(|| self.graph.node(next))?;
             next = child.node.end;

@@ -5,22 +5,19 @@ use std::cmp::Reverse;
 use smallvec::SmallVec;
 
 use crate::id::FrameId;
-use crate::id_vec::id_type;
+use crate::id_vec::DenseId;
 
-id_type! {
-    /// A node of a flow graph.
-    pub(super) NodeIndex
-}
+/// A node of a flow graph.
+pub(super) type NodeIndex = DenseId<NodeKind>;
 
-impl NodeIndex {
-    /// No node: no vector has this id.
-    pub(super) const NONE: Self = Self(u32::MAX);
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct NodeKind;
 
-id_type! {
-    /// An edge of a flow graph.
-    pub(super) EdgeIndex
-}
+/// An edge of a flow graph.
+pub(super) type EdgeIndex = DenseId<EdgeKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct EdgeKind;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Node {

@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use crate::id::Id;
-use crate::id_vec::{IdVec, id_type};
+use crate::id_vec::{DenseId, IdVec};
 use crate::time::Elapsed;
 
 /// The live blocks of each trace and size, for both orders of frees.
@@ -31,15 +31,11 @@ struct Ends {
     newest: NodeId,
 }
 
-id_type! {
-    /// A node of a list.
-    NodeId
-}
+/// A node of a list.
+type NodeId = DenseId<NodeKind>;
 
-impl NodeId {
-    /// No node: no vector has this id.
-    const NONE: Self = Self(u32::MAX);
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct NodeKind;
 
 /// The nodes of all lists in one vector.
 #[derive(Debug, Clone)]
