@@ -70,8 +70,12 @@ impl Calls {
         let mut order = Vec::new();
         let mut ids = self.edges.ids();
         for of_caller in self.edges.values().chunk_by(|a, b| a.0 == b.0) {
-            let sized = of_caller.iter().zip(ids.by_ref());
-            order.extend(sized.map(|(&(_, to), id)| (Reverse(size(weights(id))), to, id)));
+            for (&(_, to), id) in of_caller.iter().zip(ids.by_ref()) {
+                let size = size(weights(id));
+                if size != 0 {
+                    order.push((Reverse(size), to, id));
+                }
+            }
             order.sort_unstable();
             let heaviest_first = of_caller.iter().zip(order.drain(..));
             edges.extend(heaviest_first.map(|(&(from, _), (_, to, id))| Edge {
@@ -81,7 +85,6 @@ impl Calls {
                 weights: weights(id).collect(),
             }));
         }
-        edges.retain(|edge| edge.size() != 0);
         edges
     }
 
