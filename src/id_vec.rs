@@ -8,27 +8,34 @@ use std::marker::PhantomData;
 
 use crate::id::Id;
 
-/// Defines an id type of 32 bits, the index of an [`IdVec`].
-macro_rules! id_type {
-    ($(#[$attribute:meta])* $visible:vis $name:ident) => {
-        $(#[$attribute])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-        $visible struct $name(u32);
+/// An id of 32 bits. `Kind` distinguishes the ids of different vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct DenseId<Kind>(u32, PhantomData<Kind>);
 
-        impl $crate::id::Id for $name {
-            #[inline]
-            fn index(self) -> usize {
-                self.0 as usize
-            }
-
-            #[inline]
-            fn from_index(index: usize) -> Self {
-                Self(u32::try_from(index).unwrap_or(u32::MAX))
-            }
-        }
-    };
+impl<Kind> DenseId<Kind> {
+    /// The first id, that of a tree's root.
+    pub(crate) const ROOT: Self = Self(0, PhantomData);
+    /// No vector has this id.
+    pub(crate) const NONE: Self = Self(u32::MAX, PhantomData);
 }
-pub(crate) use id_type;
+
+impl<Kind: Copy> Id for DenseId<Kind> {
+    #[inline]
+    fn index(self) -> usize {
+        self.0 as usize
+    }
+
+    #[inline]
+    fn from_index(index: usize) -> Self {
+        Self(u32::try_from(index).unwrap_or(u32::MAX), PhantomData)
+    }
+}
+
+impl<Kind> From<DenseId<Kind>> for u32 {
+    fn from(id: DenseId<Kind>) -> Self {
+        id.0
+    }
+}
 
 /// A vector with one item for each id.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use hashbrown::{DefaultHashBuilder, HashTable};
 use crate::error::DecodeErrorKind;
 use crate::frame::Frame;
 use crate::id::{FrameId, Id};
-use crate::id_vec::{IdVec, id_type};
+use crate::id_vec::{DenseId, IdVec};
 use crate::raw::RawFrame;
 
 /// The error of an [`IdSet`] that has 2³² − 1 values.
@@ -89,10 +89,11 @@ impl<I: Id, T> Default for IdSet<I, T> {
     }
 }
 
-id_type! {
-    /// A distinct file name.
-    FileId
-}
+/// A distinct file name.
+type FileId = DenseId<FileKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct FileKind;
 
 /// The distinct frames of a table, by id. It has each file name once.
 #[derive(Debug, Clone, Default)]

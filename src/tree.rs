@@ -15,30 +15,18 @@
 //!
 //! Nodes are in preorder: a parent comes before its children, and a subtree is one range of ids.
 
-use crate::id::FrameId;
-use crate::id_vec::{IdVec, id_type};
+use crate::id::{FrameId, Id};
+use crate::id_vec::{DenseId, IdVec};
 use crate::intern::{Full, IdSet};
 
-id_type! {
-    /// A node of a [`CallTree`], or of a [`TreeBuilder`].
-    pub(crate) NodeId
-}
+/// A node of a [`CallTree`], or of a [`TreeBuilder`].
+pub(crate) type NodeId = DenseId<NodeKind>;
 
-impl NodeId {
-    /// The position of the node's item in a vector of all nodes.
-    pub(crate) const fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl From<NodeId> for u32 {
-    fn from(node: NodeId) -> Self {
-        node.0
-    }
-}
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(crate) struct NodeKind;
 
 /// The node of the empty stack.
-pub(crate) const ROOT: NodeId = NodeId(0);
+pub(crate) const ROOT: NodeId = NodeId::ROOT;
 
 /// All stacks of a table.
 #[derive(Debug, Clone)]
@@ -97,6 +85,7 @@ impl CallTree {
     }
 
     /// A value for each node: `root` for the root, `derive(value of the parent, last frame)` for each other node.
+    /// So one walk over the tree finds, for instance, the traces that contain a line. O(nodes).
     pub(crate) fn map_nodes<T: Copy + Default>(
         &self,
         root: T,
@@ -185,7 +174,7 @@ impl TreeBuilder {
             let id = next_child.get(parent);
             next_child.set(parent, id + sizes.get(node));
             next_child.set(node, id + 1);
-            let (id, parent) = (NodeId(id), new_ids.get(parent));
+            let (id, parent) = (NodeId::from_index(id as usize), new_ids.get(parent));
             new_ids.set(node, id);
             tree.parents.set(id, parent);
             tree.frames.set(id, frame);
@@ -223,9 +212,12 @@ mod tests {
         let stacks = [vec![1, 2, 7], vec![1, 4], vec![1, 2, 9], vec![], vec![3]];
         let (tree, leaves) = tree(&stacks);
         assert_eq!(tree.frames()[1..], [1, 2, 7, 9, 4, 3].map(FrameId));
-        assert_eq!(tree.parents(), [0, 0, 1, 2, 2, 1, 0].map(NodeId));
+        assert_eq!(
+            tree.parents(),
+            [0, 0, 1, 2, 2, 1, 0].map(NodeId::from_index)
+        );
         assert_eq!(tree.depths.values(), [0, 1, 2, 3, 3, 2, 1]);
-        assert_eq!(leaves, [3, 5, 4, 0, 6].map(NodeId));
+        assert_eq!(leaves, [3, 5, 4, 0, 6].map(NodeId::from_index));
     }
 
     proptest! {

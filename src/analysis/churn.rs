@@ -1,10 +1,11 @@
-//! Who allocates, and who frees: not what stays, but what passes through.
+//! [`Churn`]: what each trace allocates and frees, whether it stays or not.
 
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
-use crate::analysis::window::Window;
-use crate::error::{Damaged, Result};
+use crate::analysis::scope::Scope;
+use crate::analysis::trace_rows::{Row, TraceRows};
+use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
@@ -13,11 +14,11 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// What each trace allocated and freed, and how much of it was temporary.
+/// The allocations and frees of each trace, and its temporary blocks.
 ///
-/// A row stands for a trace, a column is a [`Usage`], so that any view shows it: which line
-/// allocates the most bytes, calls the allocator most often, makes the most blocks that live for a
-/// moment only. A free counts for the trace that allocated the block.
+/// Each trace has a row. Each column is a [`Usage`], so that any view can show it: which line allocates
+/// the most bytes, calls the allocator most often, or makes the most blocks that live only for a moment.
+/// A free counts for the trace that allocated the block.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -39,13 +40,10 @@ use crate::usage::Usage;
 #[doc(alias("allocations", "temporary allocations"))]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Churn {
-    /// Ascending by trace; none is empty.
-    rows: Box<[(Option<TraceId>, TraceChurn)]>,
-    total: TraceChurn,
-    damaged: Damaged,
+    rows: TraceRows<TraceChurn>,
 }
 
-/// What one trace allocated and freed. Counts are of what was recorded, bytes are estimates.
+/// The allocations and frees of one trace. Counts are of recorded blocks, bytes are estimates.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -54,7 +52,7 @@ pub struct Churn {
 /// let (heaviest, _) = reader.peak()?.usage().iter().nth(3).unwrap();
 /// let churn = reader.churn()?.get(heaviest);
 /// assert_eq!((churn.allocations, churn.allocated, churn.largest), (48, 9_439_512, 393_249));
-/// assert_eq!(churn.frees, churn.allocations); // all is gone
+/// assert_eq!(churn.frees, churn.allocations); // no block is left
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,12 +68,30 @@ pub struct TraceChurn {
     pub freed: u64,
     /// The size of the largest block allocated, as recorded.
     pub largest: u64,
-    /// How many of the allocations were temporary: the very next event in the log frees a block of
-    /// the same trace and size. Also if that comes after the window.
+    /// How many of the allocations were temporary: the next event in the log frees a block of the same trace and
+    /// size, even if it comes after the window.
     pub temporary: u64,
 }
 
 impl TraceChurn {
+    /// Adds an event.
+    #[inline]
+    pub(super) fn add_event(&mut self, kind: EventKind, size: u64, bytes: u64) {
+        match kind {
+            EventKind::Allocation => {
+                self.allocations += 1;
+                self.allocated = self.allocated.saturating_add(bytes);
+                self.largest = self.largest.max(size);
+            }
+            EventKind::Free => {
+                self.frees += 1;
+                self.freed = self.freed.saturating_add(bytes);
+            }
+        }
+    }
+}
+
+impl Row for TraceChurn {
     fn is_empty(&self) -> bool {
         self.allocations == 0 && self.frees == 0
     }
@@ -91,10 +107,10 @@ impl TraceChurn {
 }
 
 impl Churn {
-    /// Asks for the churn of the whole log; what it [returns](ChurnQuestion) takes a window.
+    /// A query for the churn of the whole log; [`ChurnQuestion`] can restrict it to a window.
     pub fn question() -> ChurnQuestion {
         ChurnQuestion {
-            window: Window::WHOLE,
+            scope: Scope::WHOLE,
             rows: PerTrace::new(0),
             before: None,
         }
@@ -105,25 +121,22 @@ impl Churn {
         &self,
     ) -> impl DoubleEndedIterator<Item = (Option<TraceId>, &TraceChurn)> + ExactSizeIterator + Clone
     {
-        self.rows.iter().map(|(trace, row)| (*trace, row))
+        self.rows.iter()
     }
 
-    /// What one trace, or with `None` unknown, allocated and freed. O(log rows).
+    /// The row of one trace, or with `None` of unknown. O(log rows).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> TraceChurn {
-        let trace = trace.into();
-        let place = self.rows.binary_search_by_key(&trace, |row| row.0).ok();
-        let row = place.and_then(|place| self.rows.get(place));
-        row.map_or_else(TraceChurn::default, |(_, row)| *row)
+        self.rows.get(trace.into())
     }
 
     /// All rows together; its `largest` is the largest of all.
     pub fn total(&self) -> TraceChurn {
-        self.total
+        self.rows.total()
     }
 
     /// Whether it is derived from [damaged](Usage::is_damaged) input.
     pub fn is_damaged(&self) -> bool {
-        self.damaged.0
+        self.rows.damaged().0
     }
 
     /// Bytes allocated, by trace. O(rows), as all columns.
@@ -154,13 +167,12 @@ impl Churn {
     }
 
     fn column(&self, value: impl Fn(&TraceChurn) -> u64) -> Usage {
-        let weight = |row| i64::try_from(value(row)).unwrap_or(i64::MAX);
-        let rows = self.rows.iter().map(|(trace, row)| (*trace, weight(row)));
-        Usage::from_ascending(rows).marked(self.damaged)
+        let weight = |row: &_| i64::try_from(value(row)).unwrap_or(i64::MAX);
+        self.rows.column(weight)
     }
 }
 
-/// Asks for [`Churn`].
+/// The query for [`Churn`].
 ///
 /// One pass over the log, or over the window. Memory: 48 to 96 bytes a trace.
 ///
@@ -176,24 +188,24 @@ impl Churn {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ChurnQuestion {
-    window: Window,
+    scope: Scope,
     rows: PerTrace<TraceChurn>,
-    /// The trace index and the size of the event before, if that allocated, in the window.
+    /// The trace index and the size of the previous event, if it is an allocation in the scope.
     before: Option<(u32, u64)>,
 }
 
 impl ChurnQuestion {
-    /// The churn up to one moment, from the first event on.
-    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::until(to);
-        self
+    /// Restricts the query to events up to one moment, from the first event on.
+    pub fn until(self, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.until(to);
+        Self { scope, ..self }
     }
 
-    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`. Those
-    /// at time 0 are in none such, but in one [from the first event on](Self::until).
-    pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::new(from, to);
-        self
+    /// Restricts the query to events after one moment and up to another: `from` < elapsed ≤ `to`. No such
+    /// window has the events at time 0; a query [from the first event on](Self::until) has.
+    pub fn within(self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.within(from, to);
+        Self { scope, ..self }
     }
 }
 
@@ -201,7 +213,7 @@ impl Question for ChurnQuestion {
     type Answer = Churn;
 
     fn from(&self) -> Elapsed {
-        self.window.from()
+        self.scope.window().from()
     }
 
     fn begin(&mut self, _: &LiveHeap, place: &LogPlace<'_>) {
@@ -217,26 +229,17 @@ impl Question for ChurnQuestion {
         let (time, size, kind) = (step.event.elapsed, step.event.size, step.event.kind);
         let index = TraceId::to_disk(step.event.trace);
         let is_free = kind == EventKind::Free;
-        let is_over = self.window.is_over(time);
-        let counts = self.window.has_begun(time) && !is_over;
-        let frees_the_one_before = is_free && self.before == Some((index, size));
+        let is_over = self.scope.is_over(time);
+        let counts = !is_over && self.scope.contains(time, index);
+        let is_temporary = is_free && self.before == Some((index, size));
         self.before = (counts && !is_free).then_some((index, size));
-        if counts || frees_the_one_before {
+        if counts || is_temporary {
             let bytes = step.bytes.unsigned_abs();
-            // What a closure refers to is put into memory for it: so nothing of this does.
+            // PERF: `move`, since a closure that borrows its variables puts them into memory.
             self.rows.update(index, move |row| {
-                row.temporary += u64::from(frees_the_one_before);
-                match (counts, kind) {
-                    (true, EventKind::Allocation) => {
-                        row.allocations += 1;
-                        row.allocated = row.allocated.saturating_add(bytes);
-                        row.largest = row.largest.max(size);
-                    }
-                    (true, EventKind::Free) => {
-                        row.frees += 1;
-                        row.freed = row.freed.saturating_add(bytes);
-                    }
-                    (false, _) => {}
+                row.temporary += u64::from(is_temporary);
+                if counts {
+                    row.add_event(kind, size, bytes);
                 }
             });
         }
@@ -247,24 +250,14 @@ impl Question for ChurnQuestion {
     }
 
     fn answer(self, end: &LogEnd<'_>) -> Churn {
-        let mut total = TraceChurn::default();
-        let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
-        let rows = rows
-            .map(|(trace, row)| {
-                total.add(row);
-                (trace, *row)
-            })
-            .collect();
         Churn {
-            rows,
-            total,
-            damaged: end.damaged,
+            rows: TraceRows::new(&self.rows, end.damaged),
         }
     }
 }
 
 impl Reader {
-    /// What each trace allocated and freed over the whole log. For a part of it, [ask](Self::ask) a
+    /// The allocations and frees of each trace over the whole log. For a part of it, [ask](Self::ask) a
     /// [`ChurnQuestion`].
     ///
     /// One pass over the log on each call.

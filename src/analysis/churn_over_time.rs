@@ -1,15 +1,16 @@
-//! When does a program allocate, and how fast?
+//! [`ChurnOverTime`]: when a program allocates and frees, and how fast.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use crate::analysis::churn::TraceChurn;
 use crate::analysis::question::{LogEnd, LogStep, Question};
+use crate::analysis::scope::Scope;
+use crate::analysis::trace_rows::Row;
 use crate::analysis::trace_set::TraceSet;
-use crate::analysis::window::Window;
 use crate::error::Damaged;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
-use crate::raw::EventKind;
 use crate::time::Elapsed;
 
 /// Allocations, frees and their bytes in equal steps of time.
@@ -33,20 +34,12 @@ pub struct ChurnOverTime {
     from: Elapsed,
     to: Elapsed,
     step: u64,
-    steps: Vec<Counts>,
+    steps: Vec<TraceChurn>,
     damaged: Damaged,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counts {
-    allocations: u64,
-    frees: u64,
-    allocated: u64,
-    freed: u64,
-}
-
-/// One step of a [`ChurnOverTime`]: what came after `from` and up to `to`. An event at time 0 is in
-/// the first step of a whole log.
+/// One step of a [`ChurnOverTime`]: the events after `from` and up to `to`. An event at time 0 is in the
+/// first step of a whole log.
 ///
 /// ```
 /// use heapprof::{ChurnOverTime, Reader};
@@ -105,28 +98,26 @@ impl ChurnStep {
 }
 
 impl ChurnOverTime {
-    /// There are no more steps than this, a day of seconds and more. A clock can be off by a hundred
-    /// years.
+    /// The largest number of steps, enough for a day of seconds. A clock can be off by a hundred years.
     pub const MAX_STEPS: usize = 1 << 17;
 
-    /// Asks for the churn in steps of so much time, whole microseconds and at least one; what it
-    /// [returns](ChurnOverTimeQuestion) takes a window, or a set of traces.
+    /// A query for the churn in steps of this time, in whole microseconds and at least one;
+    /// [`ChurnOverTimeQuestion`] can restrict it to a window and a set of traces.
     ///
-    /// Where that would be more than [`MAX_STEPS`](Self::MAX_STEPS) steps it is doubled until it is
-    /// not: see [`step`](Self::step). Memory: 80 bytes a step.
+    /// The query doubles the step while there would be more than [`MAX_STEPS`](Self::MAX_STEPS) steps: see
+    /// [`step`](Self::step).
     pub fn every(step: Duration) -> ChurnOverTimeQuestion {
         ChurnOverTimeQuestion {
-            window: Window::WHOLE,
-            set: None,
+            scope: Scope::WHOLE,
             step: Elapsed::from(step).as_micros().max(1),
             steps: Vec::new(),
-            current: Counts::default(),
+            current: TraceChurn::default(),
             current_end: None,
             is_over: false,
         }
     }
 
-    /// The time that a step takes: that which was asked for, or that times a power of two.
+    /// The length of a step: the one that the query was given, or that times a power of two.
     pub fn step(&self) -> Duration {
         Duration::from_micros(self.step)
     }
@@ -156,9 +147,9 @@ impl ChurnOverTime {
     }
 }
 
-/// Asks for [`ChurnOverTime`].
+/// The query for [`ChurnOverTime`].
 ///
-/// One pass over the log, or over the window. Memory: 32 to 64 bytes a step.
+/// One pass over the log, or over the window. Memory: 48 to 96 bytes a step.
 ///
 /// ```
 /// use heapprof::{ChurnOverTime, Elapsed, Reader};
@@ -174,75 +165,60 @@ impl ChurnOverTime {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct ChurnOverTimeQuestion {
-    window: Window,
-    set: Option<TraceSet>,
+    scope: Scope,
     step: u64,
     /// The steps before the current one.
-    steps: Vec<Counts>,
-    current: Counts,
-    /// The last time that is in the current one; `None` while there is none.
+    steps: Vec<TraceChurn>,
+    current: TraceChurn,
+    /// The last time in the current step; `None` before the first step.
     current_end: Option<Elapsed>,
     /// Whether the log goes on after the window.
     is_over: bool,
 }
 
 impl ChurnOverTimeQuestion {
-    /// The churn up to one moment, from the first event on.
-    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::until(to);
-        self
+    /// Restricts the query to events up to one moment, from the first event on.
+    pub fn until(self, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.until(to);
+        Self { scope, ..self }
     }
 
-    /// The churn after one moment and up to another: of the events with `from` < elapsed ≤ `to`. Those
-    /// at time 0 are in none such, but in one [from the first event on](Self::until).
-    /// The first step begins at `from`.
-    pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::new(from, to);
-        self
+    /// Restricts the query to events with `from` < elapsed ≤ `to`. The first step begins at `from`. No such
+    /// window has the events at time 0; a query [from the first event on](Self::until) has.
+    pub fn within(self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.within(from, to);
+        Self { scope, ..self }
     }
 
-    /// What these traces allocate and free.
-    pub fn of(mut self, traces: TraceSet) -> Self {
-        self.set = Some(traces);
-        self
+    /// Restricts the query to these traces.
+    pub fn of(self, traces: TraceSet) -> Self {
+        let scope = self.scope.of(traces);
+        Self { scope, ..self }
     }
 
     /// The number of the step with an event at this time.
     fn number(&self, elapsed: Elapsed) -> usize {
         let distance = elapsed
             .as_micros()
-            .saturating_sub(self.window.from().as_micros());
+            .saturating_sub(self.scope.window().from().as_micros());
         usize::try_from(distance.saturating_sub(1) / self.step).unwrap_or(usize::MAX)
     }
 
     /// Makes the step of an event at this time the current one.
     #[cold]
-    fn go_on(&mut self, elapsed: Elapsed) {
+    fn advance(&mut self, elapsed: Elapsed) {
         if self.current_end.is_some() {
             self.steps.push(std::mem::take(&mut self.current));
         }
         while self.number(elapsed) >= ChurnOverTime::MAX_STEPS {
             self.step = self.step.saturating_mul(2);
-            self.steps = self.steps.chunks(2).map(Counts::sum).collect();
+            self.steps = self.steps.chunks(2).map(sum).collect();
         }
         let number = self.number(elapsed);
-        self.steps.resize(number + 1, Counts::default());
+        self.steps.resize(number + 1, TraceChurn::default());
         self.current = self.steps.pop().unwrap_or_default();
         let end = self.step.saturating_mul(number as u64 + 1);
-        self.current_end = Some(self.window.from() + Duration::from_micros(end));
-    }
-}
-
-impl Counts {
-    fn sum(counts: &[Self]) -> Self {
-        let mut sum = Self::default();
-        for counts in counts {
-            sum.allocations += counts.allocations;
-            sum.frees += counts.frees;
-            sum.allocated = sum.allocated.saturating_add(counts.allocated);
-            sum.freed = sum.freed.saturating_add(counts.freed);
-        }
-        sum
+        self.current_end = Some(self.scope.window().from() + Duration::from_micros(end));
     }
 }
 
@@ -250,48 +226,37 @@ impl Question for ChurnOverTimeQuestion {
     type Answer = ChurnOverTime;
 
     fn from(&self) -> Elapsed {
-        self.window.from()
+        self.scope.window().from()
     }
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
         let event = &step.event;
-        if self.window.is_over(event.elapsed) {
+        if self.scope.is_over(event.elapsed) {
             self.is_over = true;
             return ControlFlow::Break(());
         }
         let index = TraceId::to_disk(event.trace);
-        if !self.window.has_begun(event.elapsed)
-            || !self.set.as_ref().is_none_or(|set| set.has(index))
-        {
+        if !self.scope.contains(event.elapsed, index) {
             return ControlFlow::Continue(());
         }
         if self.current_end.is_none_or(|end| event.elapsed > end) {
-            self.go_on(event.elapsed);
+            self.advance(event.elapsed);
         }
         let bytes = step.bytes.unsigned_abs();
-        match event.kind {
-            EventKind::Allocation => {
-                self.current.allocations += 1;
-                self.current.allocated = self.current.allocated.saturating_add(bytes);
-            }
-            EventKind::Free => {
-                self.current.frees += 1;
-                self.current.freed = self.current.freed.saturating_add(bytes);
-            }
-        }
+        self.current.add_event(event.kind, event.size, bytes);
         ControlFlow::Continue(())
     }
 
     fn answer(mut self, end: &LogEnd<'_>) -> ChurnOverTime {
         let to = if self.is_over {
-            self.window.to()
+            self.scope.window().to()
         } else {
-            end.position.elapsed().min(self.window.to())
+            end.position.elapsed().min(self.scope.window().to())
         };
-        let from = self.window.from();
+        let from = self.scope.window().from();
         if to > from && self.current_end.is_none_or(|end| to > end) {
-            self.go_on(to);
+            self.advance(to);
         }
         if self.current_end.is_some() {
             self.steps.push(self.current);
@@ -304,4 +269,11 @@ impl Question for ChurnOverTimeQuestion {
             damaged: end.damaged,
         }
     }
+}
+
+fn sum(steps: &[TraceChurn]) -> TraceChurn {
+    steps.iter().fold(TraceChurn::default(), |mut sum, step| {
+        sum.add(step);
+        sum
+    })
 }

@@ -1,15 +1,16 @@
-//! Only what goes through certain lines, or what does not.
+//! [`Usage::focus`] and [`Usage::ignore`]: the rows whose stacks contain certain lines, and the others.
 
 use crate::frame::Frame;
-use crate::id::TraceId;
+use crate::id::{FrameId, TraceId};
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
 use crate::usage::Usage;
 
 impl Usage {
-    /// The rows whose stack contains a line that passes the test, wherever in the stack. What has
-    /// no stack is left out.
+    /// The rows whose stack contains a line that passes the test, anywhere in the stack. Rows without a
+    /// stack are left out.
     ///
-    /// The test is asked once for each distinct line of the table. O(nodes of the call tree).
+    /// Calls the test once for each distinct line of the table. O(nodes of the call tree).
     ///
     /// ```
     /// use heapprof::Reader;
@@ -22,12 +23,12 @@ impl Usage {
     /// ```
     #[must_use]
     pub fn focus<'t>(&self, traces: &'t TraceTable, test: impl FnMut(Frame<'t>) -> bool) -> Self {
-        let passing = Passing::new(traces, test);
-        self.filter(|trace, _| passing.contains(trace))
+        let passes = passing(traces, test);
+        self.filter(|trace, _| passes(trace))
     }
 
-    /// The rows whose stack contains no line that passes the test: all others than
-    /// [`focus`](Self::focus) keeps, what has no stack included.
+    /// The rows whose stack contains no line that passes the test: all that [`focus`](Self::focus) leaves
+    /// out, rows without a stack included.
     ///
     /// ```
     /// use heapprof::Reader;
@@ -42,35 +43,20 @@ impl Usage {
     #[doc(alias = "suppressions")]
     #[must_use]
     pub fn ignore<'t>(&self, traces: &'t TraceTable, test: impl FnMut(Frame<'t>) -> bool) -> Self {
-        let passing = Passing::new(traces, test);
-        self.filter(|trace, _| !passing.contains(trace))
+        let passes = passing(traces, test);
+        self.filter(|trace, _| !passes(trace))
     }
 }
 
-/// The nodes of the call tree whose stack contains a line that passes.
-struct Passing<'t> {
+/// Whether the stack of a trace contains a line that passes the test.
+fn passing<'t>(
     traces: &'t TraceTable,
-    nodes: Vec<bool>,
-}
-
-impl<'t> Passing<'t> {
-    fn new(traces: &'t TraceTable, mut test: impl FnMut(Frame<'t>) -> bool) -> Self {
-        let lines: Vec<bool> = traces.frames().map(|(_, frame)| test(frame)).collect();
-        let tree = traces.tree();
-        let mut nodes = vec![false; tree.len()];
-        let places = tree.parents().iter().zip(tree.frames()).enumerate();
-        for (place, (&parent, frame)) in places.skip(1) {
-            let passes =
-                nodes.get(parent.index()) == Some(&true) || lines.get(frame.index()) == Some(&true);
-            if let Some(here) = nodes.get_mut(place) {
-                *here = passes;
-            }
-        }
-        Self { traces, nodes }
-    }
-
-    fn contains(&self, trace: Option<TraceId>) -> bool {
-        let node = trace.and_then(|trace| self.traces.node(trace));
-        node.is_some_and(|node| self.nodes.get(node.index()) == Some(&true))
-    }
+    mut test: impl FnMut(Frame<'t>) -> bool,
+) -> impl Fn(Option<TraceId>) -> bool {
+    let lines = traces.frames().map(|(_, frame)| test(frame));
+    let lines: IdVec<FrameId, bool> = lines.collect();
+    let nodes = traces
+        .tree()
+        .map_nodes(false, |parent, line| parent || lines.get(line));
+    move |trace| nodes.get(traces.node_of(trace))
 }

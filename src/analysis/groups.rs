@@ -1,132 +1,129 @@
-//! Things by the number that each belongs to: children by parent, edges by node.
+//! [`Groups`]: items grouped by a key each, such as the children of a node by their parent, and [`Ranges`]:
+//! the range of each group where the items themselves are in that order.
+//!
+//! A counting sort makes both in linear time.
 
 use std::ops::Range;
 
-/// Where the things of each number are, when those of one number stand together, in the order of their
-/// numbers. There are fewer than 2³² of them, as many as a call tree has nodes at most.
+use crate::id::Id;
+use crate::id_vec::IdVec;
+
+/// The range of each key's items, where the items of one key follow each other in the order of the keys.
+///
+/// There are fewer than 2³² items: a call tree has no more nodes.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ranges {
-    /// Where those of each number begin, and the end.
-    begins: Vec<u32>,
+pub(super) struct Ranges<K> {
+    ranges: IdVec<K, (u32, u32)>,
 }
 
-impl Ranges {
-    /// By the number that each thing belongs to; what has a number of `count` or more is left out.
-    /// O(things + numbers).
-    pub(super) fn new(numbers: impl Iterator<Item = usize>, count: usize) -> Self {
-        let mut begins = vec![0_u32; count + 1];
-        for number in numbers.filter(|&number| number < count) {
-            if let Some(after) = begins.get_mut(number + 1) {
-                *after += 1;
-            }
+impl<K: Id> Ranges<K> {
+    /// Counts the items of each of the first `count` keys. An item with another key is in no range.
+    /// O(items + keys).
+    pub(super) fn new(keys: impl Iterator<Item = K>, count: usize) -> Self {
+        let mut sizes = IdVec::<K, u32>::defaults(count);
+        for key in keys {
+            sizes.update(key, |size| *size += 1);
         }
-        let mut sum = 0;
-        for begin in &mut begins {
-            sum += *begin;
-            *begin = sum;
-        }
-        Self { begins }
-    }
-
-    /// Where the things of a number are.
-    pub(super) fn of(&self, number: usize) -> Range<usize> {
-        match self.begins.get(number..) {
-            Some(&[begin, end, ..]) => begin as usize..end as usize,
-            _ => 0..0,
+        let mut end = 0;
+        let range = |size| {
+            let begin = end;
+            end += size;
+            (begin, end)
+        };
+        Self {
+            ranges: sizes.into_values().into_iter().map(range).collect(),
         }
     }
 
-    /// Where the things of each number are.
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Range<usize>> {
-        let bounds = self.begins.iter().zip(self.begins.iter().skip(1));
-        bounds.map(|(&begin, &end)| begin as usize..end as usize)
+    /// The range of a key.
+    pub(super) fn of(&self, key: K) -> Range<usize> {
+        let (begin, end) = self.ranges.get(key);
+        begin as usize..end as usize
     }
 
-    /// Things in the order of their numbers, each of which is given with the number that it belongs
-    /// to: those that were counted, in the order of before among those of one number.
-    pub(super) fn scatter<T: Copy + Default>(
-        &self,
-        things: impl Iterator<Item = (usize, T)>,
-    ) -> Vec<T> {
-        let end = self.begins.last().copied().unwrap_or(0);
-        let mut scattered = vec![T::default(); end as usize];
-        let mut next = self.begins.clone();
-        // The last begins at the end, and has no things.
-        next.pop();
-        for (number, thing) in things {
-            if let Some(next) = next.get_mut(number) {
+    /// All ranges, in the order of the keys.
+    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = (K, Range<usize>)> {
+        self.ranges.ids().map(|key| (key, self.of(key)))
+    }
+
+    /// Sorts items by their keys, which are the same as those that were counted. Items of one key stay in
+    /// their order.
+    pub(super) fn scatter<T: Copy + Default>(&self, items: impl Iterator<Item = (K, T)>) -> Vec<T> {
+        let len = self.ranges.values().last().map_or(0, |&(_, end)| end);
+        let mut scattered = vec![T::default(); len as usize];
+        let mut next = self.ranges.clone();
+        for (key, item) in items {
+            next.update(key, |(next, _)| {
                 if let Some(slot) = scattered.get_mut(*next as usize) {
-                    *slot = thing;
+                    *slot = item;
                 }
                 *next += 1;
-            }
+            });
         }
         scattered
     }
 }
 
-/// The places of things, those that belong to one number together, in their order.
+/// The ids of items, grouped by the key of each.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Groups {
-    places: Vec<u32>,
-    ranges: Ranges,
+pub(super) struct Groups<K, V> {
+    items: Vec<V>,
+    ranges: Ranges<K>,
 }
 
-impl Groups {
-    /// Groups things by the number that each belongs to; what has a number of `count` or more is left
-    /// out. O(things + numbers).
-    pub(super) fn new(numbers: impl Iterator<Item = usize> + Clone, count: usize) -> Self {
-        let ranges = Ranges::new(numbers.clone(), count);
-        let places = ranges.scatter(numbers.zip(0_u32..));
-        Self { places, ranges }
+impl<K: Id, V: Id + Ord + Default> Groups<K, V> {
+    /// Groups items by their keys, which come in the order of the items. An item whose key is not among the
+    /// first `count` is in no group. O(items + keys).
+    pub(super) fn new(keys: impl Iterator<Item = K> + Clone, count: usize) -> Self {
+        let ranges = Ranges::new(keys.clone(), count);
+        let items = ranges.scatter(keys.zip((0..).map(V::from_index)));
+        Self { items, ranges }
     }
 
-    /// The places of the things that belong to a number.
-    pub(super) fn of(
-        &self,
-        number: usize,
-    ) -> impl ExactSizeIterator<Item = usize> + DoubleEndedIterator {
-        let group = self.places.get(self.ranges.of(number)).unwrap_or_default();
-        group.iter().map(|&place| place as usize)
+    /// The items of a key.
+    pub(super) fn of(&self, key: K) -> &[V] {
+        self.items.get(self.ranges.of(key)).unwrap_or_default()
     }
 
-    /// Sorts the things of each number by a key, which is asked for once a thing: things are
-    /// scattered, and to look at one costs more than to compare two keys.
-    pub(super) fn sort_each_by_key<K: Ord>(&mut self, key: impl Fn(usize) -> K) {
+    /// The number of items in all groups.
+    pub(super) fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Sorts the items of each group by a sort key, which is computed once for each item.
+    pub(super) fn sort_each_by_key<S: Ord>(&mut self, sort_key: impl Fn(V) -> S) {
         let mut keyed = Vec::new();
-        for range in self.ranges.iter() {
-            if range.len() > 1
-                && let Some(group) = self.places.get_mut(range)
-            {
-                keyed.extend(group.iter().map(|&place| (key(place as usize), place)));
-                keyed.sort_unstable();
-                for (place, (_, sorted)) in group.iter_mut().zip(keyed.drain(..)) {
-                    *place = sorted;
-                }
+        for (_, range) in self.ranges.iter().filter(|(_, range)| range.len() > 1) {
+            let group = self.items.get_mut(range).unwrap_or_default();
+            keyed.extend(group.iter().map(|&item| (sort_key(item), item)));
+            keyed.sort_unstable();
+            for (item, (_, sorted)) in group.iter_mut().zip(keyed.drain(..)) {
+                *item = sorted;
             }
         }
-    }
-
-    /// All places, those of the first number first.
-    pub(super) fn places(&self) -> impl ExactSizeIterator<Item = usize> {
-        self.places.iter().map(|&place| place as usize)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::FrameId;
+    use crate::id_vec::DenseId;
 
     #[test]
-    fn things_keep_their_order_in_groups() {
-        let numbers = [2, 0, 2, 9, 1, 2];
-        let mut groups = Groups::new(numbers.into_iter(), 4);
-        let of = |groups: &Groups, number| groups.of(number).collect::<Vec<_>>();
+    fn items_keep_their_order_in_groups() {
+        let keys = [2, 0, 2, 9, 1, 2].map(FrameId);
+        let mut groups = Groups::<FrameId, DenseId<()>>::new(keys.into_iter(), 4);
+        let of = |groups: &Groups<FrameId, DenseId<()>>, key| {
+            let items = groups.of(FrameId(key)).iter();
+            items.map(|item| item.index()).collect::<Vec<_>>()
+        };
         assert_eq!(of(&groups, 2), [0, 2, 5]);
         assert_eq!(of(&groups, 0), [1]);
         assert_eq!(of(&groups, 3), [0_usize; 0]);
         assert_eq!(of(&groups, 9), [0_usize; 0]);
+        assert_eq!(groups.len(), 5);
         groups.sort_each_by_key(std::cmp::Reverse);
-        assert_eq!(groups.places().collect::<Vec<_>>(), [1, 4, 5, 2, 0]);
+        assert_eq!(of(&groups, 2), [5, 2, 0]);
     }
 }

@@ -1,19 +1,21 @@
-//! Which lines of code hold the memory?
+//! [`Lines`]: the memory of each line of code.
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::analysis::subtree::Subtree;
 use crate::error::Damaged;
 use crate::frame::Frame;
 use crate::id::FrameId;
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
 use crate::usage::{Usage, saturated};
 
 /// The local and the cumulative usage of every line of code.
 ///
-/// *Local* is the weight of all traces that end at a line: what the line itself allocates.
-/// *Cumulative* is that of all traces that contain it: what it and all it calls allocate. However
-/// often a line recurs in a trace, that trace counts once.
+/// *Local* is the weight of all traces that end at a line: the line itself allocates it. *Cumulative* is the
+/// weight of all traces that contain the line: the line and its callees allocate it. A trace counts once for a
+/// line, even if the line recurs in it.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -31,8 +33,8 @@ pub struct Lines {
     traces: TraceTable,
     total: i64,
     unknown: i64,
-    /// Of each frame of the table its local and its cumulative usage.
-    usages: Box<[(i64, i64)]>,
+    local: IdVec<FrameId, i64>,
+    cumulative: IdVec<FrameId, i64>,
     by_local: Box<[FrameId]>,
     by_cumulative: Box<[FrameId]>,
     damaged: Damaged,
@@ -78,54 +80,26 @@ impl fmt::Debug for Lines {
 
 impl Lines {
     /// Sums a usage up by line. O(lines, and nodes of the call tree that its stacks use); memory 24 bytes
-    /// a line and 16 bytes a node.
+    /// a line and 28 bytes a node.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
         let subtree = Subtree::new(traces, &[usage]);
-        let mut sums = vec![(0_i64, 0_i64); traces.frame_count()];
-        // What ends at each place; then, what ends at or below it.
-        let mut weights = vec![0_i64; subtree.len()];
-        let mut unknown = 0_i128;
-        for (place, weight) in subtree.rows(usage) {
-            match weights.get_mut(place) {
-                Some(at_place) if place > 0 => *at_place = at_place.saturating_add(weight),
-                _ => unknown += i128::from(weight),
-            }
-        }
-        for ((_, _, frame), &weight) in subtree.places().zip(weights.iter().skip(1)) {
-            if let Some((local, _)) = sums.get_mut(frame.index()) {
-                *local = local.saturating_add(weight);
-            }
-        }
-        subtree.sum_up(&mut weights);
-        // Where a line recurs, it was counted further out.
-        let recurring = traces.recurring();
-        for ((_, node, frame), &weight) in subtree.places().zip(weights.iter().skip(1)) {
-            if let Some((_, cumulative)) = sums.get_mut(frame.index())
-                && recurring.find(node) == Some(&false)
-            {
-                *cumulative = cumulative.saturating_add(weight);
-            }
-        }
-        let used = || {
-            traces
-                .frames()
-                .map(|(id, _)| id)
-                .zip(&sums)
-                .filter(|&(_, &sum)| sum != (0, 0))
-        };
-        let heaviest_first = |weight: fn(&(i64, i64)) -> i64| {
-            let mut weights: Vec<_> = used()
-                .map(|(id, sum)| (std::cmp::Reverse(weight(sum)), id))
-                .collect();
-            weights.sort_unstable();
-            weights.into_iter().map(|(_, id)| id).collect()
+        let (own, unknown) = subtree.own(usage, |weight| weight);
+        let local = subtree.local(&own);
+        let cumulative = subtree.cumulative(&subtree.below(&own));
+        let heaviest_first = |sums: &IdVec<FrameId, i64>| {
+            let used = sums.ids();
+            let used = used.filter(|&id| (local.get(id), cumulative.get(id)) != (0, 0));
+            let mut order: Vec<_> = used.map(|id| (Reverse(sums.get(id)), id)).collect();
+            order.sort_unstable();
+            order.into_iter().map(|(_, id)| id).collect()
         };
         Self {
             total: usage.total(),
             unknown: saturated(unknown),
-            by_local: heaviest_first(|sum| sum.0),
-            by_cumulative: heaviest_first(|sum| sum.1),
-            usages: sums.into_boxed_slice(),
+            by_local: heaviest_first(&local),
+            by_cumulative: heaviest_first(&cumulative),
+            local,
+            cumulative,
             traces: traces.clone(),
             damaged: traces.damaged() | usage.damaged(),
         }
@@ -136,8 +110,8 @@ impl Lines {
         self.total
     }
 
-    /// The weight of what has no stack: unknown traces, those that the table does not have, and
-    /// those without frames.
+    /// The weight without a stack: of unknown traces, those that the table does not have, and those without
+    /// frames.
     pub fn unknown(&self) -> i64 {
         self.unknown
     }
@@ -147,7 +121,7 @@ impl Lines {
         self.damaged.0
     }
 
-    /// How many lines have a usage.
+    /// The number of lines that have a usage.
     pub fn len(&self) -> usize {
         self.by_local.len()
     }
@@ -170,17 +144,21 @@ impl Lines {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn get(&self, id: FrameId) -> Option<LineUsage<'_>> {
-        let &(local, cumulative) = self.usages.get(id.index())?;
-        Some(LineUsage {
-            frame: self.traces.frame(id)?,
-            id,
-            local,
-            cumulative,
-        })
+        let frame = self.traces.frame(id)?;
+        Some(self.row(id, frame))
     }
 
-    /// All lines that have a usage, the largest local usage first; equal ones in the order of their
-    /// ids. Those that only call what allocates are among them, with 0.
+    fn row<'a>(&self, id: FrameId, frame: Frame<'a>) -> LineUsage<'a> {
+        LineUsage {
+            frame,
+            id,
+            local: self.local.get(id),
+            cumulative: self.cumulative.get(id),
+        }
+    }
+
+    /// All lines that have a usage, the largest local usage first; equal ones in the order of their ids. Lines
+    /// that only call others have 0.
     #[doc(alias = "iter")]
     pub fn by_local(&self) -> impl ExactSizeIterator<Item = LineUsage<'_>> + DoubleEndedIterator {
         self.rows(&self.by_local)
@@ -198,13 +176,13 @@ impl Lines {
         &'a self,
         order: &'a [FrameId],
     ) -> impl ExactSizeIterator<Item = LineUsage<'a>> + DoubleEndedIterator {
-        order.iter().map(|&id| {
-            self.get(id).unwrap_or(LineUsage {
-                frame: Frame::new("", 0),
-                id,
-                local: 0,
-                cumulative: 0,
-            })
-        })
+        order.iter().map(|&id| self.row(id, self.traces.line(id)))
+    }
+}
+
+impl TraceTable {
+    /// The line with an id of this table.
+    pub(super) fn line(&self, id: FrameId) -> Frame<'_> {
+        self.frame(id).unwrap_or(Frame::new("", 0))
     }
 }

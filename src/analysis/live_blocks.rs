@@ -1,4 +1,4 @@
-//! How many blocks are live, not how many bytes?
+//! [`LiveBlocks`]: the number of live blocks, instead of their bytes.
 
 use std::ops::ControlFlow;
 
@@ -10,7 +10,7 @@ use crate::raw::rates::SamplingRates;
 use crate::time::Elapsed;
 use crate::usage::{Usage, saturated};
 
-/// How many blocks were live at a moment, by trace: as recorded, and what they stand for.
+/// The number of blocks that were live at a moment, by trace: recorded blocks, and the estimate of all.
 ///
 /// Many small blocks cost more than their bytes: each has its own overhead in the allocator.
 ///
@@ -25,7 +25,7 @@ use crate::usage::{Usage, saturated};
 /// let most = lines.by_local().next().unwrap();
 /// assert_eq!((most.frame.line, most.local), (11, 3_680));
 ///
-/// // At the peak: after so many events, which says more than its time.
+/// // At the peak. Its number of events is more precise than its time.
 /// let peak = reader.peak()?;
 /// let blocks = reader.ask(LiveBlocks::after(peak.events()))?;
 /// assert_eq!(blocks.recorded().total(), 4_048);
@@ -39,18 +39,17 @@ pub struct LiveBlocks {
 }
 
 impl LiveBlocks {
-    /// Asks for the blocks that are live at a time: after all events with an elapsed time up to
-    /// that.
+    /// A query for the blocks that are live at a time: after all events with an elapsed time up to it.
     pub fn at(time: impl Into<Elapsed>) -> LiveBlocksQuestion {
         LiveBlocksQuestion::new(time.into(), u64::MAX)
     }
 
-    /// Asks for the blocks that are live at the end of the log.
+    /// A query for the blocks that are live at the end of the log.
     pub fn at_end() -> LiveBlocksQuestion {
         Self::at(Elapsed::MAX)
     }
 
-    /// Asks for the blocks that are live after so many events of the log.
+    /// A query for the blocks that are live after this number of events of the log.
     pub fn after(events: u64) -> LiveBlocksQuestion {
         LiveBlocksQuestion::new(Elapsed::MAX, events)
     }
@@ -66,15 +65,15 @@ impl LiveBlocks {
         self.recorded.is_damaged()
     }
 
-    /// How many blocks these stand for: one over the probability with which it was recorded for
-    /// each, and none where that is 0. The sum of a trace is rounded once, to the nearest block,
-    /// halves up; so a total can be off by half a block a trace.
+    /// The estimate of all blocks. Each recorded block counts one over its probability, or 0 if that is 0.
+    /// The sum of each trace is rounded once, to the nearest block, halves up; so a total can be off by half
+    /// a block a trace.
     pub fn estimated(&self) -> &Usage {
         &self.estimated
     }
 }
 
-/// Asks for [`LiveBlocks`].
+/// The query for [`LiveBlocks`].
 ///
 /// One pass over the log from its beginning, as a digest does not know blocks. Memory: 32 to 64
 /// bytes a trace.
@@ -93,8 +92,7 @@ impl LiveBlocks {
 pub struct LiveBlocksQuestion {
     time: Elapsed,
     events: u64,
-    /// Unless everything was recorded.
-    rates: Option<SamplingRates>,
+    scale: BlockScale,
     blocks: PerTrace<Blocks>,
 }
 
@@ -110,7 +108,7 @@ impl LiveBlocksQuestion {
         Self {
             time,
             events,
-            rates: None,
+            scale: BlockScale::default(),
             blocks: PerTrace::new(0),
         }
     }
@@ -120,7 +118,7 @@ impl Question for LiveBlocksQuestion {
     type Answer = LiveBlocks;
 
     fn begin(&mut self, _: &LiveHeap, place: &LogPlace<'_>) {
-        self.rates = (!place.rates.is_unsampled()).then(|| place.rates.clone());
+        self.scale = BlockScale::new(place.rates);
         self.blocks = PerTrace::new(place.traces as usize);
     }
 
@@ -130,18 +128,15 @@ impl Question for LiveBlocksQuestion {
         if event.elapsed > self.time || step.number > self.events {
             return ControlFlow::Break(());
         }
-        let stands_for = match &self.rates {
-            Some(rates) => rates.blocks(event.size),
-            None => 1 << 32,
-        };
-        let (one, stands_for) = if event.is_free() {
-            (-1, -i128::from(stands_for))
+        let estimate = self.scale.blocks(event.size);
+        let (one, estimate) = if event.is_free() {
+            (-1, -estimate)
         } else {
-            (1, i128::from(stands_for))
+            (1, estimate)
         };
         self.blocks.update(TraceId::to_disk(event.trace), |blocks| {
             blocks.recorded += one;
-            blocks.estimated += stands_for;
+            blocks.estimated += estimate;
         });
         ControlFlow::Continue(())
     }
@@ -153,14 +148,44 @@ impl Question for LiveBlocksQuestion {
             Usage::from_ascending(rows).marked(end.damaged)
         };
         let recorded = column(|blocks| blocks.recorded);
-        let estimated = match self.rates {
-            Some(_) => column(|blocks| rounded(blocks.estimated)),
-            None => recorded.clone(),
+        let estimated = if self.scale.is_unsampled() {
+            recorded.clone()
+        } else {
+            column(|blocks| rounded(blocks.estimated))
         };
         LiveBlocks {
             recorded,
             estimated,
         }
+    }
+}
+
+/// How many blocks a recorded block stands for.
+#[derive(Debug, Clone, Default)]
+pub(super) struct BlockScale {
+    /// `None` if everything was recorded.
+    rates: Option<SamplingRates>,
+}
+
+impl BlockScale {
+    pub(super) fn new(rates: &SamplingRates) -> Self {
+        Self {
+            rates: (!rates.is_unsampled()).then(|| rates.clone()),
+        }
+    }
+
+    fn is_unsampled(&self) -> bool {
+        self.rates.is_none()
+    }
+
+    /// The estimate for a block of a size, in units of 2⁻³².
+    #[inline]
+    pub(super) fn blocks(&self, size: u64) -> i128 {
+        let blocks = self
+            .rates
+            .as_ref()
+            .map_or(1 << 32, |rates| rates.blocks(size));
+        blocks.into()
     }
 }
 

@@ -1,5 +1,6 @@
-//! The high-level API: ways of looking at usages and digests. One file, one question or one view.
+//! The high-level API: queries, which read a log, and views of usages and digests. Each has its own file.
 
+mod bit_set;
 mod churn;
 mod churn_over_time;
 mod error_bars;
@@ -19,11 +20,13 @@ mod rates_check;
 mod sampling_advice;
 mod sandwich;
 mod sanity;
+mod scope;
 mod series;
 mod sizes;
 mod subtree;
-mod touched;
+mod trace_rows;
 mod trace_set;
+mod undo_log;
 mod wall;
 mod window;
 

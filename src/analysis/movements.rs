@@ -1,4 +1,4 @@
-//! Is memory creeping up, or does it jump?
+//! [`Movements`]: the steady trend of a series, and its sudden rises and falls.
 
 use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
@@ -7,18 +7,17 @@ use crate::analysis::series::Series;
 use crate::error::Damaged;
 use crate::time::Elapsed;
 
-/// How a series moves: one steady trend, and what goes beyond it, as rises and falls.
+/// The steady trend of a series, and its rises and falls beyond the trend.
 ///
 /// The *trend* is the Theil–Sen line: its slope is the median of the slopes between all pairs of
-/// values (Theil 1950, Sen 1968), so that spikes do not bend it. A step in the middle lies between
-/// half of the pairs; so where pairs that are near, a sixteenth to a quarter of the time apart, have
-/// quite another slope, by half or more, theirs counts. A leak is a trend; spikes and steps are none.
+/// values (Theil 1950, Sen 1968), so spikes do not change it. A step in the middle lies between half of the pairs.
+/// So if near pairs, a sixteenth to a quarter of the time apart, have a slope that differs by half or more, the
+/// trend has the slope of the near pairs. A leak is a trend; spikes and steps are not.
 ///
-/// *Rises and falls* go beyond the trend. What is left of the series without the trend is cut into
-/// its swings of at least a twentieth of the whole range of values; each is told as the shortest
-/// stretch in which nine tenths of the swing happen, so that a plateau is no part of the step that
-/// leads up to it. One counts if it moves at least as much beyond the trend as the trend moves
-/// meanwhile. A spike is a rise and a fall.
+/// *Rises and falls* are the swings of the series without its trend, if they span at least a twentieth of the whole
+/// range of values. Each is the shortest interval with nine tenths of the swing, so that a plateau is not
+/// part of the step that leads up to it. A swing counts if it moves at least as much beyond the trend as the
+/// trend moves meanwhile. A spike is a rise and a fall.
 ///
 /// ```
 /// use heapprof::{Elapsed, Series};
@@ -62,15 +61,14 @@ pub struct Movements {
 pub struct Trend {
     /// Its slope, negative if it falls.
     pub bytes_per_second: f64,
-    /// By how many bytes it moves from the first time of the series to the last.
+    /// Its change in bytes from the first time of the series to the last.
     pub change: f64,
-    /// How much of the spread of the values it explains, 0 to 1: one minus the median distance of
-    /// the values from the trend over their median distance from their own median. 0 where the
-    /// values do not spread.
+    /// The part of the spread of the values that it explains, 0 to 1: one minus the median distance of the
+    /// values from the trend over their median distance from their own median. 0 for values without spread.
     pub explained: f64,
 }
 
-/// A rise or a fall: from when to when, and by how much.
+/// A rise or a fall.
 ///
 /// ```
 /// use heapprof::{Elapsed, Reader};
@@ -91,7 +89,7 @@ pub struct Movement {
     pub to: Elapsed,
     /// The value at `to` minus the value at `from`: negative for a fall.
     pub by: i64,
-    /// How much of that is not what the trend moves meanwhile.
+    /// The same without the change of the trend meanwhile.
     pub beyond_trend: i64,
 }
 
@@ -129,8 +127,7 @@ impl Movements {
                     .get(to)?
                     .saturating_sub(*series.values().get(from)?);
                 let beyond = rest.get(to)? - rest.get(from)?;
-                // Without the trend a series that stands still seems to fall, and one that is a
-                // little steeper for a while seems to rise.
+                // Without the trend, a constant series seems to fall, and a slightly steeper one to rise.
                 let sudden = float(by) * beyond > 0.0
                     && beyond.abs() >= (float(by) - beyond).abs()
                     && beyond.abs().min(float(by).abs()) >= MOST * least;
@@ -166,19 +163,19 @@ impl Movements {
         self.trend
     }
 
-    /// What rises beyond the trend, the largest [beyond it](Movement::beyond_trend) first.
+    /// The rises, the largest [beyond it](Movement::beyond_trend) first.
     pub fn rises(&self) -> &[Movement] {
         &self.rises
     }
 
-    /// What falls beyond the trend, the largest [beyond it](Movement::beyond_trend) first.
+    /// The falls, the largest [beyond it](Movement::beyond_trend) first.
     pub fn falls(&self) -> &[Movement] {
         &self.falls
     }
 }
 
 impl Series<'_> {
-    /// Creeping or sudden? The steady trend, and the largest rises and falls.
+    /// The steady trend, and the rises and falls.
     pub fn movements(self) -> Movements {
         Movements::new(self)
     }
@@ -223,8 +220,8 @@ impl Trend {
     }
 }
 
-/// The median slope between pairs of values whose distance is such a part of all, of at most
-/// [`SAMPLE`] values.
+/// The median slope between pairs of values whose distance, as a part of the whole, is in this range. Uses at
+/// most [`SAMPLE`] values.
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
@@ -267,15 +264,15 @@ fn float(bytes: i64) -> f64 {
     bytes as f64
 }
 
-/// The swings up and down by at least `least`, one after the other: from the last place before each
-/// to the first place after it.
+/// The swings up and down by at least `least`, in their order: from the last index before each to the first
+/// index after it.
 fn swings(values: &[f64], least: f64) -> Vec<Range<usize>> {
     if least <= 0.0 {
         return Vec::new();
     }
     let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
     let mut swings = Vec::new();
-    // The extremes since the last turn, and which way the values go since.
+    // The extremes since the last turn, and the direction since then.
     let (mut low, mut high) = (0, 0);
     let mut up = None;
     for (place, &value) in values.iter().enumerate() {
@@ -317,14 +314,14 @@ fn swings(values: &[f64], least: f64) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// The shortest stretch of a swing that holds [`MOST`] of it; the first of these.
+/// The shortest interval with [`MOST`] of a swing; the first of these.
 fn steepest(values: &[f64], swing: RangeInclusive<usize>) -> Range<usize> {
     let at = |place: usize| values.get(place).copied().unwrap_or(0.0);
     let (first, last) = (*swing.start(), *swing.end());
     let size = at(last) - at(first);
     let done = |place: usize| (at(place) - at(first)) / size;
     let mut shortest = first..last;
-    // Where the stretch can begin: a later place is better unless it has come further.
+    // Where the interval can begin: a later index is better unless the swing has progressed there.
     let mut starts = VecDeque::new();
     for end in swing {
         while let Some(&start) = starts.front()

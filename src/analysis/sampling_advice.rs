@@ -1,4 +1,4 @@
-//! What would a sample have cost, and how far would its estimates have been off?
+//! [`SamplingAdvice`]: the size of a sample with other rates, and the error of its estimates.
 
 use std::ops::ControlFlow;
 
@@ -8,18 +8,15 @@ use crate::heap::LiveHeap;
 use crate::raw::EventKind;
 use crate::raw::rates::SamplingRates;
 
-/// Asks what recordings of the same run with other sampling rates would have been like: how many
-/// events they would hold, and how far their estimates would be off. From one recording in which
-/// everything was recorded; so the rates of the next can be chosen.
+/// The query for recordings of the same run with other sampling rates: their number of events, and the errors of
+/// their estimates. It needs one recording of everything, and helps to choose the rates of the next.
 ///
-/// Whether a block is recorded is chance, for each on its own: a block of *s* bytes is recorded with
-/// a probability *p*, and then its allocation and its free both are. It counts for *s/p* bytes if it
-/// is (Horvitz and Thompson 1952), so its part of a sum has the mean *s* and the variance
-/// *s²(1 − p)/p*; and the variance of a sum is the sum of those of its blocks. That an estimate is
-/// rounded to whole bytes is left out.
+/// A recorder samples each block independently: it records a block of *s* bytes with a probability *p*, both its
+/// allocation and its free. A recorded block counts *s/p* bytes (Horvitz and Thompson 1952), so its part of a
+/// sum has the mean *s* and the variance *s²(1 − p)/p*. The variance of a sum is the sum of the variances of its
+/// blocks. The rounding of estimates to whole bytes is ignored.
 ///
-/// If the recording is a sample itself, its blocks stand for others as everywhere, and the answers
-/// are estimates.
+/// If the recording is a sample itself, the answers are estimates.
 ///
 /// One pass over the log. Memory: 140 bytes for each upper size of any of the rates.
 ///
@@ -46,18 +43,18 @@ use crate::raw::rates::SamplingRates;
 #[must_use]
 pub struct SamplingAdvice {
     candidates: Vec<SamplingRates>,
-    /// Those of the recording.
+    /// The rates of the recording.
     rates: SamplingRates,
-    /// All upper sizes, ascending: in between, no rates change.
+    /// All upper sizes, ascending. Between two of them no rates change.
     cuts: Vec<u64>,
-    /// What lies below each, and above the last.
+    /// The events below each upper size and the previous one, and those above the last.
     ranges: Vec<Range>,
-    /// The highest total so far, and how often there was a higher one.
+    /// The highest total so far, and the number of maxima so far.
     highest: i64,
     maxima: u64,
 }
 
-/// What a recording with other rates would have been like.
+/// The expected recording with other rates.
 ///
 /// ```
 /// use heapprof::{Reader, SamplingAdvice, SamplingRates};
@@ -74,21 +71,21 @@ pub struct SamplingAdvice {
 pub struct RatesAdvice {
     /// The rates.
     pub rates: SamplingRates,
-    /// How many allocations would have been recorded, on average.
+    /// The expected number of recorded allocations.
     pub allocations: f64,
-    /// How many frees would have been recorded, on average.
+    /// The expected number of recorded frees.
     pub frees: f64,
     /// The estimate of all bytes allocated.
     pub allocated: ExpectedEstimate,
-    /// The estimate of what is live at the end.
+    /// The estimate of the live bytes at the end.
     pub live_at_end: ExpectedEstimate,
-    /// The estimate of what was live at the peak: at the moment at which the peak was, not at that
-    /// at which the sample would have its own.
+    /// The estimate of the live bytes at the peak of this recording. The sample can have its own peak at
+    /// another time.
     pub live_at_peak: ExpectedEstimate,
     damaged: Damaged,
 }
 
-/// How far an estimate of a sum of bytes would have been off.
+/// The expected error of an estimate of a sum of bytes.
 ///
 /// ```
 /// use heapprof::{Reader, SamplingAdvice, SamplingRates};
@@ -104,18 +101,17 @@ pub struct RatesAdvice {
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub struct ExpectedEstimate {
-    /// What is to be estimated, in bytes.
+    /// The sum itself.
     pub bytes: f64,
-    /// How many of these are in blocks whose probability is 0: by so much the estimate is always
-    /// too low.
+    /// The part of the sum in blocks whose probability is 0. The estimate is always too low by this.
     pub unseen: f64,
-    /// The standard error in bytes: in about two samples of three, what would be seen is estimated
-    /// to within this. 0 for a log in which more was freed than allocated.
+    /// The standard error in bytes, without the unseen part: the estimates of about two samples of three are
+    /// within it. 0 for a log with more frees than allocations.
     pub standard_error: f64,
 }
 
 impl RatesAdvice {
-    /// How many events would have been recorded, on average; 7 to 8 bytes each in a log.
+    /// The expected number of recorded events; each takes 7 to 8 bytes of a log.
     pub fn events(&self) -> f64 {
         self.allocations + self.frees
     }
@@ -137,19 +133,19 @@ impl ExpectedEstimate {
     }
 }
 
-/// Events with a block whose size lies between two upper sizes.
+/// The events with sizes between two upper sizes.
 #[derive(Debug, Clone, Copy, Default)]
 struct Range {
     allocations: u64,
     frees: u64,
     allocated: Sums,
     live: Sums,
-    /// What was live when so many maxima had been reached.
+    /// The live blocks at the last maximum, and the number of maxima up to it.
     before: Sums,
     maxima: u64,
 }
 
-/// Of some blocks the sum of their sizes and that of the squares.
+/// The sum of the sizes of some blocks, and of their squares.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     sizes: i128,
@@ -166,7 +162,7 @@ impl Sums {
 }
 
 impl SamplingAdvice {
-    /// About these rates: one answer for each, in the same order.
+    /// A query for these rates. The answer has one item for each, in the same order.
     pub fn new(rates: impl IntoIterator<Item = SamplingRates>) -> Self {
         Self {
             candidates: rates.into_iter().collect(),
@@ -178,7 +174,7 @@ impl SamplingAdvice {
         }
     }
 
-    /// What is live now is the highest so far. What it is made of is noted as it changes.
+    /// Starts a new maximum. Each range saves its sums when they change for the first time after it.
     #[inline]
     fn mark(&mut self, total: i64) {
         self.highest = total;
@@ -199,7 +195,7 @@ impl SamplingAdvice {
         for (smallest, range) in smallest.zip(&self.ranges) {
             let recorded = self.rates.probability(smallest);
             if recorded <= 0.0 {
-                // What is here stands for nothing.
+                // These blocks do not count in any estimate.
                 continue;
             }
             let probability = rates.probability(smallest);
@@ -223,7 +219,7 @@ impl SamplingAdvice {
             &mut advice.live_at_end,
             &mut advice.live_at_peak,
         ] {
-            // Until now it was the variance.
+            // It was the variance until now.
             estimate.standard_error = estimate.standard_error.max(0.0).sqrt();
         }
         advice
@@ -237,8 +233,8 @@ impl ExpectedEstimate {
         standard_error: 0.0,
     };
 
-    /// Adds blocks that were recorded with one probability, and would be with another; the variance
-    /// to the standard error.
+    /// Adds blocks that were recorded with one probability, for a sample with another. Adds their variance to
+    /// the standard error.
     fn add(&mut self, sums: Sums, recorded: f64, probability: f64) {
         let bytes = float(sums.sizes) / recorded;
         self.bytes += bytes;

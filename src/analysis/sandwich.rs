@@ -1,20 +1,20 @@
-//! Who leads to a line, and where does it lead?
+//! [`Sandwich`]: the callers and callees of a line.
 
 use std::cmp::Reverse;
 
 use crate::analysis::flame::{FlameGraph, FlameWeight};
 use crate::frame::Frame;
 use crate::id::FrameId;
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::tree::ROOT;
 use crate::usage::{Usage, saturated};
 
-/// The callers and callees of a line, what others call a sandwich view: which lines lead to it and
-/// which it leads to, with the weight that flows through each; and all the ways, as two trees.
+/// The callers and callees of a line, also known as a sandwich view: the lines that call it and those it
+/// calls, with the weight of each, and all paths to it and from it, as two trees.
 ///
-/// Only stacks that contain the line count. One in which it recurs is divided where it stands first,
-/// outermost, so that it counts once in each tree, with the line itself as the only child of the
-/// root. In the lists a stack counts once for each distinct neighbour.
+/// Only stacks that contain the line count. If it recurs in a stack, its outermost occurrence divides the
+/// stack, so that the stack counts once in each tree. The line is the only child of each root. In the
+/// lists a stack counts once for each distinct neighbour.
 ///
 /// ```
 /// use heapprof::{Reader, Sandwich};
@@ -45,7 +45,7 @@ pub struct Sandwich {
     callee_tree: FlameGraph,
 }
 
-/// A line next to another in stacks, and what flows between the two.
+/// A line next to another in stacks, and the weight of these stacks.
 ///
 /// ```
 /// use heapprof::{Reader, Sandwich};
@@ -73,26 +73,20 @@ impl Sandwich {
     /// The callers and callees of a line in a usage. O(nodes of the call tree, and frames of the
     /// stacks that contain the line).
     pub fn new(traces: &TraceTable, usage: &Usage, line: FrameId) -> Self {
-        let tree = traces.tree();
-        let mut contains = vec![false; tree.len()];
-        let places = tree.parents().iter().zip(tree.frames()).enumerate();
-        for (place, (&parent, &frame)) in places.skip(1) {
-            let here = frame == line || contains.get(parent.index()) == Some(&true);
-            if let Some(contains) = contains.get_mut(place) {
-                *contains = here;
-            }
-        }
+        let contain = traces
+            .tree()
+            .map_nodes(false, |parent, frame| parent || frame == line);
         let (mut local, mut cumulative) = (0_i128, 0_i128);
         let mut callers = Sums::new(traces);
         let mut callees = Sums::new(traces);
         let mut up = Vec::new();
         let mut down = Vec::new();
-        for (number, (trace, weight)) in usage.by_trace().enumerate() {
-            let node = trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT);
-            if contains.get(node.index()) != Some(&true) {
+        for (number, (trace, weight)) in (1_u32..).zip(usage.by_trace()) {
+            let node = traces.node_of(trace);
+            if !contain.get(node) {
                 continue;
             }
-            let stack: Vec<FrameId> = tree.inward_out(node).collect();
+            let stack: Vec<FrameId> = traces.tree().inward_out(node).collect();
             cumulative += i128::from(weight);
             if stack.first() == Some(&line) {
                 local += i128::from(weight);
@@ -127,7 +121,7 @@ impl Sandwich {
 
     /// The line.
     pub fn line(&self) -> Frame<'_> {
-        self.traces.frame(self.line).unwrap_or(Frame::new("", 0))
+        self.traces.line(self.line)
     }
 
     /// The weight of all stacks that end at the line.
@@ -135,7 +129,7 @@ impl Sandwich {
         self.local
     }
 
-    /// The weight of all stacks that contain the line: all that flows through it.
+    /// The weight of all stacks that contain the line.
     pub fn cumulative(&self) -> i64 {
         self.cumulative
     }
@@ -155,7 +149,7 @@ impl Sandwich {
         rows: &'a [(FrameId, i64)],
     ) -> impl ExactSizeIterator<Item = Neighbour<'a>> + DoubleEndedIterator {
         rows.iter().map(|&(id, weight)| Neighbour {
-            frame: self.traces.frame(id).unwrap_or(Frame::new("", 0)),
+            frame: self.traces.line(id),
             id,
             weight,
         })
@@ -166,46 +160,45 @@ impl Sandwich {
         self.caller_tree.is_damaged()
     }
 
-    /// All ways to the line: below it who calls it, below those who call them, out to the entry.
+    /// All paths to the line: below the line its callers, below each of these its own callers, out to the
+    /// program's entry.
     pub fn caller_tree(&self) -> &FlameGraph {
         &self.caller_tree
     }
 
-    /// All ways from the line on, down to the allocating lines.
+    /// All paths from the line down to the allocating lines.
     pub fn callee_tree(&self) -> &FlameGraph {
         &self.callee_tree
     }
 }
 
-/// A sum for each line, to which a stack is added once.
+/// A sum for each line, to which each stack is added once.
 struct Sums {
-    /// Of each line its sum, and the stack that was added last.
-    sums: Vec<(i128, usize)>,
+    /// The sum of each line, and the number of the stack that was added last.
+    sums: IdVec<FrameId, (i128, u32)>,
 }
 
 impl Sums {
     fn new(traces: &TraceTable) -> Self {
         Self {
-            sums: vec![(0, usize::MAX); traces.frame_count()],
+            sums: IdVec::defaults(traces.frame_count()),
         }
     }
 
-    fn add(&mut self, line: FrameId, stack: usize, weight: i64) {
-        if let Some((sum, last)) = self.sums.get_mut(line.index())
-            && *last != stack
-        {
-            *last = stack;
-            *sum += i128::from(weight);
-        }
+    /// Adds the weight of a stack; stacks are numbered from 1.
+    fn add(&mut self, line: FrameId, stack: u32, weight: i64) {
+        self.sums.update(line, |(sum, last)| {
+            if *last != stack {
+                *last = stack;
+                *sum += i128::from(weight);
+            }
+        });
     }
 
-    fn heaviest_first(self) -> Box<[(FrameId, i64)]> {
-        let mut rows: Vec<(FrameId, i64)> = (0_u32..)
-            .map(FrameId)
-            .zip(self.sums)
-            .map(|(line, (sum, _))| (line, saturated(sum)))
-            .filter(|&(_, weight)| weight != 0)
-            .collect();
+    fn heaviest_first(&self) -> Box<[(FrameId, i64)]> {
+        let sums = self.sums.iter();
+        let rows = sums.map(|(line, &(sum, _))| (line, saturated(sum)));
+        let mut rows: Vec<_> = rows.filter(|&(_, weight)| weight != 0).collect();
         rows.sort_by_key(|&(line, weight)| (Reverse(weight), line));
         rows.into_boxed_slice()
     }

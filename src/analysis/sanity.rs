@@ -1,4 +1,4 @@
-//! Does a log make sense, and where does it stop doing so?
+//! [`Sanity`]: the invalid records of a log, and where the log becomes noise.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -10,29 +10,27 @@ use crate::id::TraceId;
 use crate::reader::Reader;
 use crate::time::Elapsed;
 
-/// What makes no sense in a log, how often, and from where on nothing does.
+/// The invalid records of a log by kind, with counts, and the offset from which on the log is noise.
 ///
-/// [`Reader::damage`] tells the first record of each kind; this is the same with counts, and with
-/// the place from which the log is noise.
+/// [`Reader::damage`] has the first record of each kind, without counts.
 ///
-/// A log has no marks from which a reader could start anew, so one broken record shifts all that
-/// follow: they still decode, as events with trace indices, sizes and times that were none. This is
-/// found as a change is found in a row of observations, by their cumulative sum (Page 1954): an event
-/// that cannot be counts 4, any other −1, and noise begins where the sum was last at its lowest, if
-/// it has risen by 12 or more from there to the end of the log. So at least a fifth of the events are
-/// impossible from there on, and three at the least. An event cannot be if
+/// A log has no marks from which a reader could resume, so one broken record shifts all later ones. They
+/// still decode, as events with wrong trace indices, sizes and times. This query detects the change by a
+/// cumulative sum (Page 1954): an impossible event counts 4, any other −1, and noise begins where the sum was
+/// last at its minimum, if it rises by 12 or more from there to the end of the log. So at least a fifth of the
+/// events from there on are impossible, and at least three. An event is impossible if
 ///
-/// * its trace is beyond the table, and far beyond all that came before it: recorders number
-///   traces as they meet them, so that a table that was cut is missed in order, and noise is not;
+/// * its trace is beyond the table, and far beyond all earlier traces. Recorders number traces as they meet
+///   them, so the traces that a cut table lacks come in order;
 /// * its fraction of a second is a second or more;
-/// * it comes thirty days or more after the event before, or its size is 2⁴⁷ or more, which is all
-///   the memory a process can have.
+/// * it comes thirty days or more after the previous event, or its size is 2⁴⁷ or more, all the memory that a
+///   process can have.
 ///
-/// The record that broke the log is the last one *before* the noise, or one shortly before: noise
-/// that happens to look plausible is not noticed at once. Tried with a byte taken out at 200 places
-/// each of three logs of 57, 358 and 24 097 traces, noise was told within 12 bytes at 191, 197 and
-/// 166 places, later at 0, 0 and 30, and never where there was none; at the rest, the log went on
-/// with sense a record later, or the byte was a part of a number and shifted nothing.
+/// The record that broke the log is the last one *before* the noise, or one shortly before: the first events
+/// of noise can be plausible. In a test that removed a byte at 200 offsets of three logs of 57, 358 and 24 097
+/// traces, noise was found within 12 bytes at 191, 197 and 166 offsets, later at 0, 0 and 30, and never where
+/// there was none. At the other offsets the log made sense again a record later, or the byte was part of a
+/// number and shifted nothing.
 ///
 /// ```
 /// use heapprof::{Elapsed, Reader};
@@ -42,7 +40,7 @@ use crate::time::Elapsed;
 /// let sanity = reader.sanity()?;
 /// let noise = sanity.noise().unwrap();
 /// assert_eq!((noise.offset, noise.events), (1_523, 213));
-/// // What was live before is still to be had.
+/// // The usage before it is still valid.
 /// assert_eq!(noise.elapsed, Elapsed::from_micros(52_304));
 /// assert_eq!(reader.live_at(noise.elapsed)?.total(), 15_058);
 ///
@@ -60,7 +58,7 @@ pub struct Sanity {
     damaged: Damaged,
 }
 
-/// One kind of record that makes no sense.
+/// One kind of invalid record.
 ///
 /// ```
 /// use heapprof::{DecodeErrorKind, Reader};
@@ -76,13 +74,13 @@ pub struct Sanity {
 pub struct Finding {
     /// The first record of the kind.
     pub first: DecodeError,
-    /// Where the last begins, in bytes from the start of the log.
+    /// The offset of the last, in bytes from the start of the log.
     pub last: u64,
-    /// How many there are.
+    /// The number of these records.
     pub count: u64,
 }
 
-/// Where a log stops making sense.
+/// The begin of the noise in a log.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -96,34 +94,32 @@ pub struct Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Noise {
-    /// Where the first record that makes no sense begins, in bytes from the start of the log.
+    /// The offset of the first record of the noise, in bytes from the start of the log.
     pub offset: u64,
-    /// How many events stand before it.
+    /// The number of events before it.
     pub events: u64,
     /// The time of the last of these.
     pub elapsed: Elapsed,
 }
 
 impl Sanity {
-    /// How many whole events the log has, noise included.
+    /// The number of complete events of the log, noise included.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// The kinds of records that make no sense, the record with which the log ends early among them;
-    /// in the order of the first of each.
+    /// The kinds of invalid records, in the order of the first of each. The last record is one of them if the
+    /// log ends early.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
     }
 
-    /// Where the log stops making sense; `None` if it makes sense to the end, but for a record
-    /// here and there.
+    /// The begin of the noise; `None` if the log makes sense to the end, except single records.
     pub fn noise(&self) -> Option<Noise> {
         self.noise
     }
 
-    /// Whether there is nothing to tell but that the log just ends inside a record, as that of a
-    /// program which was killed.
+    /// Whether the log has no invalid records, or just ends inside a record, as after a killed program.
     pub fn is_sound(&self) -> bool {
         self.findings.iter().all(|finding| finding.first.is_cut())
     }
@@ -136,15 +132,14 @@ impl Sanity {
 }
 
 impl Reader {
-    /// What makes no sense in the log, how often, and from where on it is noise. One pass over the
-    /// log.
+    /// The invalid records of the log, and where it becomes noise: see [`Sanity`]. One pass over the log.
     ///
     /// ```
     /// use heapprof::Reader;
     ///
     /// assert!(Reader::open("examples/data/demo")?.sanity()?.is_sound());
     ///
-    /// // Two processes wrote into one log: balances go below 0, but it is no noise.
+    /// // Two processes wrote one log: balances go below 0, but the log is not noise.
     /// let sanity = Reader::open("tests/data/forked/forked")?.sanity()?;
     /// let [below_zero] = sanity.findings() else { panic!() };
     /// assert_eq!((below_zero.first.offset(), below_zero.count), (6_019, 21));
@@ -174,13 +169,13 @@ impl Reader {
 #[derive(Debug, Clone)]
 pub struct SanityCheck {
     traces: u32,
-    /// The largest trace index that was plausible so far, and at first the largest of the table.
+    /// The largest plausible trace index so far; at first the largest of the table.
     largest: u32,
     elapsed: Elapsed,
     events: u64,
-    /// Of unknown traces, microseconds, negative balances and saturated ones.
+    /// The counts of unknown traces, invalid microseconds, negative balances and saturated ones.
     counts: [Count; 4],
-    /// The cumulative sum since it was last at its lowest, and where that was.
+    /// The cumulative sum above its minimum, and where it last was at the minimum.
     sum: u64,
     lowest: Noise,
 }
@@ -191,11 +186,11 @@ struct Count {
     last: u64,
 }
 
-/// What an event that cannot be adds to the sum, in terms of what any other takes away.
+/// An impossible event adds this to the sum. Any other subtracts 1.
 const IMPOSSIBLE: u64 = 4;
-/// The sum at the end from which it is noise.
+/// The log is noise if the sum at the end is at least this.
 const NOISE: u64 = 12;
-/// By how much a new trace may be beyond all before: threads need not write in order.
+/// A new trace may be this far beyond all earlier ones, since threads need not write in order.
 const AHEAD: u32 = 64;
 /// No two events are this far apart.
 const GAP: Duration = Duration::from_secs(30 * 86_400);
@@ -203,7 +198,7 @@ const GAP: Duration = Duration::from_secs(30 * 86_400);
 const HUGE: u64 = 1 << 47;
 
 impl SanityCheck {
-    /// For a log with a table of so many traces.
+    /// A query for a log with a table of this many traces.
     pub fn new(traces: u32) -> Self {
         Self {
             traces,
@@ -230,7 +225,7 @@ impl SanityCheck {
         in_order && !step.invalid_micros && gap < GAP && step.event.size < HUGE
     }
 
-    /// Which of the kinds that are counted it is.
+    /// Which of the counted kinds an event belongs to.
     fn kinds(&self, step: &LogStep) -> [bool; 4] {
         [
             TraceId::to_disk(step.event.trace) > self.traces,
@@ -288,7 +283,7 @@ impl Question for SanityCheck {
                 Finding { first, last, count }
             })
             .collect();
-        // A log ends with a record that is no event only if it is noise.
+        // An error that ends the log, other than a cut, is noise.
         let ended = findings.iter().map(|finding| finding.first).find(|error| {
             // Rates that are wrong, and zeros that a crash left, are no noise.
             let is_noise = !matches!(error.kind(), Kind::Estimate { .. } | Kind::Zeros { .. });

@@ -1,18 +1,18 @@
-//! How does the memory of a line, of a trace, of everything change over time?
+//! [`TimeSeries`]: how the memory of a line, of a trace, or of everything changes over time.
 
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::digest::Digest;
 use crate::error::{Damaged, Result};
-use crate::id::{FrameId, TraceId};
+use crate::id::{FrameId, Id, TraceId};
+use crate::id_vec::{DenseId, IdVec};
 use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::trace::TraceTable;
-use crate::tree::ROOT;
 use crate::usage::saturated;
 
-/// What a time series can follow.
+/// The subject of a time series.
 ///
 /// ```
 /// use heapprof::{Reader, Track};
@@ -33,12 +33,11 @@ pub enum Track {
     Local(FrameId),
     /// The cumulative usage of a line: all traces that contain it.
     Cumulative(FrameId),
-    /// What has no stack: unknown traces, those that the table does not have, and those without
-    /// frames.
+    /// All that has no stack: unknown traces, those that the table does not have, and those without frames.
     Unknown,
 }
 
-/// Live bytes at each snapshot of a digest: the total, and each track that was asked for.
+/// Live bytes at each snapshot of a digest: the total, and each track that was given.
 ///
 /// ```
 /// use heapprof::{Frame, Reader, Track};
@@ -83,15 +82,15 @@ pub struct Series<'a> {
 }
 
 impl TimeSeries {
-    /// Follows the tracks through a digest: one pass over its snapshots, without a map for each.
-    /// Memory: 4 bytes a trace of the table, 8 bytes a track and snapshot, and, where stacks go
-    /// through lines that are followed, 4 bytes for each of these in each different set of them.
+    /// Follows the tracks through a digest, in one pass over its snapshots. Memory: 4 bytes for each trace of
+    /// the table, 8 bytes for each track and snapshot, and 4 bytes for each track in each different set of
+    /// tracks that counts a trace.
     ///
     /// # Errors
     /// If the bytes of the digest are damaged.
     pub fn new(digest: &Digest, traces: &TraceTable, tracks: impl AsRef<[Track]>) -> Result<Self> {
         let tracks = tracks.as_ref();
-        let counted = Counted::new(traces, tracks);
+        let tracks_of = TracksOf::new(traces, tracks);
         let mut series = Self {
             times: digest.times().collect(),
             total: Vec::with_capacity(digest.len()),
@@ -101,21 +100,19 @@ impl TimeSeries {
                 .collect(),
             damaged: digest.damaged() | traces.damaged(),
         };
-        let mut sums = vec![0_i128; tracks.len()];
+        let mut sums = IdVec::<TrackId, i128>::defaults(tracks.len());
         for equal in digest.runs() {
             let mut total = 0_i128;
-            sums.fill(0);
+            sums.values_mut().fill(0);
             digest.visit(equal.start, |trace, bytes| {
                 let bytes = i128::from(bytes);
                 total += bytes;
-                for &track in counted.tracks_of(trace) {
-                    if let Some(sum) = sums.get_mut(track as usize) {
-                        *sum += bytes;
-                    }
+                for &track in tracks_of.get(trace) {
+                    sums.update(track, |sum| *sum += bytes);
                 }
             })?;
             series.total.resize(equal.end, saturated(total));
-            for ((_, values), &sum) in series.tracks.iter_mut().zip(&sums) {
+            for ((_, values), &sum) in series.tracks.iter_mut().zip(sums.values()) {
                 values.resize(equal.end, saturated(sum));
             }
         }
@@ -127,7 +124,7 @@ impl TimeSeries {
         &self.times
     }
 
-    /// How many tracks there are besides the total.
+    /// The number of tracks, without the total.
     pub fn track_count(&self) -> usize {
         self.tracks.len()
     }
@@ -163,8 +160,8 @@ impl TimeSeries {
             .map(|(track, values)| (*track, self.series(values)))
     }
 
-    /// Which fraction of all live bytes a track has at each time; 0 where nothing is live, and
-    /// nothing for a track that was not given.
+    /// A track's fraction of all live bytes at each time; 0 at times when nothing is live. Empty for a track
+    /// that was not given.
     #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
     pub fn fractions(&self, place: usize) -> impl Iterator<Item = f64> {
         let values = self.tracks.get(place).map_or(&[][..], |(_, values)| values);
@@ -179,8 +176,7 @@ impl TimeSeries {
 }
 
 impl<'a> Series<'a> {
-    /// Values at times that ascend. Where there are more of one than of the other, what is over is
-    /// left out.
+    /// Values at ascending times. If there are more of one than of the other, the rest is left out.
     pub fn new(times: &'a [Elapsed], values: &'a [i64]) -> Self {
         let len = times.len().min(values.len());
         Self {
@@ -196,7 +192,7 @@ impl<'a> Series<'a> {
         self.damaged.0
     }
 
-    /// How many values there are.
+    /// The number of values.
     pub const fn len(self) -> usize {
         self.values.len()
     }
@@ -267,118 +263,117 @@ impl<'a> IntoIterator for Series<'a> {
     }
 }
 
-/// For each trace the tracks it counts for.
-struct Counted {
-    /// Of each trace of the table, from index 0 for unknown, which list is its.
-    lists_of: Box<[u32]>,
-    lists: Lists,
-    /// Of traces that the table does not have, but that are followed.
-    strangers: HashMap<u32, u32>,
+/// For each trace the tracks that count it.
+struct TracksOf {
+    /// The list of each trace of the table, by trace index; 0 is unknown.
+    lists_of: Box<[ListId]>,
+    lists: TrackLists,
+    /// The lists of traces that the table does not have, but a track follows.
+    overflow: HashMap<u32, ListId>,
     /// The list of all other traces that the table does not have.
-    unknown: u32,
+    unknown: ListId,
 }
 
-type List = SmallVec<[u32; 4]>;
+type TrackList = SmallVec<[TrackId; 4]>;
 
-/// The list of no track.
-const EMPTY: u32 = 0;
+/// A track, by its index among all that were given.
+type TrackId = DenseId<TrackKind>;
 
-/// Lists of tracks by their number, each once.
-struct Lists {
-    lists: Vec<List>,
-    numbers: HashMap<List, u32>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct TrackKind;
+
+/// A list of [`TrackLists`]. The default is the list of no track.
+type ListId = DenseId<ListKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct ListKind;
+
+/// Lists of tracks, each list once.
+struct TrackLists {
+    lists: IdVec<ListId, TrackList>,
+    ids: HashMap<TrackList, ListId>,
 }
 
-impl Lists {
+impl TrackLists {
     fn new() -> Self {
         Self {
-            lists: vec![List::new()],
-            numbers: HashMap::from_iter([(List::new(), EMPTY)]),
+            lists: IdVec::from_vec(vec![TrackList::new()]),
+            ids: HashMap::from_iter([(TrackList::new(), ListId::default())]),
         }
     }
 
-    /// The list of the tracks of another and more.
-    fn with(&mut self, list: u32, more: &[u32]) -> u32 {
+    /// The list of another list's tracks and these.
+    fn with(&mut self, list: ListId, more: &[TrackId]) -> ListId {
         if more.is_empty() {
             return list;
         }
-        let mut both: List = self.get(list).iter().chain(more).copied().collect();
+        let mut both: TrackList = self.get(list).iter().chain(more).copied().collect();
         both.sort_unstable();
         both.dedup();
-        let Self { lists, numbers } = self;
-        *numbers.entry(both).or_insert_with_key(|both| {
-            lists.push(both.clone());
-            u32::try_from(lists.len() - 1).unwrap_or(EMPTY)
-        })
+        let Self { lists, ids } = self;
+        *ids.entry(both)
+            .or_insert_with_key(|both| lists.push(both.clone()))
     }
 
     #[inline]
-    fn get(&self, list: u32) -> &[u32] {
-        self.lists.get(list as usize).map_or(&[], |list| list)
+    fn get(&self, list: ListId) -> &[TrackId] {
+        self.lists.find(list).map_or(&[], |list| list)
     }
 }
 
-impl Counted {
+impl TracksOf {
     fn new(traces: &TraceTable, tracks: &[Track]) -> Self {
-        let mut local = vec![List::new(); traces.frame_count()];
+        let mut local = IdVec::<FrameId, _>::filled(traces.frame_count(), TrackList::new());
         let mut cumulative = local.clone();
-        let mut of_trace: HashMap<TraceId, List> = HashMap::new();
-        let mut of_unknown = List::new();
-        for (number, track) in (0_u32..).zip(tracks.iter().copied()) {
-            let followed = match track {
-                Track::Trace(id) => Some(of_trace.entry(id).or_default()),
-                Track::Local(id) => local.get_mut(id.index()),
-                Track::Cumulative(id) => cumulative.get_mut(id.index()),
-                Track::Unknown => Some(&mut of_unknown),
-            };
+        let mut of_trace: HashMap<TraceId, TrackList> = HashMap::new();
+        let mut of_unknown = TrackList::new();
+        for (index, &track) in tracks.iter().enumerate() {
+            let id = TrackId::from_index(index);
             // A line of another table is in no stack of this one.
-            if let Some(followed) = followed {
-                followed.push(number);
+            match track {
+                Track::Trace(trace) => of_trace.entry(trace).or_default().push(id),
+                Track::Local(line) => local.update(line, |list| list.push(id)),
+                Track::Cumulative(line) => cumulative.update(line, |list| list.push(id)),
+                Track::Unknown => of_unknown.push(id),
             }
         }
-        let of = |lists: &[List], frame: FrameId| lists.get(frame.index()).cloned();
-
-        // A node of the call tree counts for what its parent counts for, and for its own line.
-        let tree = traces.tree();
-        let mut lists = Lists::new();
-        let mut lists_of_nodes: Vec<u32> = Vec::with_capacity(tree.len());
-        for (&parent, &frame) in tree.parents().iter().zip(tree.frames()) {
-            let inherited = lists_of_nodes.get(parent.index()).copied();
-            let own = inherited
-                .and_then(|_| of(&cumulative, frame))
-                .unwrap_or_default();
-            lists_of_nodes.push(lists.with(inherited.unwrap_or(EMPTY), &own));
-        }
-        let unknown = lists.with(EMPTY, &of_unknown);
+        let of_line = |lists: &IdVec<FrameId, TrackList>, line| lists.find(line).cloned();
+        let mut lists = TrackLists::new();
+        let nodes = traces.tree().map_nodes(ListId::default(), |parent, line| {
+            lists.with(parent, &of_line(&cumulative, line).unwrap_or_default())
+        });
+        let unknown = lists.with(ListId::default(), &of_unknown);
         let mut lists_of = vec![unknown];
-        for (id, _) in traces.iter() {
-            let node = traces.node(id).unwrap_or(ROOT);
-            let list = lists_of_nodes.get(node.index()).copied().unwrap_or(EMPTY);
-            let list = match tree.frame(node) {
-                Some(frame) => lists.with(list, &of(&local, frame).unwrap_or_default()),
+        for (trace, _) in traces.iter() {
+            let node = traces.node_of(Some(trace));
+            let list = match traces.tree().frame(node) {
+                Some(line) => {
+                    let local = of_line(&local, line).unwrap_or_default();
+                    lists.with(nodes.get(node), &local)
+                }
                 None => unknown,
             };
-            let own = of_trace.remove(&id).unwrap_or_default();
+            let own = of_trace.remove(&trace).unwrap_or_default();
             lists_of.push(lists.with(list, &own));
         }
-        let strangers = of_trace
+        let overflow = of_trace
             .into_iter()
-            .map(|(id, list)| (id.get(), lists.with(unknown, &list)))
+            .map(|(trace, list)| (trace.get(), lists.with(unknown, &list)))
             .collect();
         Self {
             lists_of: lists_of.into_boxed_slice(),
             lists,
-            strangers,
+            overflow,
             unknown,
         }
     }
 
     #[inline]
-    fn tracks_of(&self, trace: Option<TraceId>) -> &[u32] {
+    fn get(&self, trace: Option<TraceId>) -> &[TrackId] {
         let index = TraceId::to_disk(trace);
         let list = match self.lists_of.get(index as usize) {
             Some(&list) => list,
-            None => self.strangers.get(&index).copied().unwrap_or(self.unknown),
+            None => self.overflow.get(&index).copied().unwrap_or(self.unknown),
         };
         self.lists.get(list)
     }

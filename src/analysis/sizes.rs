@@ -1,16 +1,15 @@
-//! How large are the blocks?
+//! [`Sizes`]: how many blocks there are of each size.
 
 use std::fmt;
 use std::ops::{ControlFlow, RangeInclusive};
 
-use crate::analysis::live_blocks::rounded;
+use crate::analysis::live_blocks::{BlockScale, rounded};
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::scope::Scope;
 use crate::analysis::trace_set::TraceSet;
-use crate::analysis::window::Window;
 use crate::error::{Damaged, Result};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
-use crate::raw::rates::SamplingRates;
 use crate::reader::Reader;
 use crate::time::Elapsed;
 
@@ -34,17 +33,17 @@ const BUCKETS: usize = 64;
 #[doc(alias("histogram", "gatherStats"))]
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sizes {
-    counts: [Counts; BUCKETS],
+    sums: [BucketSums; BUCKETS],
     damaged: Damaged,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Counts {
+struct BucketSums {
     allocations: u64,
     bytes: u64,
-    /// In units of 2⁻³².
-    stand_for: i128,
-    estimate: u64,
+    /// The estimate of all allocations, in units of 2⁻³².
+    estimated: i128,
+    estimated_bytes: u64,
 }
 
 /// The allocations of some sizes.
@@ -67,22 +66,21 @@ pub struct SizeBucket {
     pub allocations: u64,
     /// The sum of their sizes.
     pub bytes: u64,
-    /// How many allocations these stand for: one over the probability with which it was recorded for
-    /// each, and none where that is 0. Rounded to the nearest.
+    /// The estimate of all allocations. Each recorded one counts one over its probability, or 0 if that is 0.
+    /// Rounded to the nearest.
     pub estimated_allocations: u64,
     /// The estimate of the bytes allocated.
     pub estimated_bytes: u64,
 }
 
 impl Sizes {
-    /// Asks for the sizes of all allocations; what it [returns](SizesQuestion) takes a window, or a
-    /// set of traces.
+    /// A query for the sizes of all allocations; [`SizesQuestion`] can restrict it to a window and a set of
+    /// traces.
     pub fn question() -> SizesQuestion {
         SizesQuestion {
-            window: Window::WHOLE,
-            set: None,
-            rates: None,
-            counts: [Counts::default(); BUCKETS],
+            scope: Scope::WHOLE,
+            scale: BlockScale::default(),
+            sums: [BucketSums::default(); BUCKETS],
         }
     }
 
@@ -91,23 +89,17 @@ impl Sizes {
     pub fn buckets(
         &self,
     ) -> impl DoubleEndedIterator<Item = SizeBucket> + ExactSizeIterator + Clone {
-        let largest = self
-            .counts
-            .iter()
-            .rposition(|counts| counts.allocations > 0);
-        let used = self
-            .counts
-            .iter()
-            .take(largest.map_or(0, |place| place + 1));
+        let largest = self.sums.iter().rposition(|sums| sums.allocations > 0);
+        let used = self.sums.iter().take(largest.map_or(0, |last| last + 1));
         used.enumerate()
-            .map(|(place, counts)| counts.over(sizes(place)))
+            .map(|(index, sums)| sums.over(sizes(index)))
     }
 
     /// The bucket in which a size falls. A log holds no size over 2⁶³ − 1.
     pub fn bucket(&self, size: u64) -> SizeBucket {
-        let place = place(size);
-        let counts = self.counts.get(place).copied().unwrap_or_default();
-        counts.over(sizes(place))
+        let index = bucket(size);
+        let sums = self.sums.get(index).copied().unwrap_or_default();
+        sums.over(sizes(index))
     }
 
     /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
@@ -117,38 +109,43 @@ impl Sizes {
 
     /// All buckets together.
     pub fn total(&self) -> SizeBucket {
-        let mut sum = Counts::default();
-        for counts in &self.counts {
-            sum.allocations += counts.allocations;
-            sum.bytes = sum.bytes.saturating_add(counts.bytes);
-            sum.stand_for += counts.stand_for;
-            sum.estimate = sum.estimate.saturating_add(counts.estimate);
+        let mut sum = BucketSums::default();
+        for sums in &self.sums {
+            sum.add(sums);
         }
         sum.over(0..=*sizes(BUCKETS - 1).end())
     }
 }
 
-impl Counts {
+impl BucketSums {
+    #[inline]
+    fn add(&mut self, other: &Self) {
+        self.allocations += other.allocations;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.estimated += other.estimated;
+        self.estimated_bytes = self.estimated_bytes.saturating_add(other.estimated_bytes);
+    }
+
     fn over(&self, sizes: RangeInclusive<u64>) -> SizeBucket {
         SizeBucket {
             sizes,
             allocations: self.allocations,
             bytes: self.bytes,
-            estimated_allocations: rounded(self.stand_for).unsigned_abs(),
-            estimated_bytes: self.estimate,
+            estimated_allocations: rounded(self.estimated).unsigned_abs(),
+            estimated_bytes: self.estimated_bytes,
         }
     }
 }
 
-/// The bucket of a size.
+/// The index of a size's bucket.
 #[inline]
-fn place(size: u64) -> usize {
+fn bucket(size: u64) -> usize {
     (u64::BITS - size.leading_zeros()) as usize
 }
 
 /// The sizes of a bucket.
-fn sizes(place: usize) -> RangeInclusive<u64> {
-    match place.checked_sub(1) {
+fn sizes(bucket: usize) -> RangeInclusive<u64> {
+    match bucket.checked_sub(1) {
         None => 0..=0,
         Some(power) => {
             let from = 1_u64 << power.min(63);
@@ -163,7 +160,7 @@ impl fmt::Debug for Sizes {
     }
 }
 
-/// Asks for [`Sizes`]. One pass over the log, or over the window.
+/// The query for [`Sizes`]. One pass over the log, or over the window.
 ///
 /// ```
 /// use heapprof::{Reader, Sizes, TraceSet, Track};
@@ -180,31 +177,29 @@ impl fmt::Debug for Sizes {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct SizesQuestion {
-    window: Window,
-    set: Option<TraceSet>,
-    /// Unless everything was recorded.
-    rates: Option<SamplingRates>,
-    counts: [Counts; BUCKETS],
+    scope: Scope,
+    scale: BlockScale,
+    sums: [BucketSums; BUCKETS],
 }
 
 impl SizesQuestion {
-    /// The allocations up to one moment, from the first event on.
-    pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::until(to);
-        self
+    /// Restricts the query to allocations up to one moment, from the first event on.
+    pub fn until(self, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.until(to);
+        Self { scope, ..self }
     }
 
-    /// The allocations after one moment and up to another: those with `from` < elapsed ≤ `to`. Those at
-    /// time 0 are in none such, but in one [from the first event on](Self::until).
-    pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::new(from, to);
-        self
+    /// Restricts the query to allocations after one moment and up to another: `from` < elapsed ≤ `to`. No such
+    /// window has allocations at time 0; a query [from the first event on](Self::until) has.
+    pub fn within(self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
+        let scope = self.scope.within(from, to);
+        Self { scope, ..self }
     }
 
-    /// The allocations of these traces.
-    pub fn of(mut self, traces: TraceSet) -> Self {
-        self.set = Some(traces);
-        self
+    /// Restricts the query to the allocations of these traces.
+    pub fn of(self, traces: TraceSet) -> Self {
+        let scope = self.scope.of(traces);
+        Self { scope, ..self }
     }
 }
 
@@ -212,40 +207,37 @@ impl Question for SizesQuestion {
     type Answer = Sizes;
 
     fn from(&self) -> Elapsed {
-        self.window.from()
+        self.scope.window().from()
     }
 
     fn begin(&mut self, _: &LiveHeap, place: &LogPlace<'_>) {
-        self.rates = (!place.rates.is_unsampled()).then(|| place.rates.clone());
+        self.scale = BlockScale::new(place.rates);
     }
 
     #[inline]
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
         let event = &step.event;
-        if self.window.is_over(event.elapsed) {
+        if self.scope.is_over(event.elapsed) {
             return ControlFlow::Break(());
         }
         let index = TraceId::to_disk(event.trace);
         if event.is_allocation()
-            && self.window.has_begun(event.elapsed)
-            && self.set.as_ref().is_none_or(|set| set.has(index))
-            && let Some(counts) = self.counts.get_mut(place(event.size))
+            && self.scope.contains(event.elapsed, index)
+            && let Some(sums) = self.sums.get_mut(bucket(event.size))
         {
-            let stands_for = match &self.rates {
-                Some(rates) => rates.blocks(event.size),
-                None => 1 << 32,
-            };
-            counts.allocations += 1;
-            counts.bytes = counts.bytes.saturating_add(event.size);
-            counts.stand_for += i128::from(stands_for);
-            counts.estimate = counts.estimate.saturating_add(step.bytes.unsigned_abs());
+            sums.add(&BucketSums {
+                allocations: 1,
+                bytes: event.size,
+                estimated: self.scale.blocks(event.size),
+                estimated_bytes: step.bytes.unsigned_abs(),
+            });
         }
         ControlFlow::Continue(())
     }
 
     fn answer(self, end: &LogEnd<'_>) -> Sizes {
         Sizes {
-            counts: self.counts,
+            sums: self.sums,
             damaged: end.damaged,
         }
     }
@@ -269,7 +261,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn buckets_are_powers_of_two_and_meet() {
+    fn buckets_are_adjacent_powers_of_two() {
         assert_eq!(sizes(0), 0..=0);
         assert_eq!(sizes(1), 1..=1);
         assert_eq!(sizes(63).end() + 1, 1 << 63);
@@ -277,7 +269,7 @@ mod tests {
             assert_eq!(sizes(bucket - 1).end() + 1, *sizes(bucket).start());
         }
         for size in [0, 1, 2, 3, 4, 63, 64, (1 << 63) - 1] {
-            assert!(sizes(place(size)).contains(&size), "{size}");
+            assert!(sizes(bucket(size)).contains(&size), "{size}");
         }
     }
 }

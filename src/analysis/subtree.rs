@@ -1,23 +1,31 @@
-//! The part of the call tree that a usage is about. Views walk it: its nodes, not the frames of the
-//! stacks, and nothing of the traces that weigh nothing.
+//! [`Subtree`]: the part of the call tree that the stacks of some usages use.
+//!
+//! Views walk it instead of the stacks: it has each shared beginning of stacks once, and nothing of traces
+//! without a weight.
 
+use crate::analysis::bit_set::BitSet;
 use crate::id::{FrameId, Id, TraceId};
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
-use crate::tree::{CallTree, NodeId, ROOT};
+use crate::tree::{NodeId, ROOT};
 use crate::usage::Usage;
 
-/// The nodes of the call tree at or below which a stack of some usages ends, and the root.
-///
-/// They have *places*, dense numbers in preorder; that of the root is 0.
+/// A node of a [`Subtree`], in preorder: a parent comes before its children.
+pub(super) type PlaceId = DenseId<PlaceKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct PlaceKind;
+
+/// The root, and all nodes of the call tree at or below which a stack of some usages ends.
 #[derive(Debug)]
 pub(super) struct Subtree<'t> {
     traces: &'t TraceTable,
-    /// The node at each place.
-    nodes: Vec<NodeId>,
-    /// The place of the node above; that of the root is its own.
-    parents: Vec<u32>,
-    /// A bit for each node of the tree, and how many are set in the words before each.
-    marks: Vec<u64>,
+    /// The tree's node at each place.
+    nodes: IdVec<PlaceId, NodeId>,
+    /// The root is its own parent.
+    parents: IdVec<PlaceId, PlaceId>,
+    /// Which nodes of the tree the subtree has, and how many it has before each 64 of them.
+    has: BitSet,
     ranks: Vec<u32>,
 }
 
@@ -25,121 +33,128 @@ impl<'t> Subtree<'t> {
     /// O(nodes of the subtree), and a bit for each node of the tree.
     pub(super) fn new(traces: &'t TraceTable, usages: &[&Usage]) -> Self {
         let tree = traces.tree();
-        let mut marks = vec![0_u64; tree.len().div_ceil(64)];
-        let mut mark = |node: NodeId| {
-            let bit = 1 << (node.index() % 64);
-            marks.get_mut(node.index() / 64).is_some_and(|word| {
-                let new = *word & bit == 0;
-                *word |= bit;
-                new
-            })
-        };
-        mark(ROOT);
+        let mut has = BitSet::filled(tree.len(), false);
+        has.set(ROOT.into(), true);
         for (trace, _) in usages.iter().flat_map(|usage| usage.by_trace()) {
-            let mut node = node_of(traces, trace);
-            // What is marked has all above it marked.
-            while mark(node)
-                && let Some(&above) = tree.parents().get(node.index())
-            {
-                node = above;
+            let mut node = traces.node_of(trace);
+            // The subtree has all nodes above one that it has.
+            while has.set(node.into(), true) == Some(false) {
+                node = tree.parent(node);
             }
         }
-        let mut ranks = Vec::with_capacity(marks.len());
         let mut count = 0;
-        for word in &marks {
-            ranks.push(count);
+        let rank = |word: &u64| {
+            let rank = count;
             count += word.count_ones();
-        }
-        let mut nodes = Vec::with_capacity(count as usize);
-        for (base, &word) in (0..).step_by(64).zip(&marks) {
-            let mut left = word;
-            while left != 0 {
-                nodes.push(NodeId::from_index(base + left.trailing_zeros() as usize));
-                left &= left - 1;
-            }
+            rank
+        };
+        let ranks = has.words().iter().map(rank).collect();
+        let mut nodes = IdVec::with_capacity(count as usize);
+        for node in has.iter() {
+            nodes.push(NodeId::from_index(node as usize));
         }
         let mut subtree = Self {
             traces,
             nodes,
-            parents: Vec::new(),
-            marks,
+            parents: IdVec::new(),
+            has,
             ranks,
         };
-        let above = |&node: &NodeId| tree.parent(node);
-        subtree.parents = subtree
-            .nodes
-            .iter()
-            .map(|node| subtree.rank(above(node)))
-            .collect();
+        let parent = |&node| subtree.place(tree.parent(node));
+        subtree.parents = subtree.nodes.values().iter().map(parent).collect();
         subtree
     }
 
-    fn tree(&self) -> &'t CallTree {
-        self.traces.tree()
-    }
-
-    /// How many nodes there are, the root among them.
+    /// The number of places, the root included.
     pub(super) fn len(&self) -> usize {
         self.nodes.len()
     }
 
     /// The place of a node of the subtree.
-    fn rank(&self, node: NodeId) -> u32 {
+    fn place(&self, node: NodeId) -> PlaceId {
         let word = node.index() / 64;
-        let below = self
-            .marks
-            .get(word)
-            .map_or(0, |marks| marks & ((1 << (node.index() % 64)) - 1));
-        self.ranks.get(word).copied().unwrap_or(0) + below.count_ones()
+        let before = |word: &u64| (word & ((1 << (node.index() % 64)) - 1)).count_ones();
+        let before = self.has.words().get(word).map_or(0, before);
+        PlaceId::from_index((self.ranks.get(word).copied().unwrap_or(0) + before) as usize)
     }
 
-    /// The rows of one of the usages, each with the place of its stack: 0 for what has no stack.
-    pub(super) fn rows(&self, usage: &Usage) -> impl Iterator<Item = (usize, i64)> {
-        usage
-            .by_trace()
-            .map(|(trace, weight)| (self.rank(node_of(self.traces, trace)) as usize, weight))
+    /// The place at which a trace's stack ends, for a trace of one of the usages.
+    pub(super) fn place_of(&self, trace: Option<TraceId>) -> PlaceId {
+        self.place(self.traces.node_of(trace))
     }
 
-    /// The place above each place.
-    pub(super) fn parents(&self) -> &[u32] {
-        &self.parents
-    }
-
-    /// All places but that of the root, each with its node and its last frame.
-    pub(super) fn places(&self) -> impl Iterator<Item = (usize, NodeId, FrameId)> {
-        let frames = self.tree().frames();
-        let nodes = self.nodes.iter().enumerate().skip(1);
-        nodes.map(|(place, &node)| {
-            let frame = frames.get(node.index()).copied();
-            (place, node, frame.unwrap_or(FrameId(0)))
-        })
-    }
-
-    /// For each place the one after the last that is at or below it.
-    pub(super) fn ends(&self) -> Vec<u32> {
-        let mut ends: Vec<u32> = (1..).take(self.len()).collect();
-        for (place, &parent) in self.parents.iter().enumerate().skip(1).rev() {
-            let end = ends.get(place).copied().unwrap_or(0);
-            if let Some(above) = ends.get_mut(parent as usize) {
-                *above = end.max(*above);
+    /// The weight of the stacks that end at each place, with `weigh` applied to the weight of each trace, and
+    /// apart from it the weight of all that has no stack.
+    pub(super) fn own(&self, usage: &Usage, weigh: fn(i64) -> i64) -> (IdVec<PlaceId, i64>, i128) {
+        let mut own = IdVec::defaults(self.len());
+        let mut unknown = 0_i128;
+        for (trace, weight) in usage.by_trace() {
+            match self.place_of(trace) {
+                PlaceId::ROOT => unknown += i128::from(weigh(weight)),
+                place => own.add(place, weigh(weight)),
             }
         }
+        (own, unknown)
+    }
+
+    /// The weight of the stacks that end at or below each place, from the weight of those that end there. A sum
+    /// that leaves 64 bits stays at the limit.
+    pub(super) fn below(&self, own: &IdVec<PlaceId, i64>) -> IdVec<PlaceId, i64> {
+        let mut below = own.clone();
+        below.sum_up(
+            |_, place| self.parent(place),
+            |above, weight| *above = above.saturating_add(weight),
+        );
+        below
+    }
+
+    /// The place above a place; the root's own for the root.
+    #[inline]
+    pub(super) fn parent(&self, place: PlaceId) -> PlaceId {
+        self.parents.get(place)
+    }
+
+    /// All places except the root's, each with its line.
+    pub(super) fn places(&self) -> impl Iterator<Item = (PlaceId, FrameId)> {
+        let frames = self.traces.tree().frames();
+        let places = self.nodes.iter().skip(1);
+        places.filter_map(|(place, &node)| Some((place, *frames.get(node.index())?)))
+    }
+
+    /// Whether the line of a place is in its stack further out as well.
+    #[inline]
+    pub(super) fn recurs(&self, place: PlaceId) -> bool {
+        self.traces.recurring().get(self.nodes.get(place))
+    }
+
+    /// The sum of the weights at the places of each line.
+    pub(super) fn local(&self, own: &IdVec<PlaceId, i64>) -> IdVec<FrameId, i64> {
+        let mut sums = IdVec::defaults(self.traces.frame_count());
+        for (place, line) in self.places() {
+            sums.add(line, own.get(place));
+        }
+        sums
+    }
+
+    /// The weight of the stacks that contain each line, from that of the stacks at or below each place.
+    pub(super) fn cumulative(&self, below: &IdVec<PlaceId, i64>) -> IdVec<FrameId, i64> {
+        let mut sums = IdVec::defaults(self.traces.frame_count());
+        for (place, line) in self.places() {
+            // A line that recurs was counted further out.
+            if !self.recurs(place) {
+                sums.add(line, below.get(place));
+            }
+        }
+        sums
+    }
+
+    /// For each place the first place after it that is not below it.
+    pub(super) fn ends(&self) -> IdVec<PlaceId, PlaceId> {
+        let mut ends: IdVec<_, _> = (1..).take(self.len()).map(PlaceId::from_index).collect();
+        ends.sum_up(
+            |_, place| self.parent(place),
+            |above: &mut PlaceId, end| *above = end.max(*above),
+        );
         ends
     }
-
-    /// Sums the weights of all places up to the root: each gets those at or below it. A sum that
-    /// leaves 63 bits saturates.
-    pub(super) fn sum_up(&self, weights: &mut [i64]) {
-        for (place, &parent) in self.parents.iter().enumerate().skip(1).rev() {
-            let weight = weights.get(place).copied().unwrap_or(0);
-            if let Some(above) = weights.get_mut(parent as usize) {
-                *above = above.saturating_add(weight);
-            }
-        }
-    }
-}
-
-/// The node of a trace; the root for what has no stack.
-fn node_of(traces: &TraceTable, trace: Option<TraceId>) -> NodeId {
-    trace.and_then(|trace| traces.node(trace)).unwrap_or(ROOT)
 }

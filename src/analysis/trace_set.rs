@@ -1,17 +1,18 @@
-//! Which traces? For questions about a line, or another part of the program.
+//! [`TraceSet`]: a set of traces, for queries about a line or another part of the program.
 
 use std::fmt;
 use std::sync::Arc;
 
+use crate::analysis::bit_set::BitSet;
 use crate::analysis::series::Track;
 use crate::id::{FrameId, TraceId};
+use crate::id_vec::IdVec;
 use crate::trace::{Trace, TraceTable};
-use crate::tree::ROOT;
 use crate::usage::Usage;
 
 /// A set of traces: those of a line, those that pass a test, or any.
 ///
-/// Memory: a bit a trace of the table, or of some list 4 bytes a trace. A clone shares it.
+/// Memory: a bit for each trace of the table, or 4 bytes for each trace of a list. Clones share it.
 ///
 /// ```
 /// use heapprof::{Reader, TraceSet, Track};
@@ -33,61 +34,45 @@ use crate::usage::Usage;
 pub struct TraceSet(Arc<Members>);
 
 struct Members {
-    /// A bit for each trace index from 0 for unknown, as far as there are words.
-    bits: Box<[u64]>,
-    /// Of all other traces, whether they are in it.
+    /// By trace index; 0 is unknown.
+    bits: BitSet,
+    /// Whether the set has the traces beyond the bits.
     others: bool,
-    /// The exceptions from that, ascending. Their index is out of a stranger's hand and must not
-    /// size anything.
+    /// The exceptions from that, ascending. Their indices come from the caller or a file, up to 2³⁰, and must
+    /// not size anything.
     except: Box<[u32]>,
 }
 
 impl TraceSet {
     /// The traces that any of these tracks follows. O(nodes of the call tree).
     pub fn of(traces: &TraceTable, tracks: impl AsRef<[Track]>) -> Self {
-        let (mut local, mut cumulative) = (vec![false; traces.frame_count()], Vec::new());
-        cumulative.clone_from(&local);
+        let mut local = IdVec::<FrameId, bool>::defaults(traces.frame_count());
+        let mut cumulative = local.clone();
         let (mut unknown, mut single) = (false, Vec::new());
         for &track in tracks.as_ref() {
-            let (lines, line) = match track {
-                Track::Local(line) => (&mut local, line),
-                Track::Cumulative(line) => (&mut cumulative, line),
-                Track::Trace(trace) => {
-                    single.push(trace.get());
-                    continue;
-                }
-                Track::Unknown => {
-                    unknown = true;
-                    continue;
-                }
-            };
             // A line of another table is in no stack of this one.
-            if let Some(followed) = lines.get_mut(line.index()) {
-                *followed = true;
+            match track {
+                Track::Local(line) => local.set(line, true),
+                Track::Cumulative(line) => cumulative.set(line, true),
+                Track::Trace(trace) => single.push(trace.get()),
+                Track::Unknown => unknown = true,
             }
         }
-        // A node of the call tree contains what its parent contains, and its own line.
-        let tree = traces.tree();
-        let mut contain: Vec<bool> = Vec::with_capacity(tree.len());
-        for (&parent, &frame) in tree.parents().iter().zip(tree.frames()) {
-            // The root comes first, before any parent.
-            let inherited = contain.get(parent.index()).copied();
-            let own = || cumulative.get(frame.index()).copied();
-            contain.push(inherited.is_some_and(|inherited| inherited || own() == Some(true)));
-        }
+        let contain = traces
+            .tree()
+            .map_nodes(false, |parent, line| parent || cumulative.get(line));
         let has = |trace: TraceId| {
-            let node = traces.node(trace).unwrap_or(ROOT);
-            let ends = |line: FrameId| local.get(line.index()).copied();
-            contain.get(node.index()).copied().unwrap_or(false)
-                || tree.frame(node).map_or(Some(unknown), ends) == Some(true)
+            let node = traces.node_of(Some(trace));
+            let last = traces.tree().frame(node);
+            contain.get(node) || last.map_or(unknown, |line| local.get(line))
         };
         let mut members = Members::new(traces, unknown, has);
         members.add(single);
         Self(Arc::new(members))
     }
 
-    /// The traces that pass the test, which is asked once of each trace of the table, and once,
-    /// with `None` and `None`, of unknown and all traces that the table does not have.
+    /// The traces that pass the test. Calls it once for each trace of the table, and once, with `None` and
+    /// `None`, for unknown and all traces that the table does not have.
     pub fn from_fn(
         traces: &TraceTable,
         mut test: impl FnMut(Option<TraceId>, Option<Trace<'_>>) -> bool,
@@ -104,8 +89,8 @@ impl TraceSet {
 
     #[inline]
     pub(super) fn has(&self, index: u32) -> bool {
-        match self.0.bits.get(index as usize / 64) {
-            Some(word) => word >> (index % 64) & 1 == 1,
+        match self.0.bits.get(index) {
+            Some(bit) => bit,
             None => self.0.others != self.0.except.binary_search(&index).is_ok(),
         }
     }
@@ -118,20 +103,11 @@ impl TraceSet {
 }
 
 impl Members {
-    /// Of the traces of a table those that `has` says; and unknown, and all that the table does not
-    /// have, if `unknown` says so.
+    /// The traces of a table for which `has` is true, and with `unknown` also all others.
     fn new(traces: &TraceTable, unknown: bool, mut has: impl FnMut(TraceId) -> bool) -> Self {
-        let all = if unknown { u64::MAX } else { 0 };
-        let mut bits = vec![all; traces.len() / 64 + 1].into_boxed_slice();
+        let mut bits = BitSet::filled(traces.len() + 1, unknown);
         for (trace, _) in traces.iter() {
-            if let Some(word) = bits.get_mut(trace.get() as usize / 64) {
-                let bit = 1 << (trace.get() % 64);
-                *word = if has(trace) {
-                    *word | bit
-                } else {
-                    *word & !bit
-                };
-            }
+            bits.set(trace.get(), has(trace));
         }
         Self {
             bits,
@@ -141,31 +117,25 @@ impl Members {
     }
 
     fn add(&mut self, mut traces: Vec<u32>) {
-        traces.retain(|&trace| match self.bits.get_mut(trace as usize / 64) {
-            Some(word) => {
-                *word |= 1 << (trace % 64);
-                false
-            }
-            None => !self.others,
-        });
+        traces.retain(|&trace| self.bits.set(trace, true).is_none() && !self.others);
         traces.sort_unstable();
         traces.dedup();
         self.except = traces.into_boxed_slice();
     }
 }
 
-/// These traces and no others; `None` stands for unknown.
+/// These traces and no others; `None` is unknown.
 impl FromIterator<Option<TraceId>> for TraceSet {
     fn from_iter<I: IntoIterator<Item = Option<TraceId>>>(traces: I) -> Self {
         let mut traces: Vec<u32> = traces.into_iter().map(TraceId::to_disk).collect();
         traces.sort_unstable();
         traces.dedup();
-        // As many words as there are traces at most, whatever their indices.
-        let in_bits = traces.partition_point(|&trace| (trace as usize) / 64 < traces.len());
-        let largest = in_bits.checked_sub(1).and_then(|place| traces.get(place));
-        let words = largest.map_or(0, |&trace| trace as usize / 64 + 1);
+        // No more words than traces, whatever their indices.
+        let dense = traces.partition_point(|&trace| (trace as usize) / 64 < traces.len());
+        let largest = dense.checked_sub(1).and_then(|last| traces.get(last));
+        let len = largest.map_or(0, |&trace| trace as usize + 1);
         let mut members = Members {
-            bits: vec![0; words].into_boxed_slice(),
+            bits: BitSet::filled(len, false),
             others: false,
             except: Box::default(),
         };
@@ -182,14 +152,8 @@ impl FromIterator<TraceId> for TraceSet {
 
 impl fmt::Debug for TraceSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let members: u64 = self
-            .0
-            .bits
-            .iter()
-            .map(|word| u64::from(word.count_ones()))
-            .sum();
         f.debug_struct("TraceSet")
-            .field("members", &members)
+            .field("members", &self.0.bits.count())
             .field("others", &self.0.others)
             .field("except", &self.0.except)
             .finish()
@@ -227,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn tracks_are_followed_together() {
+    fn set_of_tracks_is_their_union() {
         let traces = table();
         let line = |file, line| traces.find((file, line)).unwrap();
         let set = |tracks: &[Track]| members(&TraceSet::of(&traces, tracks));
@@ -263,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_asked_once_of_each_and_once_of_all_unknown() {
+    fn calls_test_once_for_each_trace_and_once_for_all_unknown() {
         let traces = table();
         let mut asked = Vec::new();
         let set = TraceSet::from_fn(&traces, |trace, stack| {
@@ -279,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn a_list_takes_memory_for_what_is_in_it() {
+    fn memory_of_list_depends_on_its_length() {
         let set = TraceSet::from_iter([TraceId::MAX, id(3), id(130), id(3), id(70)]);
         assert_eq!(members(&set), [3, 70, 130, TraceId::MAX.get()]);
-        assert!(set.0.bits.len() <= 3);
+        assert!(set.0.bits.words().len() <= 3);
         assert!(members(&TraceSet::from_iter([None::<TraceId>])) == [0]);
         assert!(members(&Vec::<TraceId>::new().into_iter().collect()).is_empty());
     }

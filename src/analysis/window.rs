@@ -1,4 +1,4 @@
-//! The part of the log that a question is about.
+//! [`Window`]: the time of the log that a query is about.
 
 use crate::time::Elapsed;
 

@@ -90,6 +90,12 @@ impl TraceTable {
         self.0.leaves.get(id.get() as usize - 1).copied()
     }
 
+    /// The node of a trace; the root for a trace without frames, an unknown one, and one that is not in the table.
+    #[inline]
+    pub(crate) fn node_of(&self, trace: Option<TraceId>) -> NodeId {
+        trace.and_then(|trace| self.node(trace)).unwrap_or(ROOT)
+    }
+
     pub(crate) fn tree(&self) -> &CallTree {
         &self.0.tree
     }

@@ -1,9 +1,11 @@
-//! Error bars of lines of code.
+//! [`LineErrorBars`]: error bars of lines of code.
 
 use super::{ErrorBars, Estimate, Sum};
 use crate::error::Damaged;
 use crate::id::FrameId;
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
+use crate::tree::NodeId;
 
 /// The local and the cumulative estimate of every line of code, with error bars.
 ///
@@ -25,8 +27,7 @@ use crate::trace::TraceTable;
 /// ```
 #[derive(Debug, Clone)]
 pub struct LineErrorBars {
-    /// Of each frame of the table.
-    lines: Box<[LineEstimate]>,
+    lines: IdVec<FrameId, LineEstimate>,
     damaged: Damaged,
 }
 
@@ -56,44 +57,27 @@ impl LineErrorBars {
     /// Sums up by line. O(nodes of the call tree), however many traces there are; memory 96 bytes a
     /// line and 32 bytes a node.
     pub fn new(traces: &TraceTable, bars: &ErrorBars) -> Self {
+        // A trace whose estimate is 0 can have a variance, so the subtree of the usage is too small.
         let tree = traces.tree();
-        let mut sums = vec![(Sum::default(), Sum::default()); traces.frame_count()];
-        // What ends at each node; then, what ends at or below it.
-        let mut nodes = vec![Sum::default(); tree.len()];
+        let mut local = IdVec::<FrameId, Sum>::defaults(traces.frame_count());
+        let mut cumulative = local.clone();
+        let mut nodes = IdVec::<NodeId, Sum>::defaults(tree.len());
         for (trace, value, spread) in bars.rows() {
-            let Some(node) = trace.and_then(|trace| traces.node(trace)) else {
-                continue;
-            };
-            let local = tree
-                .frame(node)
-                .and_then(|frame| sums.get_mut(frame.index()));
-            if let Some((local, _)) = local {
-                local.add(value, spread);
+            let node = traces.node_of(trace);
+            if let Some(line) = tree.frame(node) {
+                local.update(line, |sum| sum.add(value, spread));
             }
-            if let Some(at_node) = nodes.get_mut(node.index()) {
-                at_node.add(value, spread);
-            }
+            nodes.update(node, |sum| sum.add(value, spread));
         }
-        for (node, &parent) in tree.parents().iter().enumerate().skip(1).rev() {
-            let sum = nodes.get(node).copied().unwrap_or_default();
-            if let Some(above) = nodes.get_mut(parent.index()) {
-                above.merge(sum);
-            }
+        nodes.sum_up(|_, node| tree.parent(node), Sum::merge);
+        // A line that recurs is counted further out.
+        let recurring = traces.recurring().values();
+        let walk = tree.frames().iter().zip(nodes.values()).zip(recurring);
+        for ((&line, &sum), _) in walk.skip(1).filter(|(_, recurs)| !**recurs) {
+            cumulative.update(line, |total| total.merge(sum));
         }
-        // Where a line recurs, it was counted further out.
-        let counted = tree
-            .frames()
-            .iter()
-            .zip(&nodes)
-            .zip(traces.recurring().values());
-        for ((frame, &sum), &recurs) in counted.skip(1) {
-            if let Some((_, cumulative)) = sums.get_mut(frame.index())
-                && !recurs
-            {
-                cumulative.merge(sum);
-            }
-        }
-        let lines = sums.into_iter().map(|(local, cumulative)| LineEstimate {
+        let lines = local.values().iter().zip(cumulative.values());
+        let lines = lines.map(|(local, cumulative)| LineEstimate {
             local: local.estimate(),
             cumulative: cumulative.estimate(),
         });
@@ -110,6 +94,6 @@ impl LineErrorBars {
 
     /// The estimates of one line; 0 ± 0 for one that the table does not have.
     pub fn get(&self, id: FrameId) -> LineEstimate {
-        self.lines.get(id.index()).copied().unwrap_or_default()
+        self.lines.get(id)
     }
 }

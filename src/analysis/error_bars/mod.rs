@@ -1,5 +1,6 @@
-//! How far off can an estimate be? A recording may be a sample; then each sum has a standard error.
+//! [`ErrorBars`]: the standard errors of estimates. In a sample, each sum has one.
 
+mod accounts;
 mod lines;
 mod moment;
 
@@ -10,24 +11,25 @@ use std::ops::{Range, RangeInclusive};
 pub use lines::{LineErrorBars, LineEstimate};
 pub use moment::{ErrorBarsAt, ErrorBarsOfGrowth};
 
+use crate::analysis::trace_rows::find_row;
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
 use crate::usage::{Usage, saturated};
 
-/// Estimates and how far off they can be: of what is live at a moment, or of what has grown from one
-/// to another, by trace and in all.
+/// Estimates with standard errors, of the live bytes at a moment or of the growth between two, by trace and in
+/// total.
 ///
-/// Each block was recorded or not for itself, with the probability *p* of its size, and stands for
-/// size / *p* (see [`SamplingRates`]). The variance of a sum of such estimates is itself estimated
-/// from the recorded blocks, as the sum of their size² (1 − *p*) / *p*² (Horvitz and Thompson 1952):
-/// [`SamplingRates::variance`]. It is summed in whole square bytes of 128 bits, so that an
-/// allocation and its free cancel exactly. Where everything was recorded it is 0.
+/// A recorder samples each block independently, with the probability *p* of its size. A recorded block counts
+/// size / *p* (see [`SamplingRates`]). The variance of a sum of such estimates is itself estimated from the
+/// recorded blocks, as the sum of their size² (1 − *p*) / *p*² (Horvitz and Thompson 1952):
+/// [`SamplingRates::variance`]. It is summed in whole square bytes of 128 bits, so that an allocation and its
+/// free cancel exactly. It is 0 if everything was recorded.
 ///
-/// What error bars do not cover:
-/// * Sizes of probability 0 are never recorded, so nothing is known of them: see
+/// Error bars do not cover:
+/// * Sizes of probability 0. They are never recorded: see
 ///   [`unseen`](Self::unseen).
-/// * They follow from the rates in use. If those are wrong (see [`Reader::check_rates`]), so are they.
-/// * A trace of which no block was recorded has no row, and 0 ± 0 is no estimate of it.
+/// * Wrong rates (see [`Reader::check_rates`]). With these the error bars are wrong as well.
+/// * Traces without a recorded block. They have no row, and 0 ± 0 is no estimate of them.
 ///
 /// [`Reader::check_rates`]: crate::Reader::check_rates
 ///
@@ -56,16 +58,16 @@ pub struct ErrorBars {
     unseen: Vec<Range<u64>>,
 }
 
-/// How far off the estimate of a trace can be.
+/// The error of the estimate of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Spread {
     /// In square bytes.
     variance: f64,
-    /// How many blocks were recorded and stand for others too.
+    /// The number of recorded blocks whose probability is below 1.
     blocks: f64,
 }
 
-/// An estimate and how far off it can be.
+/// An estimate and its standard error.
 ///
 /// ```
 /// use heapprof::{Reader, SamplingRates};
@@ -76,7 +78,7 @@ struct Spread {
 /// let (_, heaviest) = bars.iter().next().unwrap();
 /// assert_eq!((heaviest.to_string(), heaviest.blocks()), ("17542928 ± 252920".into(), 1774.0));
 /// let (_, rough) = bars.iter().find(|(_, estimate)| estimate.is_rough()).unwrap();
-/// // It stands on a single block, so the standard error is no more than an order of size.
+/// // It is based on a single block, so the standard error is only an order of magnitude.
 /// assert_eq!((rough.to_string(), rough.blocks()), ("9600 ± 9552".into(), 1.0));
 /// # Ok::<(), heapprof::Error>(())
 /// ```
@@ -87,7 +89,7 @@ pub struct Estimate {
     blocks: f64,
 }
 
-/// With fewer blocks than this a sum of estimates is not near enough to a normal distribution.
+/// With fewer blocks than this, the distribution of a sum is too different from a normal distribution.
 const ENOUGH: f64 = 30.0;
 
 impl Estimate {
@@ -96,47 +98,46 @@ impl Estimate {
         self.value
     }
 
-    /// Its variance, in square bytes; 0 where all that counts was recorded.
+    /// Its variance, in square bytes; 0 if all of its blocks were recorded.
     pub fn variance(self) -> f64 {
         self.variance
     }
 
-    /// Its standard error, in bytes: the root of the variance.
+    /// Its standard error, in bytes: the square root of the variance.
     pub fn standard_error(self) -> f64 {
         self.variance.sqrt()
     }
 
-    /// On how many recorded blocks the standard error stands.
+    /// The number of recorded blocks on which the standard error is based.
     ///
-    /// For one trace it is how many blocks were recorded with a probability below 1. In a sum, many
-    /// blocks of a small variance count for less than a few of a large one: it is that number of
-    /// equal blocks which would give the sum its variance, the square of the sum of the variances
-    /// over the sum of their squares, taking the blocks of one trace as equal. So it is at most too
-    /// large, where the blocks of a trace differ much.
+    /// For one trace, the number of its blocks that were recorded with a probability below 1. For a sum, the
+    /// number of equal blocks that would give it its variance: the square of the sum of the variances over the
+    /// sum of their squares, since many blocks of a small variance count less than a few of a large one. It assumes
+    /// that the blocks of a trace are equal, and is too large if they differ much.
     pub fn blocks(self) -> f64 {
         self.blocks
     }
 
-    /// Whether nothing of what was recorded is uncertain. In a sample that is so of nothing at all
-    /// too, and then there can be blocks all of which were missed.
+    /// Whether the variance is 0. In a sample, an estimate without recorded blocks has no variance either, but may
+    /// have blocks that were not recorded.
     pub fn is_exact(self) -> bool {
         self.variance <= 0.0
     }
 
-    /// Whether the standard error stands on fewer than 30 [blocks](Self::blocks): then an
-    /// [interval](Self::interval) need not hold what its level states.
+    /// Whether the standard error is based on fewer than 30 [blocks](Self::blocks). Then the level of an
+    /// [interval](Self::interval) is only approximate.
     pub fn is_rough(self) -> bool {
         !self.is_exact() && self.blocks < ENOUGH
     }
 
-    /// The interval that holds the truth in a fraction `level` of all recordings, 0.95 for instance:
-    /// so many standard errors to both sides as a normal distribution has for that level. `None` if
-    /// the level is not above 0 and below 1.
+    /// The confidence interval that contains the true value in a fraction `level` of all recordings, such as 0.95.
+    /// It is that of a normal distribution with this standard error. `None` if the level is not above 0 and
+    /// below 1.
     ///
-    /// That is an approximation. Tried on twenty thousand samples of generated logs, intervals for
-    /// 95 % held the truth in 94.7 to 96.2 % where they stood on 30 blocks or more. On fewer they are
-    /// [rough](Self::is_rough): these held it in 89 to 91 %, and they can reach below 0. Those of
-    /// [growth](crate::Reader::error_bars_of_growth) are wider than they need be, and held it in 97 %.
+    /// It is an approximation. In twenty thousand samples of generated logs, intervals of 95 % contained the true
+    /// value in 94.7 to 96.2 % if they were based on 30 blocks or more. [Rough](Self::is_rough) ones contained it
+    /// in 89 to 91 %, and can reach below 0. Those of [growth](crate::Reader::error_bars_of_growth) are wider than
+    /// necessary and contained it in 97 %.
     pub fn interval(self, level: f64) -> Option<RangeInclusive<i64>> {
         if !(level > 0.0 && level < 1.0) {
             return None;
@@ -202,13 +203,7 @@ impl ErrorBars {
     /// One trace, or with `None` unknown. O(log traces).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> Estimate {
         let trace = trace.into();
-        let spread = self
-            .spreads
-            .binary_search_by_key(&trace, |&(trace, _)| trace)
-            .ok()
-            .and_then(|place| self.spreads.get(place))
-            .map(|&(_, spread)| spread)
-            .unwrap_or_default();
+        let spread = find_row(&self.spreads, trace).copied().unwrap_or_default();
         Estimate {
             value: self.usage.get(trace),
             variance: spread.variance,
@@ -234,14 +229,14 @@ impl ErrorBars {
         sum.estimate()
     }
 
-    /// The sizes of blocks that are never recorded, of probability 0, ascending: what is missing of
-    /// them is not in the estimates, and not in their error bars.
+    /// The sizes of blocks that are never recorded, of probability 0, ascending. Neither the estimates nor their
+    /// error bars include these blocks.
     pub fn unseen(&self) -> &[Range<u64>] {
         &self.unseen
     }
 
-    /// Traces in the order of their ids that have a value or a variance: what goes up and down by
-    /// the same has only the latter.
+    /// The traces that have a value or a variance, in the order of their ids. A trace can have a variance and the
+    /// value 0.
     fn rows(&self) -> impl Iterator<Item = (Option<TraceId>, i64, Spread)> + '_ {
         let mut values = self.usage.by_trace().peekable();
         let mut spreads = self.spreads.iter().copied().peekable();
@@ -272,12 +267,12 @@ impl fmt::Debug for ErrorBars {
     }
 }
 
-/// A sum of estimates of blocks that were recorded or not for themselves.
+/// A sum of independent estimates.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sum {
     value: i128,
     variance: f64,
-    /// Of the squares of the variances of the blocks.
+    /// The sum of the squares of the variances of the blocks.
     squares: f64,
 }
 

@@ -1,21 +1,19 @@
-//! Error bars of what is live at a moment, and of what has grown: questions to a pass over the log.
+//! [`ErrorBarsAt`] and [`ErrorBarsOfGrowth`]: the queries for error bars.
 
 use std::ops::ControlFlow;
 
-use hashbrown::HashMap;
-
-use super::{ErrorBars, Spread};
+use super::ErrorBars;
+use super::accounts::Accounts;
 use crate::analysis::question::{LogEnd, LogStep, Question};
 use crate::error::Result;
 use crate::heap::LiveHeap;
-use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
 use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// The [`Question`] for the [`ErrorBars`] of what is live at a moment, for a pass that is shared
-/// with others.
+/// The [`Question`] for the [`ErrorBars`] of the live bytes at a moment, for a pass that it shares with
+/// others.
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 60 bytes a trace
 /// that has sampled blocks.
@@ -53,7 +51,7 @@ impl ErrorBarsAt {
         Self::new(Moment::Time(time.into()), rates)
     }
 
-    /// After so many events, as at the peak.
+    /// After this number of events, for example those up to the peak.
     pub fn events(events: u64, rates: &SamplingRates) -> Self {
         Self::new(Moment::Events(events), rates)
     }
@@ -105,8 +103,8 @@ impl Question for ErrorBarsAt {
     }
 }
 
-/// The [`Question`] for the [`ErrorBars`] of what has grown from one moment to another, for a pass
-/// that is shared with others. See [`Reader::error_bars_of_growth`].
+/// The [`Question`] for the [`ErrorBars`] of the growth from one moment to another, for a pass that it shares
+/// with others. See [`Reader::error_bars_of_growth`].
 ///
 /// The rates must be those that the reader [uses](Reader::rates). Memory: about 130 bytes a trace
 /// that has sampled blocks.
@@ -120,7 +118,7 @@ impl Question for ErrorBarsAt {
 ///     ErrorBarsOfGrowth::new(Elapsed::from_secs(20), Elapsed::MAX, reader.rates()),
 ///     ErrorBarsAt::end(reader.rates()),
 /// ))?;
-/// // What was live at both moments has no part in the error of what grew.
+/// // Blocks that are live at both moments do not add to the error of the growth.
 /// assert!(growth.total().standard_error() < end.total().standard_error());
 /// assert_eq!(growth.total().to_string(), "778032 ± 14822");
 /// # Ok::<(), heapprof::Error>(())
@@ -189,149 +187,17 @@ impl Question for ErrorBarsOfGrowth {
     }
 }
 
-/// What was live before an event.
+/// The usage before an event.
 fn before(step: &LogStep, heap: &LiveHeap) -> Usage {
     let trace = step.event.trace;
     heap.usage() + Usage::from_iter([(trace, step.before.saturating_sub(step.live))])
 }
 
-/// Variances and numbers of blocks by trace.
-#[derive(Debug, Clone)]
-struct Accounts {
-    rates: SamplingRates,
-    /// The variances of the smallest sizes, which are most.
-    small: Box<[i128]>,
-    of: HashMap<u32, Account>,
-}
-
-/// Of the sampled blocks of one trace.
-#[derive(Debug, Clone, Copy, Default)]
-struct Account {
-    /// Those that are live.
-    live: Blocks,
-    /// Those that were live where the growth begins.
-    at_from: Blocks,
-    /// Those freed since, whenever they were allocated.
-    freed: Blocks,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Blocks {
-    /// Of the sum of their estimates, in square bytes. Whole ones, so that a free cancels its
-    /// allocation.
-    variance: i128,
-    count: i64,
-}
-
-impl Blocks {
-    fn add(&mut self, variance: i128, count: i64) {
-        self.variance = self.variance.saturating_add(variance);
-        self.count = self.count.saturating_add(count);
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "an estimate of an error")]
-    fn spread(self) -> Spread {
-        // Where two processes wrote one log, there can be more frees than allocations.
-        Spread {
-            variance: self.variance.max(0) as f64,
-            blocks: self.count.max(0) as f64,
-        }
-    }
-}
-
-impl Account {
-    /// The blocks that are live and were not, and those that were live and are not.
-    ///
-    /// The log does not say which block a free frees. Of those that were live at the beginning no
-    /// more were freed than were freed at all: so this is at most too large.
-    fn growth(self) -> Blocks {
-        let Self {
-            live,
-            at_from,
-            freed,
-        } = self;
-        let changed = |live: i128, at_from: i128, freed: i128| {
-            let gone = at_from.min(freed).saturating_mul(2);
-            live.saturating_sub(at_from).saturating_add(gone)
-        };
-        let count = changed(live.count.into(), at_from.count.into(), freed.count.into());
-        Blocks {
-            variance: changed(live.variance, at_from.variance, freed.variance),
-            count: i64::try_from(count).unwrap_or(i64::MAX),
-        }
-    }
-}
-
-/// For sizes below this the variance is looked up.
-const SMALL: u64 = 1024;
-
-impl Accounts {
-    fn new(rates: &SamplingRates) -> Self {
-        let small = if rates.is_unsampled() { 0 } else { SMALL };
-        Self {
-            small: (0..small).map(|size| variance(rates, size)).collect(),
-            rates: rates.clone(),
-            of: HashMap::new(),
-        }
-    }
-
-    /// From where on events must be seen, to know what is live at `time`: from the start, unless
-    /// there are no variances.
-    fn from(&self, time: Elapsed) -> Elapsed {
-        if self.rates.is_unsampled() {
-            time
-        } else {
-            Elapsed::ZERO
-        }
-    }
-
-    fn enter(&mut self, step: &LogStep, is_growth: bool) {
-        let size = step.event.size;
-        let small = usize::try_from(size).ok().and_then(|at| self.small.get(at));
-        let variance = match small {
-            Some(&variance) => variance,
-            None => variance(&self.rates, size),
-        };
-        if variance == 0 {
-            return;
-        }
-        let account = self.of.entry(TraceId::to_disk(step.event.trace));
-        let account = account.or_default();
-        if step.event.is_free() {
-            account.live.add(-variance, -1);
-            if is_growth {
-                account.freed.add(variance, 1);
-            }
-        } else {
-            account.live.add(variance, 1);
-        }
-    }
-
-    fn begin_growth(&mut self) {
-        for account in self.of.values_mut() {
-            account.at_from = account.live;
-        }
-    }
-
-    fn error_bars(&self, usage: Usage, spread: impl Fn(Account) -> Spread) -> ErrorBars {
-        let spreads = self
-            .of
-            .iter()
-            .map(|(&index, &account)| (index, spread(account)));
-        ErrorBars::new(usage, spreads, &self.rates)
-    }
-}
-
-fn variance(rates: &SamplingRates, size: u64) -> i128 {
-    i128::try_from(rates.variance(size)).unwrap_or(i128::MAX)
-}
-
 impl Reader {
-    /// What is live at `time`, with error bars: as [`live_at`](Self::live_at), and how far off it
-    /// can be.
+    /// The live bytes at `time`, with error bars: as [`live_at`](Self::live_at), with standard errors.
     ///
-    /// One pass over the log from its start, since a digest does not know the blocks; where nothing
-    /// is sampled, one from the snapshot before.
+    /// One pass over the log from its start, since a digest has no blocks. If everything was recorded, one pass
+    /// from the previous snapshot.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, SamplingRates};
@@ -349,8 +215,8 @@ impl Reader {
         self.ask(ErrorBarsAt::time(time, self.rates()))
     }
 
-    /// What is live after so many events, with error bars: so that they can be had for a moment
-    /// between two events of one time, as the peak may be.
+    /// The live bytes after this number of events, with error bars. The peak, for example, can be between two
+    /// events of the same time.
     ///
     /// ```
     /// use heapprof::{Reader, SamplingRates};
@@ -370,8 +236,8 @@ impl Reader {
         self.ask(ErrorBarsAt::events(events, self.rates()))
     }
 
-    /// What is live at the end of the log, with error bars. Costs what
-    /// [`error_bars_at`](Self::error_bars_at) costs.
+    /// The live bytes at the end of the log, with error bars. The cost is that of
+    /// [`error_bars_at`](Self::error_bars_at).
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -379,12 +245,12 @@ impl Reader {
         self.ask(ErrorBarsAt::end(self.rates()))
     }
 
-    /// By how much each trace has grown from one moment to another, with error bars.
+    /// The growth of each trace from one moment to another, with error bars.
     ///
-    /// What is live at both moments does not count, nor does its error: so these bars are smaller
-    /// than those of the two moments together. They are as large as they need be where nothing of a
-    /// trace was freed in between; else they can be too large, but never too small, since the log
-    /// does not say which of its blocks was freed. One pass over the log from its start.
+    /// Blocks that are live at both moments do not add to the error, so these error bars are smaller than those
+    /// of the two moments together. They are exact for a trace without frees in between. Otherwise they can be too
+    /// large, but never too small, since the log does not say which block was freed. One pass over the log from
+    /// its start.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, SamplingRates};

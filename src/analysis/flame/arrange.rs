@@ -1,117 +1,122 @@
-//! From nodes that know their parents to a tree in preorder, in the order in which it is drawn.
+//! Orders the nodes of a flame graph as they are drawn, in preorder, and sums them up.
 
 use std::cmp::Reverse;
 
-use super::{FlameGraph, FlameWeight, Label, Node};
+use super::{FlameGraph, FlameIndex, FlameWeight, Label, Node};
 use crate::analysis::groups::Groups;
-
-/// No node.
-const NOWHERE: usize = usize::MAX;
-
 use crate::error::Damaged;
+use crate::id::Id;
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
 
-/// How children stand beside each other.
+/// The order of the children of a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
     Heaviest,
     Alphabetical,
 }
 
-/// A node whose place is not found yet.
+/// The id of a [`RawNode`].
+pub(super) type RawId = DenseId<RawKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct RawKind;
+
+/// A node before the nodes are in order.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Draft {
+pub(super) struct RawNode {
     pub(super) label: Label,
-    /// An earlier one; the first is its own.
-    pub(super) parent: u32,
+    /// An earlier node; the root's own for the root.
+    pub(super) parent: RawId,
     pub(super) own: FlameWeight,
 }
 
+/// The root, without a weight of its own.
+impl Default for RawNode {
+    fn default() -> Self {
+        Self::new(Label::All, RawId::ROOT)
+    }
+}
+
+impl RawNode {
+    /// A node without a weight of its own.
+    pub(super) fn new(label: Label, parent: RawId) -> Self {
+        Self {
+            label,
+            parent,
+            own: FlameWeight::default(),
+        }
+    }
+}
+
 impl FlameGraph {
-    /// The same graph with children in the order of their names, so that two graphs can be laid
-    /// beside each other; by default the widest comes first. What is unknown or was cut is last.
+    /// The same graph with children in the order of their names, so that two graphs can be compared side
+    /// by side; by default the widest comes first. What is unknown or was cut is last.
     #[must_use]
     pub fn alphabetical(self) -> Self {
-        let drafts = self.drafts();
-        Self::arranged(self.traces, Order::Alphabetical, &drafts, self.damaged)
-    }
-
-    /// The nodes as they stand, to be arranged anew.
-    fn drafts(&self) -> Vec<Draft> {
-        let draft = |node: &Node| Draft {
+        // The nodes are in preorder, so each has an earlier parent.
+        let raw = self.nodes.values().iter().map(|node| RawNode {
             label: node.label,
-            parent: node.parent,
+            parent: RawId::from_index(node.parent.index()),
             own: node.own,
-        };
-        self.nodes.iter().map(draft).collect()
+        });
+        let raw = raw.collect();
+        Self::arranged(self.traces, Order::Alphabetical, &raw, self.damaged)
     }
 
-    /// Sums up, orders and numbers the nodes, of which the first is the root. O(n log n).
+    /// The graph of these nodes. The first is the root. O(n log n).
     pub(super) fn arranged(
         traces: TraceTable,
         order: Order,
-        drafts: &[Draft],
+        raw: &IdVec<RawId, RawNode>,
         damaged: Damaged,
     ) -> Self {
-        let mut totals: Vec<FlameWeight> = drafts.iter().map(|draft| draft.own).collect();
-        for (place, draft) in drafts.iter().enumerate().skip(1).rev() {
-            let total = totals.get(place).copied().unwrap_or_default();
-            if let Some(above) = totals.get_mut(draft.parent as usize) {
-                *above = above.plus(total);
-            }
-        }
-        let total_of = |place: usize| totals.get(place).copied().unwrap_or_default();
-        let label_of = |place: usize| drafts.get(place).map_or(Label::Other, |it| it.label);
-
-        // The children of each, in the order in which they are drawn.
-        let parents = drafts.iter().enumerate().map(|(place, draft)| {
-            let is_child = place > 0 && totals.get(place).is_some_and(|total| !total.is_zero());
-            if is_child {
-                draft.parent as usize
+        let own = raw.values().iter().map(|node| node.own);
+        let mut totals: IdVec<RawId, FlameWeight> = own.collect();
+        totals.sum_up(
+            |_, id| raw.get(id).parent,
+            |above, total| *above = above.plus(total),
+        );
+        let parents = raw.iter().map(|(id, node)| {
+            if id == RawId::ROOT || totals.get(id).is_zero() {
+                RawId::NONE
             } else {
-                NOWHERE
+                node.parent
             }
         });
-        let mut children = Groups::new(parents, drafts.len());
-        let last = |label: Label| !matches!(label, Label::Frame(_));
-        children.sort_each_by_key(|place| {
-            let label = label_of(place);
+        let mut children = Groups::<RawId, RawId>::new(parents, raw.len());
+        children.sort_each_by_key(|id| {
+            let label = raw.get(id).label;
             let (size, name) = match (order, label) {
-                (Order::Heaviest, _) => (total_of(place).size(), None),
-                (Order::Alphabetical, Label::Frame(id)) => (0, traces.frame(id)),
+                (Order::Heaviest, _) => (totals.get(id).size(), None),
+                (Order::Alphabetical, Label::Frame(line)) => (0, traces.frame(line)),
                 (Order::Alphabetical, _) => (0, None),
             };
-            (last(label), Reverse(size), name, label)
+            let is_last = !matches!(label, Label::Frame(_));
+            (is_last, Reverse(size), name, label)
         });
 
-        let mut nodes: Vec<Node> = Vec::with_capacity(children.places().len() + 1);
-        // Nodes still to be placed, the next one last, with the place of their parent; and once all
-        // below a node are placed, the node again.
-        let mut ahead = vec![(0_usize, 0_u32, 0_u32)];
-        while let Some((draft, parent, depth)) = ahead.pop() {
-            let here = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
-            nodes.push(Node {
-                label: label_of(draft),
+        let mut nodes = IdVec::with_capacity(children.len() + 1);
+        // The nodes to place next, the first of them last, with the parent of each.
+        let mut stack = vec![(RawId::ROOT, FlameIndex::ROOT, 0_u32)];
+        while let Some((id, parent, depth)) = stack.pop() {
+            let RawNode { label, own, .. } = raw.get(id);
+            let here = nodes.push(Node {
+                label,
                 parent,
                 depth,
-                end: here + 1,
-                own: drafts
-                    .get(draft)
-                    .map_or_else(FlameWeight::default, |it| it.own),
-                total: total_of(draft),
+                end: FlameIndex::from_index(nodes.len() + 1),
+                own,
+                total: totals.get(id),
             });
-            let below = children.of(draft).rev();
-            ahead.extend(below.map(|child| (child, here, depth + 1)));
+            let below = children.of(id).iter().rev();
+            stack.extend(below.map(|&child| (child, here, depth + 1)));
         }
-        // A subtree ends where the last of its nodes does.
-        for place in (1..nodes.len()).rev() {
-            let Some(&Node { parent, end, .. }) = nodes.get(place) else {
-                continue;
-            };
-            if let Some(above) = nodes.get_mut(parent as usize) {
-                above.end = above.end.max(end);
-            }
-        }
+        // A subtree ends where its last node does.
+        nodes.sum_up(
+            |nodes, id| nodes.get(id).parent,
+            |above, node| above.end = above.end.max(node.end),
+        );
         Self {
             traces,
             order,

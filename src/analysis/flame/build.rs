@@ -1,12 +1,13 @@
-//! From a usage to a flame graph: outermost first, or inverted.
+//! Makes a flame graph of a usage: outermost lines first, or inverted.
 
-use super::arrange::{Draft, Order};
+use super::arrange::{Order, RawId, RawNode};
 use super::{FlameGraph, FlameWeight, Label};
-use crate::analysis::subtree::Subtree;
+use crate::analysis::subtree::{PlaceId, Subtree};
 use crate::error::Damaged;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::tree::{ROOT, TreeBuilder};
+use crate::tree::{NodeId, ROOT, TreeBuilder};
 use crate::usage::Usage;
 
 impl FlameGraph {
@@ -15,29 +16,27 @@ impl FlameGraph {
     /// O(n log n) for the n nodes of the graph.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
         let subtree = Subtree::new(traces, &[usage]);
-        // One more for what is unknown.
-        let mut drafts = Vec::with_capacity(subtree.len() + 1);
-        drafts.resize(subtree.len(), ALL);
-        let parents = subtree.parents().iter().skip(1);
-        for ((place, _, frame), &parent) in subtree.places().zip(parents) {
-            if let Some(draft) = drafts.get_mut(place) {
-                draft.label = Label::Frame(frame);
-                draft.parent = parent;
-            }
+        let raw_id = |place: PlaceId| RawId::from_index(place.index());
+        // One more for all that is unknown.
+        let mut raw = IdVec::with_capacity(subtree.len() + 1);
+        raw.push(RawNode::default());
+        for (place, line) in subtree.places() {
+            let parent = raw_id(subtree.parent(place));
+            raw.push(RawNode::new(Label::Frame(line), parent));
         }
         let mut unknown = FlameWeight::default();
-        for (place, weight) in subtree.rows(usage) {
+        for (trace, weight) in usage.by_trace() {
             let weight = FlameWeight::of(weight);
-            match drafts.get_mut(place) {
-                Some(draft) if place > 0 => draft.own = draft.own.plus(weight),
-                _ => unknown = unknown.plus(weight),
+            match subtree.place_of(trace) {
+                PlaceId::ROOT => unknown = unknown.plus(weight),
+                place => raw.update(raw_id(place), |node| node.own = node.own.plus(weight)),
             }
         }
-        Self::finish(traces, drafts, unknown, usage.damaged())
+        Self::finish(traces, raw, unknown, usage.damaged())
     }
 
-    /// The inverted flame graph: the allocating lines below the root, and below each who called it.
-    /// So all that one line allocates stands in one place.
+    /// The inverted flame graph: the allocating lines below the root, and below each line its callers.
+    /// So all that one line allocates is in one node.
     ///
     /// O(frames of the stacks in the usage).
     ///
@@ -54,27 +53,26 @@ impl FlameGraph {
     #[doc(alias = "bottom-up")]
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
         let tree = traces.tree();
-        let stacks = || {
-            let rows = usage.by_trace();
-            rows.map(|(trace, weight)| {
-                let node = trace.and_then(|trace| traces.node(trace));
-                (node.unwrap_or(ROOT), FlameWeight::of(weight))
-            })
-        };
-        let known = stacks().filter(|&(node, _)| node != ROOT);
-        let drafts = drafts(known.map(|(node, weight)| (tree.inward_out(node), weight)));
-        let unknown = stacks().filter(|&(node, _)| node == ROOT);
-        let unknown = unknown.fold(FlameWeight::default(), |sum, (_, weight)| sum.plus(weight));
-        Self::finish(traces, drafts, unknown, usage.damaged())
+        let mut unknown = FlameWeight::default();
+        let stacks = usage.by_trace().filter_map(|(trace, weight)| {
+            let (node, weight) = (traces.node_of(trace), FlameWeight::of(weight));
+            if node == ROOT {
+                unknown = unknown.plus(weight);
+                return None;
+            }
+            Some((tree.inward_out(node), weight))
+        });
+        let raw = merge(stacks);
+        Self::finish(traces, raw, unknown, usage.damaged())
     }
 
-    /// The flame graph of stacks as they are given, with nothing unknown.
+    /// The flame graph of these stacks, with nothing unknown.
     pub(in crate::analysis) fn of_stacks(
         traces: &TraceTable,
         stacks: Vec<(Vec<FrameId>, FlameWeight)>,
         damaged: Damaged,
     ) -> Self {
-        Self::finish(traces, drafts(stacks), FlameWeight::default(), damaged)
+        Self::finish(traces, merge(stacks), FlameWeight::default(), damaged)
     }
 
     /// The flame graph of what has changed from one usage to another, with what grew and what shrank
@@ -99,51 +97,39 @@ impl FlameGraph {
 
     fn finish(
         traces: &TraceTable,
-        mut drafts: Vec<Draft>,
+        mut raw: IdVec<RawId, RawNode>,
         unknown: FlameWeight,
         damaged: Damaged,
     ) -> Self {
-        drafts.push(Draft {
-            label: Label::Unknown,
-            parent: 0,
+        raw.push(RawNode {
             own: unknown,
+            ..RawNode::new(Label::Unknown, RawId::ROOT)
         });
         let damaged = traces.damaged() | damaged;
-        Self::arranged(traces.clone(), Order::Heaviest, &drafts, damaged)
+        Self::arranged(traces.clone(), Order::Heaviest, &raw, damaged)
     }
 }
 
-const ALL: Draft = Draft {
-    label: Label::All,
-    parent: 0,
-    own: FlameWeight { gain: 0, loss: 0 },
-};
-
-/// The nodes of stacks, each from below the root on.
-fn drafts<S: IntoIterator<Item = FrameId>>(
+/// Merges stacks into a tree. The first line of each is below the root.
+fn merge<S: IntoIterator<Item = FrameId>>(
     stacks: impl IntoIterator<Item = (S, FlameWeight)>,
-) -> Vec<Draft> {
+) -> IdVec<RawId, RawNode> {
     let mut builder = TreeBuilder::new();
-    let mut drafts = vec![ALL];
+    let raw_id = |node: NodeId| RawId::from_index(node.index());
+    let mut raw = IdVec::from_vec(vec![RawNode::default()]);
     for (stack, weight) in stacks {
-        let mut place = ROOT;
-        for frame in stack {
-            // A file names every frame of its stacks, so there are not too many.
-            let Ok(child) = builder.child(place, frame) else {
+        let mut node = ROOT;
+        for line in stack {
+            // Each frame of a stack takes bytes of a file, so the tree does not fill up.
+            let Ok(child) = builder.child(node, line) else {
                 break;
             };
-            if child.index() == drafts.len() {
-                drafts.push(Draft {
-                    label: Label::Frame(frame),
-                    parent: place.into(),
-                    own: FlameWeight::default(),
-                });
+            if child.index() == raw.len() {
+                raw.push(RawNode::new(Label::Frame(line), raw_id(node)));
             }
-            place = child;
+            node = child;
         }
-        if let Some(draft) = drafts.get_mut(place.index()) {
-            draft.own = draft.own.plus(weight);
-        }
+        raw.update(raw_id(node), |node| node.own = node.own.plus(weight));
     }
-    drafts
+    raw
 }

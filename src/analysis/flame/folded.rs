@@ -1,8 +1,10 @@
-//! The folded form of a flame graph: each stack with its own weight.
+//! [`Folded`]: the folded form of a flame graph, each stack with its own weight.
+
+use std::cmp::Reverse;
 
 use smallvec::SmallVec;
 
-use super::{FlameGraph, FlameLabel, FlameWeight};
+use super::{FlameGraph, FlameIndex, FlameLabel, FlameWeight};
 
 /// The stacks of a [`FlameGraph`] that have a weight of their own, heaviest first.
 ///
@@ -19,10 +21,10 @@ use super::{FlameGraph, FlameLabel, FlameWeight};
 #[derive(Debug, Clone)]
 pub struct Folded<'g> {
     graph: &'g FlameGraph,
-    places: std::vec::IntoIter<u32>,
+    ids: std::vec::IntoIter<FlameIndex>,
 }
 
-/// One stack of a [`FlameGraph`] and what ends at it.
+/// One stack of a [`FlameGraph`] and the weight that ends at it.
 ///
 /// ```
 /// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
@@ -37,15 +39,14 @@ pub struct Folded<'g> {
 #[derive(Debug, Clone, Copy)]
 pub struct FoldedStack<'g> {
     graph: &'g FlameGraph,
-    place: u32,
+    id: FlameIndex,
 }
 
 impl FlameGraph {
-    /// Each stack with what ends at it, heaviest first: what others call collapsed stacks. A stack
+    /// Each stack with the weight that ends at it, heaviest first, also known as collapsed stacks. A stack
     /// whose gains and losses cancel is left out. O(n log n).
     ///
-    /// Whoever writes them as text must escape what divides the frames there: a file name can hold a
-    /// semicolon or a line break.
+    /// A text form must escape its separators: a file name can contain a semicolon or a line break.
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};
@@ -59,20 +60,13 @@ impl FlameGraph {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn folded(&self) -> Folded<'_> {
-        let net = |place: u32| {
-            self.nodes
-                .get(place as usize)
-                .map_or(0, |node| node.own.net())
-        };
-        let mut places: Vec<u32> = (0_u32..)
-            .zip(&self.nodes)
-            .filter(|(_, node)| node.own.net() != 0)
-            .map(|(place, _)| place)
-            .collect();
-        places.sort_by_key(|&place| std::cmp::Reverse(net(place)));
+        let nodes = self.nodes.iter().map(|(id, node)| (node.own.net(), id));
+        let mut stacks: Vec<_> = nodes.filter(|&(net, _)| net != 0).collect();
+        stacks.sort_by_key(|&(net, _)| Reverse(net));
+        let ids: Vec<_> = stacks.into_iter().map(|(_, id)| id).collect();
         Folded {
             graph: self,
-            places: places.into_iter(),
+            ids: ids.into_iter(),
         }
     }
 }
@@ -81,15 +75,15 @@ impl<'g> Iterator for Folded<'g> {
     type Item = FoldedStack<'g>;
 
     fn next(&mut self) -> Option<FoldedStack<'g>> {
-        let place = self.places.next()?;
+        let id = self.ids.next()?;
         Some(FoldedStack {
             graph: self.graph,
-            place,
+            id,
         })
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.places.size_hint()
+        self.ids.size_hint()
     }
 }
 
@@ -103,25 +97,23 @@ impl<'g> FoldedStack<'g> {
         self,
     ) -> impl DoubleEndedIterator<Item = FlameLabel<'g>> + ExactSizeIterator + Clone {
         let mut stack: SmallVec<[_; 32]> = SmallVec::new();
-        let mut place = self.place;
-        while place != 0
-            && let Some(node) = self.graph.nodes.get(place as usize)
-        {
+        let mut id = self.id;
+        while id != FlameIndex::ROOT {
+            let node = self.graph.nodes.get(id);
             stack.push(node.label);
-            place = node.parent;
+            id = node.parent;
         }
         stack.reverse();
         stack.into_iter().map(|label| self.graph.label(label))
     }
 
-    /// What ends at the stack: never 0, negative for what shrank.
+    /// The weight that ends at the stack: never 0, negative for a stack that shrank.
     pub fn weight(self) -> i64 {
         self.parts().net()
     }
 
-    /// The same with what grew and what shrank kept apart.
+    /// The same with gain and loss separate.
     pub fn parts(self) -> FlameWeight {
-        let node = self.graph.nodes.get(self.place as usize);
-        node.map_or_else(FlameWeight::default, |node| node.own)
+        self.graph.nodes.get(self.id).own
     }
 }

@@ -1,4 +1,4 @@
-//! Which stacks hold the memory? A tree to draw.
+//! [`FlameGraph`]: the stacks of a usage as a tree to draw.
 
 mod arrange;
 mod build;
@@ -9,23 +9,23 @@ use std::fmt;
 
 use crate::error::Damaged;
 use crate::frame::Frame;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
+use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
 
 use arrange::Order;
 pub use folded::{Folded, FoldedStack};
 
-/// A flame graph: the stacks of a usage as a tree of lines of code, each with what ends at it and
-/// what ends at or below it.
+/// A flame graph: the stacks of a usage as a tree of lines of code, each with the weight of the stacks that
+/// end at it, and of those that end at or below it.
 ///
-/// Whoever draws it [walks](Self::walk) over its nodes, each of which comes with its depth, where it
-/// begins, and how wide it is. What has no stack is a child of the root, [`FlameLabel::Unknown`].
+/// To draw it, [walk](Self::walk) over its nodes; each comes with its depth, offset and width. All that has no
+/// stack is one child of the root, [`FlameLabel::Unknown`].
 ///
 /// # Growth
-/// The weights of a growth usage can be negative. So that nothing cancels out of sight, a node keeps
-/// the gains and the losses of its stacks [apart](FlameWeight): a line below which one stack has
-/// grown by 5 MB and another has shrunk by 5 MB is 10 MB wide, and its net is 0. In a usage without
-/// negative weights the losses are 0.
+/// The weights of a growth usage can be negative. So that they do not cancel, a node has the gains and the
+/// losses of its stacks [separately](FlameWeight): a line below which one stack has grown by 5 MB and another
+/// has shrunk by 5 MB is 10 MB wide, and its net is 0. In a usage without negative weights the losses are 0.
 ///
 /// ```
 /// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
@@ -56,32 +56,39 @@ pub use folded::{Folded, FoldedStack};
 pub struct FlameGraph {
     traces: TraceTable,
     order: Order,
-    /// In preorder; the first is the root.
-    nodes: Vec<Node>,
+    nodes: IdVec<FlameIndex, Node>,
     damaged: Damaged,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A node of a flame graph, in preorder.
+type FlameIndex = DenseId<FlameKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct FlameKind;
+
+#[derive(Debug, Clone, Copy, Default)]
 struct Node {
     label: Label,
-    parent: u32,
+    /// The root's own for the root.
+    parent: FlameIndex,
     depth: u32,
-    /// After the last node of the subtree.
-    end: u32,
+    /// The first node after this one that is not below it.
+    end: FlameIndex,
     own: FlameWeight,
     total: FlameWeight,
 }
 
-/// What a node is, without a borrow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// A [`FlameLabel`] without a borrow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 enum Label {
     Frame(FrameId),
+    #[default]
     All,
     Unknown,
     Other,
 }
 
-/// What a node of a flame graph stands for.
+/// The label of a node of a flame graph.
 ///
 /// It prints as the line, or as `all`, `unknown` or `other`.
 ///
@@ -101,9 +108,9 @@ pub enum FlameLabel<'a> {
     All,
     /// A line of code.
     Line(Frame<'a>),
-    /// What has no stack.
+    /// All that has no stack.
     Unknown,
-    /// What was [cut](FlameGraph::prune).
+    /// All nodes that were [cut](FlameGraph::prune) below one node.
     Other,
 }
 
@@ -128,7 +135,7 @@ impl fmt::Display for FlameLabel<'_> {
     }
 }
 
-/// A weight in which what grew and what shrank are kept apart, so that they do not cancel.
+/// A weight with gains and losses separate, so that they do not cancel.
 ///
 /// ```
 /// use heapprof::{FlameGraph, Frame, TraceId, TraceTable, Usage};
@@ -157,12 +164,12 @@ impl FlameWeight {
         }
     }
 
-    /// What is left if what shrank is taken off what grew: the weight as a usage has it.
+    /// The gain minus the loss: the weight that the usage has.
     pub const fn net(self) -> i64 {
         self.gain.saturating_sub(self.loss)
     }
 
-    /// What grew and what shrank together: how wide a node is.
+    /// The gain plus the loss: the width of a node.
     pub const fn size(self) -> i64 {
         self.gain.saturating_add(self.loss)
     }
@@ -186,7 +193,7 @@ impl FlameWeight {
 ///
 /// let reader = Reader::open("examples/data/demo")?;
 /// let graph = FlameGraph::new(reader.traces()?, &reader.live_at_end()?);
-/// // Down the widest way.
+/// // Down the widest path.
 /// let mut node = graph.root();
 /// while let Some(child) = node.children().max_by_key(|child| child.total().size()) {
 ///     node = child;
@@ -198,8 +205,8 @@ impl FlameWeight {
 #[derive(Clone, Copy)]
 pub struct FlameNode<'g> {
     graph: &'g FlameGraph,
-    place: usize,
-    node: &'g Node,
+    id: FlameIndex,
+    node: Node,
 }
 
 /// A node and where to draw it.
@@ -221,30 +228,26 @@ pub struct FlameNode<'g> {
 pub struct FlameBar<'g> {
     /// The node.
     pub node: FlameNode<'g>,
-    /// How many nodes are above it; 0 for the root.
+    /// The number of nodes above it; 0 for the root.
     pub depth: usize,
-    /// Where it begins, in bytes from the left. Children stand side by side from where their parent
-    /// begins; what is its own follows after them.
+    /// Its left edge, in bytes. Children begin where their parent begins, side by side; the parent's own weight
+    /// comes after them.
     pub offset: i64,
-    /// How wide it is: the [size](FlameWeight::size) of its total, in bytes.
+    /// Its width in bytes: the [size](FlameWeight::size) of its total.
     pub width: i64,
 }
 
 impl FlameGraph {
     /// The root: everything.
     pub fn root(&self) -> FlameNode<'_> {
-        const NOTHING: &Node = &Node {
-            label: Label::All,
-            parent: 0,
-            depth: 0,
-            end: 1,
-            own: FlameWeight { gain: 0, loss: 0 },
-            total: FlameWeight { gain: 0, loss: 0 },
-        };
+        self.node(FlameIndex::ROOT)
+    }
+
+    fn node(&self, id: FlameIndex) -> FlameNode<'_> {
         FlameNode {
             graph: self,
-            place: 0,
-            node: self.nodes.first().unwrap_or(NOTHING),
+            id,
+            node: self.nodes.get(id),
         }
     }
 
@@ -253,7 +256,7 @@ impl FlameGraph {
         self.damaged.0
     }
 
-    /// How many nodes there are, the root among them.
+    /// The number of nodes, the root included.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
@@ -263,12 +266,12 @@ impl FlameGraph {
         self.nodes.len() <= 1
     }
 
-    /// The weight of everything, what has no stack included.
+    /// The weight of everything, also without a stack.
     pub fn total(&self) -> FlameWeight {
         self.root().total()
     }
 
-    /// All nodes with where to draw them: a node before its children, these from left to right.
+    /// All nodes and where to draw them: a node before its children, children from left to right.
     ///
     /// O(nodes), also for stacks of 100 000 frames.
     pub fn walk(&self) -> impl Iterator<Item = FlameBar<'_>> {
@@ -293,22 +296,13 @@ impl FlameGraph {
     }
 
     fn all(&self) -> impl Iterator<Item = FlameNode<'_>> {
-        self.nodes
-            .iter()
-            .enumerate()
-            .map(|(place, node)| FlameNode {
-                graph: self,
-                place,
-                node,
-            })
+        self.nodes.ids().map(|id| self.node(id))
     }
 
     fn label(&self, label: Label) -> FlameLabel<'_> {
         match label {
             Label::All => FlameLabel::All,
-            Label::Frame(id) => {
-                FlameLabel::Line(self.traces.frame(id).unwrap_or(Frame::new("", 0)))
-            }
+            Label::Frame(id) => FlameLabel::Line(self.traces.line(id)),
             Label::Unknown => FlameLabel::Unknown,
             Label::Other => FlameLabel::Other,
         }
@@ -316,7 +310,7 @@ impl FlameGraph {
 }
 
 impl<'g> FlameNode<'g> {
-    /// What it stands for.
+    /// Its label.
     pub fn label(self) -> FlameLabel<'g> {
         self.graph.label(self.node.label)
     }
@@ -339,7 +333,7 @@ impl<'g> FlameNode<'g> {
         self.node.total
     }
 
-    /// Which fraction of the whole width it has, 0 to 1.
+    /// Its fraction of the whole width, 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
     pub fn fraction(self) -> f64 {
         match self.graph.total().size() {
@@ -350,20 +344,12 @@ impl<'g> FlameNode<'g> {
 
     /// Its children, from left to right.
     pub fn children(self) -> impl Iterator<Item = FlameNode<'g>> {
-        let Self { graph, node, place } = self;
-        let mut next = place + 1;
+        let end = self.node.end;
+        let mut next = FlameIndex::from_index(self.id.index() + 1);
         std::iter::from_fn(move || {
-            if next >= node.end as usize {
-                return None;
-            }
-            let child = graph.nodes.get(next)?;
-            let place = next;
-            next = child.end as usize;
-            Some(FlameNode {
-                graph,
-                place,
-                node: child,
-            })
+            let child = (next < end).then(|| self.graph.node(next))?;
+            next = child.node.end;
+            Some(child)
         })
     }
 }

@@ -1,12 +1,15 @@
-//! A flame graph that fits a screen: what is too narrow is cut, and kept as one "other".
+//! Makes a flame graph fit a screen: cuts nodes that are too narrow, and adds up what it cuts.
 
-use super::arrange::Draft;
-use super::{FlameGraph, FlameWeight, Label, Node};
+use std::cmp::Reverse;
+
+use super::arrange::{RawId, RawNode};
+use super::{FlameGraph, FlameIndex, FlameWeight, Label, Node};
+use crate::id_vec::IdVec;
 
 impl FlameGraph {
-    /// The graph without the nodes that are narrower than this fraction of the whole. What is cut
-    /// below a node becomes one child of it, [`FlameLabel::Other`](super::FlameLabel::Other), so that
-    /// no total changes. Unknown is never cut. O(n log n).
+    /// The graph without the nodes that are narrower than this fraction of the whole. All nodes cut below a node
+    /// become one child of it, [`FlameLabel::Other`](super::FlameLabel::Other), so that no total changes.
+    /// Unknown is never cut. O(n log n).
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};
@@ -22,8 +25,9 @@ impl FlameGraph {
     #[expect(clippy::cast_precision_loss, reason = "a fraction is not that precise")]
     pub fn prune(self, fraction: f64) -> Self {
         let least = fraction * self.total().size() as f64;
-        let keep: Vec<bool> = self
+        let keep = self
             .nodes
+            .values()
             .iter()
             .map(|node| match node.label {
                 Label::All | Label::Unknown => true,
@@ -34,8 +38,8 @@ impl FlameGraph {
         self.cut(&keep)
     }
 
-    /// The graph with at most so many nodes, the root and what stands for the others included: the
-    /// widest ones. At least the root and one other are left. O(n log n).
+    /// The graph with at most this many nodes, the widest ones. They include the root and the nodes for
+    /// what was cut. At least the root and one other node are left. O(n log n).
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};
@@ -50,92 +54,70 @@ impl FlameGraph {
         if self.nodes.len() <= nodes {
             return self;
         }
-        // The widest first. A parent is as wide as its children at least and stands before them, so
-        // the first of these always make a tree.
-        let mut order: Vec<u32> = (0_u32..).zip(&self.nodes).map(|(place, _)| place).collect();
-        let size = |place: u32| {
-            self.nodes
-                .get(place as usize)
-                .map_or(0, |it| it.total.size())
-        };
-        order.sort_by_key(|&place| std::cmp::Reverse(size(place)));
+        // The widest first. A parent is at least as wide as its children and comes before them, so the first
+        // of these always make a tree.
+        let mut order: Vec<(FlameIndex, &Node)> = self.nodes.iter().collect();
+        order.sort_by_key(|(_, node)| Reverse(node.total.size()));
 
-        // How many children of each are not kept, others among them.
-        let mut missing = vec![0_usize; self.nodes.len()];
-        for node in self.nodes.iter().skip(1) {
-            if let Some(missing) = missing.get_mut(node.parent as usize) {
-                *missing += 1;
-            }
+        // How many children of each node are not kept, others among them.
+        let mut missing = IdVec::<FlameIndex, usize>::defaults(self.nodes.len());
+        for node in self.nodes.values().iter().skip(1) {
+            missing.update(node.parent, |missing| *missing += 1);
         }
         let mut others = 0;
         let mut kept = 0;
         let mut fits = 1;
-        for (taken, &place) in order.iter().enumerate() {
-            let Some(node) = self.nodes.get(place as usize) else {
-                break;
-            };
+        for (index, &(id, node)) in order.iter().enumerate() {
             if node.label != Label::Other {
                 kept += 1;
-                if place != 0
-                    && let Some(missing) = missing.get_mut(node.parent as usize)
-                {
-                    *missing -= 1;
-                    others -= usize::from(*missing == 0);
+                if id != FlameIndex::ROOT {
+                    missing.update(node.parent, |missing| {
+                        *missing -= 1;
+                        others -= usize::from(*missing == 0);
+                    });
                 }
-                others += usize::from(missing.get(place as usize).is_some_and(|&count| count > 0));
+                others += usize::from(missing.get(id) > 0);
             }
             if kept + others <= nodes {
-                fits = taken + 1;
+                fits = index + 1;
             }
         }
-        let mut keep = vec![false; self.nodes.len()];
-        for &place in order.iter().take(fits) {
-            let other = self.nodes.get(place as usize).map(|node| node.label) == Some(Label::Other);
-            if let Some(keep) = keep.get_mut(place as usize) {
-                *keep = !other;
-            }
+        let mut keep = IdVec::defaults(self.nodes.len());
+        for &(id, node) in order.iter().take(fits) {
+            keep.set(id, node.label != Label::Other);
         }
         self.cut(&keep)
     }
 
-    /// The graph without the nodes that are not to be kept, and what is below them.
-    fn cut(self, keep: &[bool]) -> Self {
-        let mut drafts: Vec<Draft> = Vec::with_capacity(self.nodes.len());
-        let mut numbers = vec![0_u32; self.nodes.len()];
-        let mut others: Vec<(u32, FlameWeight)> = Vec::new();
-        let mut place = 0;
-        while let Some(&Node {
-            label,
-            parent,
-            end,
-            own,
-            total,
-            ..
-        }) = self.nodes.get(place)
-        {
-            let parent = numbers.get(parent as usize).copied().unwrap_or(0);
-            if keep.get(place) == Some(&true) {
-                if let Some(number) = numbers.get_mut(place) {
-                    *number = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
-                }
-                drafts.push(Draft { label, parent, own });
-                place += 1;
+    /// The graph without the nodes that are not to be kept, and without what is below them.
+    fn cut(self, keep: &IdVec<FlameIndex, bool>) -> Self {
+        let mut raw = IdVec::with_capacity(self.nodes.len());
+        let mut raw_ids = IdVec::<FlameIndex, RawId>::defaults(self.nodes.len());
+        // The weight that is cut below each node.
+        let mut cut = IdVec::<RawId, FlameWeight>::new();
+        let mut cut_to = FlameIndex::ROOT;
+        for (id, node) in self.nodes.iter() {
+            if id < cut_to {
+                continue;
+            }
+            let parent = raw_ids.get(node.parent);
+            if keep.get(id) {
+                raw_ids.set(id, cut.push(FlameWeight::default()));
+                raw.push(RawNode {
+                    own: node.own,
+                    ..RawNode::new(node.label, parent)
+                });
             } else {
-                others.push((parent, total));
-                place = end as usize;
+                cut.update(parent, |sum| *sum = sum.plus(node.total));
+                cut_to = node.end;
             }
         }
-        others.sort_unstable_by_key(|&(parent, _)| parent);
-        for cut in others.chunk_by(|a, b| a.0 == b.0) {
-            let own = cut
-                .iter()
-                .fold(FlameWeight::default(), |sum, &(_, it)| sum.plus(it));
-            drafts.extend(cut.first().map(|&(parent, _)| Draft {
-                label: Label::Other,
-                parent,
+        for (parent, &own) in cut.iter().filter(|(_, own)| !own.is_zero()) {
+            raw.push(RawNode {
                 own,
-            }));
+                ..RawNode::new(Label::Other, parent)
+            });
         }
-        Self::arranged(self.traces, self.order, &drafts, self.damaged)
+        Self::arranged(self.traces, self.order, &raw, self.damaged)
     }
 }

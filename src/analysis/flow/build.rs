@@ -1,75 +1,79 @@
-//! From the call tree to a graph, when some lines are skipped.
+//! From a weighted call tree to a graph of the lines that are kept.
 
 use std::sync::OnceLock;
 
 use super::calls::Calls;
-use super::lines::Lines;
-use super::{Draft, FlowGraph, Weights};
+use super::line_nodes::LineNodes;
+use super::weighted_tree::WeightedTree;
+use super::{FlowGraph, NodeIndex, Weights};
 use crate::analysis::groups::Ranges;
+use crate::id::FrameId;
+use crate::id_vec::IdVec;
 
-impl Draft<'_> {
+impl WeightedTree<'_> {
     /// The graph of the lines that are kept. O(places of the call tree).
-    pub(super) fn graph(&self, kept: &[bool]) -> FlowGraph {
-        let mut lines = Lines::new(self, kept);
+    pub(super) fn graph(&self, kept: &IdVec<FrameId, bool>) -> FlowGraph {
+        let mut lines = LineNodes::new(self, kept);
         let nodes = lines.nodes(self);
         let calls = Calls::new(self, &lines, nodes.len());
-        let (edges, weights) = calls.edges(self, &lines);
-        FlowGraph {
+        let edges = calls.edges(self, &lines);
+        let mut graph = FlowGraph {
             traces: self.traces.clone(),
-            columns: self.columns.clone(),
+            columns: self.columns.iter().map(|it| it.column).collect(),
             nodes,
-            edges,
-            weights,
+            edges: IdVec::from_vec(edges),
             outgoing: Ranges::default(),
             incoming: OnceLock::new(),
             damaged: self.damaged,
-        }
-        .without_nothing()
+        };
+        graph.remove_unused();
+        graph
     }
 }
 
 impl FlowGraph {
-    /// The graph without nodes that have no usage in any column and no edge.
-    fn without_nothing(mut self) -> Self {
-        let mut told: Vec<bool> = self
-            .nodes
-            .iter()
-            .map(|node| {
-                node.weights
-                    .iter()
-                    .any(|weights| *weights != Weights::default())
-            })
-            .collect();
-        if !told.contains(&false) {
-            return self;
-        }
-        for edge in &self.edges {
-            for end in [edge.from(), edge.to()] {
-                if let Some(told) = told.get_mut(end) {
-                    *told = true;
-                }
+    /// Leaves out nodes that have no weight in any column and no edge.
+    fn remove_unused(&mut self) {
+        let nodes = self.nodes.values().iter();
+        let has_weight = nodes.map(|node| node.weights.iter().any(|it| *it != Weights::default()));
+        let mut used: IdVec<NodeIndex, bool> = has_weight.collect();
+        if used.values().contains(&false) {
+            for edge in self.edges.values() {
+                used.set(edge.from, true);
+                used.set(edge.to, true);
             }
+            self.keep_nodes(|node| used.get(node));
         }
-        if told.contains(&false) {
-            self.keep_nodes(&told);
-        }
-        self
     }
 
-    /// Leaves out nodes, and their edges.
-    pub(super) fn keep_nodes(&mut self, kept: &[bool]) {
-        let mut new_id = Vec::with_capacity(kept.len());
-        let mut count = 0;
-        for &kept in kept {
-            new_id.push(kept.then_some(count));
-            count += u32::from(kept);
-        }
-        let of = |old: usize| new_id.get(old).copied().flatten();
-        let mut place = 0;
-        self.nodes.retain(|_| {
-            place += 1;
-            of(place - 1).is_some()
+    /// Leaves out the nodes that do not pass the test, and their edges.
+    pub(super) fn keep_nodes(&mut self, keep: impl Fn(NodeIndex) -> bool) {
+        let new_ids = self.nodes.retain(|node, _| keep(node));
+        self.renumber(&new_ids);
+    }
+
+    /// Replaces the nodes of all edges by their new ids. Leaves out the edges of nodes that have none.
+    pub(super) fn renumber(&mut self, new_ids: &IdVec<NodeIndex, Option<NodeIndex>>) {
+        self.edges.retain(|_, edge| {
+            let (from, to) = (new_ids.get(edge.from), new_ids.get(edge.to));
+            if let (Some(from), Some(to)) = (from, to) {
+                (edge.from, edge.to) = (from, to);
+            }
+            from.is_some() && to.is_some()
         });
-        self.renumber(of);
+    }
+
+    /// Puts nodes and edges in their order.
+    pub(super) fn sort(&mut self) {
+        let ids: Vec<NodeIndex> = self.nodes.ids().collect();
+        let nodes = std::mem::take(&mut self.nodes).into_values();
+        let mut nodes: Vec<_> = ids.into_iter().zip(nodes).collect();
+        nodes.sort_by_cached_key(|(_, node)| node.key());
+        let mut new_ids = IdVec::defaults(nodes.len());
+        for (old, node) in nodes {
+            new_ids.set(old, Some(self.nodes.push(node)));
+        }
+        self.renumber(&new_ids);
+        self.edges.values_mut().sort_by_key(super::Edge::key);
     }
 }

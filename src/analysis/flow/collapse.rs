@@ -1,98 +1,97 @@
-//! One node for lines that always follow each other.
+//! Joins lines that always follow each other into one node.
 
-use super::{FlowGraph, Node};
+use smallvec::SmallVec;
+
+use super::{Edge, FlowGraph, NodeIndex};
+use crate::id_vec::IdVec;
 
 impl FlowGraph {
-    /// Joins nodes along edges where there is no choice and nothing is used: all of these edges are
-    /// found before any is joined, so that the order does not matter.
+    /// Joins nodes along edges without an alternative on which nothing is used. It finds all of these edges before
+    /// it joins any, so their order does not matter.
     pub(super) fn collapse(&mut self) {
-        let count = self.nodes.len();
-        // The only edge out of and into each node, if there is just one.
-        let mut out = vec![Only::Nothing; count];
-        let mut into = vec![Only::Nothing; count];
-        for edge in &self.edges {
-            if let Some(out) = out.get_mut(edge.from()) {
-                out.meet(edge.to());
+        let next = self.only_calls();
+        let mut is_called = IdVec::<NodeIndex, bool>::defaults(self.nodes.len());
+        for &callee in next.values().iter().flatten() {
+            is_called.set(callee, true);
+        }
+        // A chain becomes its first node. A ring has no first node and stays as it is.
+        let mut chain_of: IdVec<NodeIndex, Option<NodeIndex>> =
+            self.nodes.ids().map(Some).collect();
+        for first in self.nodes.ids().filter(|&node| !is_called.get(node)) {
+            let mut last = first;
+            let mut lines = SmallVec::<[_; 8]>::new();
+            while let Some(following) = next.get(last) {
+                chain_of.set(following, Some(first));
+                lines.extend(
+                    self.nodes
+                        .find(following)
+                        .iter()
+                        .flat_map(|it| it.lines.clone()),
+                );
+                last = following;
             }
-            if let Some(into) = into.get_mut(edge.to()) {
-                into.meet(edge.from());
+            let last_weights = self.nodes.find(last).map(|it| it.weights.clone());
+            self.nodes.update(first, |node| {
+                node.lines.extend(lines);
+                for (weights, last) in node.weights.iter_mut().zip(last_weights.iter().flatten()) {
+                    weights.local = last.local;
+                }
+            });
+        }
+        self.renumber(&chain_of);
+        self.edges.retain(|_, edge| edge.from != edge.to);
+        self.keep_nodes(|node| chain_of.get(node) == Some(node));
+    }
+
+    /// For each node the one that follows it in a chain.
+    fn only_calls(&self) -> IdVec<NodeIndex, Option<NodeIndex>> {
+        let mut callees = IdVec::<NodeIndex, Only>::defaults(self.nodes.len());
+        let mut callers = callees.clone();
+        for edge in self.edges.values() {
+            callees.update(edge.from, |only| only.add(edge.to));
+            callers.update(edge.to, |only| only.add(edge.from));
+        }
+        let mut next = IdVec::defaults(self.nodes.len());
+        for edge in self.edges.values().iter().filter(|edge| !edge.residual) {
+            let no_alternative = callees.get(edge.from) == Only::One(edge.to)
+                && callers.get(edge.to) == Only::One(edge.from)
+                && callees.get(edge.to) != Only::One(edge.from);
+            if no_alternative && self.carries_all(edge) {
+                next.set(edge.from, Some(edge.to));
             }
         }
-        let mut next: Vec<Option<usize>> = vec![None; count];
-        let mut has_before = vec![false; count];
-        for edge in self.edges.iter().filter(|edge| !edge.residual) {
-            let (caller, callee) = (edge.from(), edge.to());
-            let (Some(from), Some(to)) = (self.nodes.get(caller), self.nodes.get(callee)) else {
-                continue;
-            };
-            let no_choice = out.get(caller) == Some(&Only::One(callee))
-                && into.get(callee) == Some(&Only::One(caller))
-                && out.get(callee) != Some(&Only::One(caller));
-            // All that contains one contains the other, and goes from one to the other.
-            let ends = from.weights.iter().zip(&to.weights);
-            let mut columns = ends.zip(self.weights.of(edge));
-            let same = columns.all(|((from, to), &weight)| {
+        next
+    }
+
+    /// Whether all stacks that contain one of an edge's nodes contain the other, and use the edge.
+    fn carries_all(&self, edge: &Edge) -> bool {
+        let (Some(from), Some(to)) = (self.nodes.find(edge.from), self.nodes.find(edge.to)) else {
+            return false;
+        };
+        let mut columns = from.weights.iter().zip(&to.weights).zip(&edge.weights);
+        !from.lines.is_empty()
+            && columns.all(|((from, to), &weight)| {
                 from.local == 0
                     && from.cumulative == to.cumulative
                     && weight == to.cumulative
                     && to.begins == 0
-            });
-            if no_choice && same && !from.lines.is_empty() {
-                if let Some(next) = next.get_mut(caller) {
-                    *next = Some(callee);
-                }
-                if let Some(before) = has_before.get_mut(callee) {
-                    *before = true;
-                }
-            }
-        }
-        // Each chain becomes its first node. A ring of chains has no first and stays as it is.
-        let mut joined: Vec<u32> = (0..).take(count).collect();
-        let mut keep = vec![true; count];
-        for (first, number) in (0..count).zip(0..) {
-            if has_before.get(first) != Some(&false) {
-                continue;
-            }
-            let mut last = first;
-            let mut lines = Vec::new();
-            while let Some(following) = next.get(last).copied().flatten() {
-                lines.extend(self.nodes.get(following).map(|it| it.lines.clone()));
-                if let Some(joined) = joined.get_mut(following) {
-                    *joined = number;
-                }
-                if let Some(keep) = keep.get_mut(following) {
-                    *keep = false;
-                }
-                last = following;
-            }
-            let locals: Vec<i64> = self.nodes.get(last).map_or_else(Vec::new, |node: &Node| {
-                node.weights.iter().map(|weights| weights.local).collect()
-            });
-            if let Some(node) = self.nodes.get_mut(first) {
-                node.lines.extend(lines.into_iter().flatten());
-                for (weights, local) in node.weights.iter_mut().zip(locals) {
-                    weights.local = local;
-                }
-            }
-        }
-        self.renumber(|id| joined.get(id).copied());
-        self.edges.retain(|edge| edge.from() != edge.to());
-        self.keep_nodes(&keep);
+            })
     }
 }
 
-/// What is at the other end of the edges of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The nodes at the other ends of a node's edges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Only {
-    Nothing,
-    One(usize),
+    #[default]
+    None,
+    One(NodeIndex),
     Several,
 }
 
 impl Only {
-    fn meet(&mut self, other: usize) {
+    fn add(&mut self, other: NodeIndex) {
         *self = match self {
-            Self::Nothing => Self::One(other),
+            Self::None => Self::One(other),
             Self::One(_) | Self::Several => Self::Several,
         };
     }

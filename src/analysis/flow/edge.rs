@@ -1,114 +1,84 @@
-//! The edges of a flow graph, and what they weigh. There can be nearly as many as the call tree has
-//! nodes, so they are small: memory that is new is slow, and so is what does not fit a cache.
+//! Nodes and edges as a flow graph stores them. Their keys put both in order: the heaviest first.
 
-use super::Ranked;
+use std::cmp::Reverse;
 
-/// From one node to another.
-#[derive(Debug, Clone, Copy)]
+use smallvec::SmallVec;
+
+use crate::id::FrameId;
+use crate::id_vec::DenseId;
+
+/// A node of a flow graph.
+pub(super) type NodeIndex = DenseId<NodeKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct NodeKind;
+
+/// An edge of a flow graph.
+pub(super) type EdgeIndex = DenseId<EdgeKind>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub(super) struct EdgeKind;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Node {
+    /// The outermost line first. The synthetic root has none.
+    pub(super) lines: SmallVec<[FrameId; 2]>,
+    /// One for each column.
+    pub(super) weights: SmallVec<[Weights; 1]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Weights {
+    pub(super) local: i64,
+    pub(super) cumulative: i64,
+    /// The weight of the stacks that begin here.
+    pub(super) begins: i64,
+}
+
+impl Node {
+    /// The weights in a column.
+    pub(super) fn weights(&self, column: usize) -> Weights {
+        self.weights.get(column).copied().unwrap_or_default()
+    }
+
+    /// Orders the nodes: the synthetic root, then those with the largest cumulative weight.
+    pub(super) fn key(&self) -> (Option<Reverse<u64>>, Option<FrameId>) {
+        let line = self.lines.first().copied();
+        let size = size(self.weights.iter().map(|weights| weights.cumulative));
+        (line.map(|_| Reverse(size)), line)
+    }
+}
+
+/// The sum of the weights of all columns, without signs.
+pub(super) fn size(weights: impl Iterator<Item = i64>) -> u64 {
+    weights.fold(0, |sum: u64, weight| {
+        sum.saturating_add(weight.unsigned_abs())
+    })
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Edge {
-    from: u32,
-    to: u32,
-    /// Its row of the [`EdgeWeights`].
-    row: u32,
-    /// Whether lines were skipped between the two, in some stack.
+    pub(super) from: NodeIndex,
+    pub(super) to: NodeIndex,
+    /// Whether some stack has skipped lines between the two nodes.
     pub(super) residual: bool,
+    /// One for each column.
+    pub(super) weights: SmallVec<[i64; 1]>,
 }
 
 impl Edge {
-    pub(super) const fn new(from: u32, to: u32, row: u32, residual: bool) -> Self {
-        Self {
-            from,
-            to,
-            row,
-            residual,
-        }
+    /// The weight in a column.
+    pub(super) fn weight(&self, column: usize) -> i64 {
+        self.weights.get(column).copied().unwrap_or_default()
     }
 
-    pub(super) const fn from(&self) -> usize {
-        self.from as usize
+    /// The sum of the weights of all columns, without signs.
+    pub(super) fn size(&self) -> u64 {
+        size(self.weights.iter().copied())
     }
 
-    pub(super) const fn to(&self) -> usize {
-        self.to as usize
-    }
-
-    /// The same edge where the nodes have other numbers; `None` if one of them has none.
-    pub(super) fn renumbered(self, number: impl Fn(usize) -> Option<u32>) -> Option<Self> {
-        let (from, to) = (number(self.from())?, number(self.to())?);
-        Some(Self { from, to, ..self })
-    }
-}
-
-/// A row for each edge, and in it a weight for each column.
-#[derive(Debug, Clone)]
-pub(super) struct EdgeWeights {
-    columns: usize,
-    rows: Vec<i64>,
-    /// How many rows there are, fewer than a call tree has nodes.
-    len: u32,
-}
-
-impl EdgeWeights {
-    /// So many rows that weigh nothing yet.
-    pub(super) fn zeros(columns: usize, len: u32) -> Self {
-        Self {
-            columns,
-            rows: vec![0; columns * len as usize],
-            len,
-        }
-    }
-
-    /// A row more, and its number.
-    pub(super) fn push(&mut self, weights: &[i64]) -> u32 {
-        self.rows.extend_from_slice(weights);
-        self.len += 1;
-        self.len - 1
-    }
-
-    /// Adds to the weight that a row has in a column.
-    #[inline]
-    pub(super) fn add(&mut self, row: u32, column: usize, weight: i64) {
-        if let Some(sum) = self.rows.get_mut(row as usize * self.columns + column) {
-            *sum = sum.saturating_add(weight);
-        }
-    }
-
-    fn row(&self, row: u32) -> &[i64] {
-        let begin = row as usize * self.columns;
-        self.rows
-            .get(begin..begin + self.columns)
-            .unwrap_or_default()
-    }
-
-    pub(super) fn of(&self, edge: &Edge) -> &[i64] {
-        self.row(edge.row)
-    }
-
-    /// The weights of a row without their sign, those of all columns together.
-    pub(super) fn size_of_row(&self, row: u32) -> u64 {
-        self.row(row).iter().fold(0, |sum: u64, weight| {
-            sum.saturating_add(weight.unsigned_abs())
-        })
-    }
-
-    pub(super) fn size(&self, edge: &Edge) -> u64 {
-        self.size_of_row(edge.row)
-    }
-
-    /// What puts the edges of one source in their order.
-    pub(super) fn key(&self, edge: &Edge) -> Ranked {
-        Ranked::new(self.size(edge), edge.to, 0)
-    }
-
-    /// Gives up the rows of all edges but these.
-    pub(super) fn keep(&mut self, edges: &mut [Edge]) {
-        if edges.len() == self.len as usize {
-            return;
-        }
-        let mut kept = Self::zeros(self.columns, 0);
-        for edge in edges {
-            edge.row = kept.push(self.of(edge));
-        }
-        *self = kept;
+    /// Orders the edges: by their source, then the heaviest first.
+    pub(super) fn key(&self) -> (NodeIndex, Reverse<u64>, NodeIndex) {
+        (self.from, Reverse(self.size()), self.to)
     }
 }

@@ -1,32 +1,32 @@
-//! How does memory flow through the lines of a program? A graph, for one usage or several side by
-//! side.
+//! [`FlowGraph`]: how memory flows through the lines of a program, for one usage or several side by side.
+//!
+//! A [`WeightedTree`] sums the usages up in the call tree, [`LineNodes`](line_nodes::LineNodes) assigns its
+//! places to nodes, and [`Calls`](calls::Calls) finds the edges.
 
 mod build;
 mod calls;
 mod collapse;
 mod edge;
-mod lines;
+mod line_nodes;
 mod node;
 mod options;
-mod order;
 mod prune;
+mod weighted_tree;
 
 use std::fmt;
 use std::sync::OnceLock;
 
-use smallvec::SmallVec;
-
 use crate::analysis::groups::{Groups, Ranges};
-use crate::analysis::subtree::Subtree;
 use crate::error::Damaged;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
+use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::usage::{Usage, saturated};
+use crate::usage::Usage;
 
-use edge::{Edge, EdgeWeights};
+use edge::{Edge, EdgeIndex, Node, NodeIndex, Weights, size};
 pub use node::{FlowEdge, FlowNode};
 pub use options::{EdgeBase, FlowOptions};
-use order::{Ranked, put_in_order};
+use weighted_tree::WeightedTree;
 
 /// A flow graph: a node for each line of code with its local and cumulative usage, and an edge from
 /// each line to those it calls, with the weight of the stacks in which one directly follows the
@@ -41,10 +41,10 @@ use order::{Ranked, put_in_order};
 ///                             40/40 D ◄──────        ──► E 19/19
 /// ```
 ///
-/// A line that recurs in a stack counts once for that stack, and so does an edge; there is no edge
-/// from a line to itself. Where no stack has a recurring line, the cumulative usage of a node is its
-/// local usage plus what flows out, and what flows in plus the stacks that [begin](FlowNode::begins)
-/// at it.
+/// A line that recurs in a stack counts once for that stack, and so does an edge. No edge leads from a line
+/// to itself. If no stack has a recurring line, the cumulative usage of a node is its local usage plus the
+/// weight of its outgoing edges, and also the weight of its incoming edges plus that of the stacks that
+/// [begin](FlowNode::begins) at it.
 ///
 /// ```
 /// use heapprof::{FlowGraph, Frame, TraceId, TraceTable, Usage};
@@ -77,18 +77,17 @@ use order::{Ranked, put_in_order};
 pub struct FlowGraph {
     traces: TraceTable,
     columns: Vec<Column>,
-    nodes: Vec<Node>,
-    /// Those of one source together, in the order of the sources.
-    edges: Vec<Edge>,
-    weights: EdgeWeights,
-    /// The edges by source.
-    outgoing: Ranges,
-    /// The edges by target, for who asks.
-    incoming: OnceLock<Groups>,
+    nodes: IdVec<NodeIndex, Node>,
+    /// In the order of their sources.
+    edges: IdVec<EdgeIndex, Edge>,
+    /// The edges from each node.
+    outgoing: Ranges<NodeIndex>,
+    /// The edges to each node, once a caller asks for some.
+    incoming: OnceLock<Groups<NodeIndex, EdgeIndex>>,
     damaged: Damaged,
 }
 
-/// What one usage says of everything.
+/// The sums of one usage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Column {
     total: i64,
@@ -97,25 +96,8 @@ struct Column {
     gross: i64,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Node {
-    /// None for the synthetic root.
-    lines: SmallVec<[FrameId; 2]>,
-    /// One for each column.
-    weights: SmallVec<[Weights; 1]>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Weights {
-    local: i64,
-    cumulative: i64,
-    /// Of the stacks that begin here.
-    begins: i64,
-}
-
 impl FlowGraph {
-    /// The whole flow graph of some usages, which become its columns in their order. One alone goes
-    /// in as `[&usage]`.
+    /// The whole flow graph of some usages, which become its columns in their order: `[&usage]` for one.
     ///
     /// O(nodes of the call tree that the stacks use × columns), and O(n log n) for the n nodes and edges
     /// of the graph.
@@ -123,8 +105,8 @@ impl FlowGraph {
         Self::with(traces, usages, &FlowOptions::default())
     }
 
-    /// The flow graph of some usages as the options say: without what is small, with a cap on its
-    /// nodes, with chains of lines as one node, with a root.
+    /// The flow graph of some usages with options: without small nodes and edges, with a limit on the number
+    /// of nodes, with chains of lines as one node, with a root.
     ///
     /// ```
     /// use heapprof::{Elapsed, FlowGraph, FlowOptions, Reader};
@@ -136,7 +118,7 @@ impl FlowGraph {
     /// let graph = FlowGraph::with(reader.traces()?, [&before, &during], &options);
     ///
     /// assert_eq!((graph.column_count(), graph.nodes().len()), (2, 12));
-    /// // The interpreter's way to the program, where there is no choice, is one node.
+    /// // The only path from the interpreter to the program is one node.
     /// let entry = graph.node(0);
     /// assert_eq!(entry.lines().len(), 3);
     /// assert_eq!((entry.cumulative(0), entry.cumulative(1)), (4_389_175, 14_521_331));
@@ -149,12 +131,12 @@ impl FlowGraph {
         options: &FlowOptions,
     ) -> Self {
         let usages: Vec<&Usage> = usages.into_iter().collect();
-        let draft = Draft::new(traces, &usages);
-        let kept = draft.passing(options.node_fraction);
-        let kept = draft.telling(kept, options);
-        let mut graph = draft.graph(&kept);
+        let tree = WeightedTree::new(traces, &usages);
+        let kept = tree.passing(options.node_fraction);
+        let kept = tree.highest_scores(kept, options);
+        let mut graph = tree.graph(&kept);
         graph.prune_edges(options);
-        if kept.contains(&false) {
+        if kept.values().contains(&false) {
             graph.remove_redundant();
         }
         if options.root {
@@ -166,21 +148,25 @@ impl FlowGraph {
         if options.root || options.collapse {
             graph.sort();
         }
-        graph.arranged()
+        debug_assert!(graph.nodes.values().is_sorted_by_key(Node::key));
+        debug_assert!(graph.edges.values().is_sorted_by_key(Edge::key));
+        let sources = graph.edges.values().iter().map(|edge| edge.from);
+        graph.outgoing = Ranges::new(sources, graph.nodes.len());
+        graph
     }
 
-    /// How many usages stand side by side.
+    /// The number of columns.
     pub fn column_count(&self) -> usize {
         self.columns.len()
     }
 
-    /// The total of a column, what has no stack included; 0 for a column that there is not.
+    /// The total of a column, rows without a stack included; 0 for a column that does not exist.
     #[doc(alias = "totalUsage")]
     pub fn total(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.total)
     }
 
-    /// What has no stack in a column.
+    /// The weight of the rows without a stack in a column.
     pub fn unknown(&self, column: usize) -> i64 {
         self.columns.get(column).map_or(0, |column| column.unknown)
     }
@@ -193,27 +179,31 @@ impl FlowGraph {
     /// All nodes: the [root](FlowNode::is_root) first if there is one, then those with the largest
     /// cumulative usage, that of all columns together. Their ids are 0, 1, 2, …
     pub fn nodes(&self) -> impl ExactSizeIterator<Item = FlowNode<'_>> + DoubleEndedIterator {
-        self.nodes.iter().enumerate().map(|(id, node)| FlowNode {
-            graph: self,
-            id,
-            node,
-        })
+        self.nodes
+            .values()
+            .iter()
+            .enumerate()
+            .map(|(id, node)| FlowNode {
+                graph: self,
+                id,
+                node,
+            })
     }
 
     /// The node with this id.
     ///
     /// # Panics
-    /// If there is none: the ids are below the number of [nodes](Self::nodes).
+    /// If the id is not below the number of [nodes](Self::nodes).
     #[expect(clippy::indexing_slicing, reason = "documented, as of a slice")]
     pub fn node(&self, id: usize) -> FlowNode<'_> {
         FlowNode {
             graph: self,
             id,
-            node: &self.nodes[id],
+            node: &self.nodes.values()[id],
         }
     }
 
-    /// The node that a line is in, if it is in one. O(nodes).
+    /// The node that contains a line, if any. O(nodes).
     pub fn find(&self, line: FrameId) -> Option<FlowNode<'_>> {
         self.nodes().find(|node| node.line_ids().contains(&line))
     }
@@ -221,7 +211,7 @@ impl FlowGraph {
     /// All edges, in the order of their sources, the heaviest of each first.
     #[doc(alias = "edgeUsage")]
     pub fn edges(&self) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
-        (0..self.edges.len()).map(|place| FlowEdge { graph: self, place })
+        self.edges.ids().map(|id| FlowEdge { graph: self, id })
     }
 
     /// The edges from a node, the heaviest first.
@@ -229,7 +219,11 @@ impl FlowGraph {
         &self,
         node: usize,
     ) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
-        self.edges_at(self.outgoing.of(node))
+        let edges = self.outgoing.of(NodeIndex::from_index(node));
+        edges.map(|edge| FlowEdge {
+            graph: self,
+            id: EdgeIndex::from_index(edge),
+        })
     }
 
     /// The edges to a node, in the order of their sources.
@@ -239,148 +233,14 @@ impl FlowGraph {
         &self,
         node: usize,
     ) -> impl ExactSizeIterator<Item = FlowEdge<'_>> + DoubleEndedIterator {
-        let incoming = self.incoming.get_or_init(|| {
-            let targets = self.edges.iter().map(Edge::to);
-            Groups::new(targets, self.nodes.len())
-        });
-        self.edges_at(incoming.of(node))
+        let incoming = self.incoming.get_or_init(|| self.group_incoming());
+        let edges = incoming.of(NodeIndex::from_index(node)).iter();
+        edges.map(|&id| FlowEdge { graph: self, id })
     }
 
-    fn edges_at<'g>(
-        &'g self,
-        places: impl ExactSizeIterator<Item = usize> + DoubleEndedIterator + 'g,
-    ) -> impl ExactSizeIterator<Item = FlowEdge<'g>> + DoubleEndedIterator {
-        places.map(|place| FlowEdge { graph: self, place })
-    }
-
-    /// Finds the edges of each node, and gives up the weights of those that are no more.
-    fn arranged(mut self) -> Self {
-        debug_assert!(self.is_in_order());
-        self.outgoing = Ranges::new(self.edges.iter().map(Edge::from), self.nodes.len());
-        self.weights.keep(&mut self.edges);
-        self
-    }
-
-    /// Whether nodes and edges are in their order: they are made so, and leaving some out changes nothing.
-    fn is_in_order(&self) -> bool {
-        let edge = |edge: &Edge| (edge.from(), self.weights.key(edge));
-        self.nodes.is_sorted_by_key(Node::key) && self.edges.is_sorted_by_key(edge)
-    }
-
-    /// Puts nodes and edges in their order.
-    fn sort(&mut self) {
-        let node = Node::key;
-        if !self.nodes.is_sorted_by_key(node) {
-            let mut order: Vec<usize> = (0..self.nodes.len()).collect();
-            order.sort_by_cached_key(|&id| self.nodes.get(id).map(node));
-            let mut new_id = vec![0; order.len()];
-            for (new, &old) in (0..).zip(&order) {
-                if let Some(place) = new_id.get_mut(old) {
-                    *place = new;
-                }
-            }
-            self.renumber(|old| new_id.get(old).copied());
-            put_in_order(&mut self.nodes, order);
-        }
-        let edge = |edge: &Edge| (edge.from(), self.weights.key(edge));
-        if !self.edges.is_sorted_by_key(edge) {
-            let mut order: Vec<usize> = (0..self.edges.len()).collect();
-            order.sort_by_cached_key(|&place| self.edges.get(place).map(edge));
-            put_in_order(&mut self.edges, order);
-        }
-    }
-
-    /// Gives the ends of all edges the numbers that the nodes have now; where a node has none, the
-    /// edge is left out.
-    fn renumber(&mut self, number: impl Fn(usize) -> Option<u32>) {
-        self.edges.retain_mut(|edge| {
-            let new = edge.renumbered(&number);
-            *edge = new.unwrap_or(*edge);
-            new.is_some()
-        });
-    }
-}
-
-impl Node {
-    /// What puts it in its place: the synthetic root, which has no line, and then the heaviest.
-    fn key(&self) -> (bool, Ranked) {
-        let line = self.lines.first();
-        let ranked = Ranked::new(size(&self.weights), line.map_or(0, |line| line.0), 0);
-        (line.is_some(), ranked)
-    }
-}
-
-/// The cumulative weights of a node without their sign, those of all columns together.
-fn size(weights: &[Weights]) -> u64 {
-    weights.iter().fold(0, |sum: u64, weights| {
-        sum.saturating_add(weights.cumulative.unsigned_abs())
-    })
-}
-
-/// What a graph is made from: the weights of each column in the part of the call tree that they use.
-struct Draft<'t> {
-    traces: &'t TraceTable,
-    subtree: Subtree<'t>,
-    columns: Vec<Column>,
-    /// For each column what ends at each place; and what ends at or below it.
-    own: Vec<Vec<i64>>,
-    below: Vec<Vec<i64>>,
-    /// For each column the same without sign, where that makes a difference.
-    gross: Vec<Option<Vec<i64>>>,
-    damaged: Damaged,
-}
-
-impl<'t> Draft<'t> {
-    fn new(traces: &'t TraceTable, usages: &[&Usage]) -> Self {
-        let subtree = Subtree::new(traces, usages);
-        let mut draft = Self {
-            traces,
-            columns: Vec::new(),
-            own: Vec::new(),
-            below: Vec::new(),
-            gross: Vec::new(),
-            subtree,
-            damaged: traces.damaged(),
-        };
-        for usage in usages {
-            draft.add_column(usage);
-        }
-        draft
-    }
-
-    fn add_column(&mut self, usage: &Usage) {
-        self.damaged = self.damaged | usage.damaged();
-        let mut own = vec![0_i64; self.subtree.len()];
-        let mut unknown = 0_i128;
-        let mut all = 0_i128;
-        let mut negative = false;
-        for (place, weight) in self.subtree.rows(usage) {
-            all += i128::from(weight).abs();
-            negative |= weight < 0;
-            match own.get_mut(place) {
-                Some(own) if place > 0 => *own = own.saturating_add(weight),
-                _ => unknown += i128::from(weight),
-            }
-        }
-        self.gross.push(negative.then(|| {
-            let mut gross = vec![0_i64; own.len()];
-            for (place, weight) in self.subtree.rows(usage) {
-                if let Some(gross) = gross.get_mut(place) {
-                    *gross = gross.saturating_add(weight.saturating_abs());
-                }
-            }
-            self.subtree.sum_up(&mut gross);
-            gross
-        }));
-        let mut below = own.clone();
-        self.subtree.sum_up(&mut below);
-        self.own.push(own);
-        self.below.push(below);
-        self.columns.push(Column {
-            total: usage.total(),
-            unknown: saturated(unknown),
-            gross: saturated(all),
-        });
+    fn group_incoming(&self) -> Groups<NodeIndex, EdgeIndex> {
+        let targets = self.edges.values().iter().map(|edge| edge.to);
+        Groups::new(targets, self.nodes.len())
     }
 }
 

@@ -1,10 +1,10 @@
-//! The nodes and edges of a flow graph, as the graph shows them.
+//! [`FlowNode`] and [`FlowEdge`]: the nodes and edges of a flow graph as callers see them.
 
 use std::fmt;
 
-use super::{Edge, FlowGraph, Node, Weights};
+use super::{Edge, EdgeIndex, FlowGraph, Node};
 use crate::frame::Frame;
-use crate::id::FrameId;
+use crate::id::{FrameId, Id};
 
 /// A node of a [`FlowGraph`]: one line of code, or several that always follow each other.
 ///
@@ -29,7 +29,7 @@ pub struct FlowNode<'g> {
 }
 
 impl<'g> FlowNode<'g> {
-    /// Its id: its place among the [nodes](FlowGraph::nodes). The same for the same input.
+    /// Its id: its index among the [nodes](FlowGraph::nodes). The same for the same input.
     pub fn id(self) -> usize {
         self.id
     }
@@ -43,10 +43,8 @@ impl<'g> FlowNode<'g> {
     pub fn lines(
         self,
     ) -> impl ExactSizeIterator<Item = Frame<'g>> + DoubleEndedIterator + Clone + use<'g> {
-        let unknown = Frame::new("", 0);
         let Self { graph, node, .. } = self;
-        let lines = node.lines.iter();
-        lines.map(move |&id| graph.traces.frame(id).unwrap_or(unknown))
+        node.lines.iter().map(|&id| graph.traces.line(id))
     }
 
     /// The ids of its lines in the table, the outermost first.
@@ -54,37 +52,33 @@ impl<'g> FlowNode<'g> {
         &self.node.lines
     }
 
-    fn weights(self, column: usize) -> Weights {
-        self.node.weights.get(column).copied().unwrap_or_default()
-    }
-
     /// The weight of the stacks that end at its last line, in a column.
     #[doc(alias("nodeLocalUsage", "flat"))]
     pub fn local(self, column: usize) -> i64 {
-        self.weights(column).local
+        self.node.weights(column).local
     }
 
     /// The weight of the stacks that contain it, in a column.
     #[doc(alias("nodeCumulativeUsage", "cum"))]
     pub fn cumulative(self, column: usize) -> i64 {
-        self.weights(column).cumulative
+        self.node.weights(column).cumulative
     }
 
-    /// The weight of the stacks that begin at its first line, in a column; lines that were pruned
-    /// may stand before it there.
+    /// The weight of the stacks that begin at its first line, in a column; pruned lines may come before it
+    /// there.
     pub fn begins(self, column: usize) -> i64 {
-        self.weights(column).begins
+        self.node.weights(column).begins
     }
 
-    /// The local usage as a fraction of the column: to size a node with. Where weights are negative,
-    /// of the sum of all without their sign, so that it is between −1 and 1.
+    /// The local usage as a fraction of the column, to size a node with. If some weights are negative, a
+    /// fraction of the sum of all without their sign, so that it is between −1 and 1.
     #[doc(alias = "sizeNodesBasedOnLocalUsage")]
     pub fn local_fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.local(column), column)
     }
 
-    /// The cumulative usage as a fraction of the column: to colour a node with. Where weights are
-    /// negative, of the sum of all without their sign, so that it is between −1 and 1.
+    /// The cumulative usage as a fraction of the column, to colour a node with. If some weights are negative,
+    /// a fraction of the sum of all without their sign, so that it is between −1 and 1.
     pub fn cumulative_fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.cumulative(column), column)
     }
@@ -107,40 +101,36 @@ impl<'g> FlowNode<'g> {
 #[derive(Clone, Copy)]
 pub struct FlowEdge<'g> {
     pub(super) graph: &'g FlowGraph,
-    pub(super) place: usize,
+    pub(super) id: EdgeIndex,
 }
 
 impl<'g> FlowEdge<'g> {
     fn edge(self) -> Option<&'g Edge> {
-        self.graph.edges.get(self.place)
-    }
-
-    fn weights(self) -> &'g [i64] {
-        self.edge().map_or(&[], |edge| self.graph.weights.of(edge))
+        self.graph.edges.find(self.id)
     }
 
     /// The id of the node that calls.
     pub fn from(self) -> usize {
-        self.edge().map_or(0, Edge::from)
+        self.edge().map_or(0, |edge| edge.from.index())
     }
 
     /// The id of the node that is called.
     pub fn to(self) -> usize {
-        self.edge().map_or(0, Edge::to)
+        self.edge().map_or(0, |edge| edge.to.index())
     }
 
-    /// The weight of the stacks in which one follows the other, in a column.
+    /// The weight of the stacks in which the target follows the source, in a column.
     #[doc(alias = "edgeUsage")]
     pub fn weight(self, column: usize) -> i64 {
-        self.weights().get(column).copied().unwrap_or(0)
+        self.edge().map_or(0, |edge| edge.weight(column))
     }
 
-    /// The weight as a fraction of the column: to draw an edge with.
+    /// The weight as a fraction of the column, to draw an edge with.
     pub fn fraction(self, column: usize) -> f64 {
         self.graph.fraction(self.weight(column), column)
     }
 
-    /// Whether in some of these stacks lines that were pruned stand between the two.
+    /// Whether some of these stacks have pruned lines between the two.
     #[doc(alias = "dashed")]
     pub fn is_residual(self) -> bool {
         self.edge().is_some_and(|edge| edge.residual)
@@ -178,7 +168,7 @@ impl fmt::Debug for FlowEdge<'_> {
         f.debug_struct("FlowEdge")
             .field("from", &self.from())
             .field("to", &self.to())
-            .field("weights", &self.weights())
+            .field("weights", &self.edge().map(|edge| &edge.weights))
             .field("residual", &self.is_residual())
             .finish()
     }

@@ -1,6 +1,6 @@
-//! What of a flow graph is to be seen.
+//! [`FlowOptions`]: which nodes and edges a flow graph has.
 
-/// What an edge must be a fraction of to be kept.
+/// The weight with which an edge is compared.
 ///
 /// ```
 /// use heapprof::{EdgeBase, FlowGraph, FlowOptions, Reader};
@@ -17,14 +17,14 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum EdgeBase {
-    /// Of the total of the column.
+    /// The total of the column.
     #[default]
     Total,
-    /// Of the cumulative usage of the line that calls, as heapprof 1.0 has it.
+    /// The cumulative usage of the calling line, as in heapprof 1.0.
     Source,
 }
 
-/// What of a flow graph is to be seen: by default all of it, a node for each line.
+/// Which nodes and edges a flow graph has: by default all of them, with a node for each line.
 ///
 /// heapprof 1.0 draws its graphs with `node_fraction(0.01)`, `edge_fraction(0.05,
 /// EdgeBase::Source)`, `collapse(true)` and `root(true)`.
@@ -53,12 +53,12 @@ pub struct FlowOptions {
 }
 
 impl FlowOptions {
-    /// Leaves out lines whose cumulative usage is less than this fraction of the total in every
-    /// column; one that passes in a column is kept with its weights in all.
+    /// Leaves out lines whose cumulative usage is less than this fraction of the total in every column. A line
+    /// that passes in one column is kept with its weights in all.
     ///
-    /// Stacks stay connected: an edge that skips lines that are left out is marked as
-    /// [residual](crate::FlowEdge::is_residual), and goes where another way leads to the same node,
-    /// as in pprof. Where weights are negative, they count without their sign.
+    /// Stacks stay connected, as in pprof: an edge that skips lines is marked as
+    /// [residual](crate::FlowEdge::is_residual), and is left out if another path leads to the same node.
+    /// Negative weights count without their sign.
     #[doc(alias = "minNodeFraction")]
     #[must_use]
     pub fn node_fraction(mut self, fraction: f64) -> Self {
@@ -66,8 +66,8 @@ impl FlowOptions {
         self
     }
 
-    /// Leaves out edges whose weight is less than this fraction of the base in every column; one that
-    /// passes in a column is kept with its weights in all.
+    /// Leaves out edges whose weight is less than this fraction of the base in every column. An edge that
+    /// passes in one column is kept with its weights in all.
     #[doc(alias = "minEdgeFraction")]
     #[must_use]
     pub fn edge_fraction(mut self, fraction: f64, base: EdgeBase) -> Self {
@@ -76,12 +76,11 @@ impl FlowOptions {
         self
     }
 
-    /// Keeps at most so many nodes, the most telling ones; the others are left out as those that are
-    /// too small. Chains are collapsed, and a root added, after that.
+    /// Keeps at most this many nodes, those with the highest scores, and leaves the others out as if they were
+    /// too small. Collapses chains and adds a root after that.
     ///
-    /// How telling a node is, is pprof's measure: its cumulative usage, times the entropy of how that
-    /// is divided among the edges in and out, plus its local usage. A line through which everything
-    /// flows without a choice tells little.
+    /// The score is pprof's: the cumulative usage, times the entropy of its division among incoming and
+    /// outgoing edges, plus the local usage. A line with one caller and one callee has a low score.
     #[doc(alias = "nodecount")]
     #[must_use]
     pub fn max_nodes(mut self, nodes: usize) -> Self {
@@ -89,8 +88,8 @@ impl FlowOptions {
         self
     }
 
-    /// Makes one node of lines that always follow each other: where the first has no usage of its
-    /// own and leads to the second alone, which nothing else leads to. The node says all its lines.
+    /// Makes one node of lines that always follow each other: the first has no local usage and calls only the
+    /// second, and no other line calls the second. The node has all the lines.
     #[doc(alias = "collapseNodes")]
     #[must_use]
     pub fn collapse(mut self, collapse: bool) -> Self {
@@ -98,8 +97,8 @@ impl FlowOptions {
         self
     }
 
-    /// Adds a root above where the stacks begin, if they begin at several nodes: its cumulative usage
-    /// is the total, its local usage what has no stack.
+    /// Adds a root above the nodes at which stacks begin, if there are several. Its cumulative usage is the
+    /// total, and its local usage the weight without a stack.
     #[must_use]
     pub fn root(mut self, root: bool) -> Self {
         self.root = root;

@@ -1,4 +1,4 @@
-//! The least that a trace or a line had live in each window, and how that grew.
+//! [`Floors`]: the smallest number of live bytes of a trace or a line in each window, and its growth.
 
 use smallvec::SmallVec;
 
@@ -6,19 +6,19 @@ use super::Growth;
 use crate::time::Elapsed;
 use crate::usage::saturated;
 
-/// A trace must be known for so many windows after its first two.
+/// A trace must have this many windows after its first two.
 const LEAST: u32 = 8;
 
-/// The floors of a trace or a line, as far as they rose.
+/// The floors of a trace or a line that are above all earlier ones.
 #[derive(Debug, Clone)]
 pub(super) struct Floors {
     live: i64,
-    /// The window of the last event, and the floor in it so far.
+    /// The window of the last event, and its floor so far.
     window: u32,
     floor: i64,
     /// The window of the first event.
     first: u32,
-    /// Each window with a floor above all before, and that floor.
+    /// Each window whose floor is above all earlier ones, and that floor.
     highs: SmallVec<[(u32, i64); 2]>,
     allocated: u64,
     freed: u64,
@@ -37,32 +37,32 @@ impl Floors {
         }
     }
 
-    /// The floor of a window is known.
+    /// Ends a window with its floor.
     fn close(&mut self, window: u32, floor: i64) {
         if self.highs.last().is_none_or(|&(_, high)| floor > high) {
             self.highs.push((window, floor));
         }
     }
 
-    /// Windows have passed without an event.
+    /// Ends all windows before this one.
     fn pass_to(&mut self, window: u32) {
         if window == self.window {
             return;
         }
         self.close(self.window, self.floor);
-        // In those in between nothing changed.
+        // Nothing changed in the windows between.
         if self.window + 1 < window {
             self.close(self.window + 1, self.live);
         }
         (self.window, self.floor) = (window, self.live);
     }
 
-    /// What is live by now, in sampled bytes or their estimate.
+    /// The live bytes by now, or their estimate.
     pub(super) fn live(&self) -> i64 {
         self.live
     }
 
-    /// Takes what an event in `window` added or freed.
+    /// Adds the bytes of an event in `window`; negative for a free.
     pub(super) fn enter(&mut self, window: u32, bytes: i64) {
         self.pass_to(window);
         self.live = self.live.saturating_add(bytes);
@@ -75,7 +75,7 @@ impl Floors {
         *sum = sum.saturating_add(bytes.unsigned_abs());
     }
 
-    /// How it grew, if it may leak.
+    /// The growth, if the trace or line may leak.
     pub(super) fn growth(mut self, recording: &Recording<'_>) -> Option<Growth> {
         let &Recording {
             last,
@@ -84,7 +84,7 @@ impl Floors {
             least,
         } = recording;
         self.pass_to(last.saturating_add(1));
-        // In the first window it starts from nothing; the second shows what the first has left.
+        // The first window starts from nothing. The second has what remains of the first.
         let from = self.first + 2;
         let windows = (last + 1)
             .checked_sub(from)
@@ -139,13 +139,13 @@ pub(super) struct Third {
     bytes: i64,
 }
 
-/// What is known at the end.
+/// The whole recording, known at its end.
 pub(super) struct Recording<'a> {
     /// The last window that had events.
     pub(super) last: u32,
-    /// When each such window began.
+    /// The begin of each such window.
     pub(super) began: &'a [Elapsed],
     pub(super) end: Elapsed,
-    /// By how many bytes a leak must have grown.
+    /// The smallest growth of a leak, in bytes.
     pub(super) least: i64,
 }

@@ -1,4 +1,4 @@
-//! What leaks? What keeps growing over the whole of the recording.
+//! [`Leaks`]: traces and lines that keep growing over the whole recording.
 
 mod floors;
 
@@ -17,40 +17,38 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::trace::TraceTable;
 
-/// Traces and lines that may leak: whose memory keeps growing over the whole of the recording, the
-/// largest score first.
+/// Traces and lines that may leak, since their memory keeps growing over the whole recording, the largest
+/// score first.
 ///
-/// Leak detectors that watch a running program compare the volumes of live objects from one garbage
-/// collection to the next, and suspect what grows in most of them (so does Cork, by Jump and others,
-/// 2007). Here the recording is cut into 24 equal windows of time, and what counts is the *floor* of
-/// a trace in each: the least it had live at any moment of the window. What comes and goes within a
-/// window does not raise it.
+/// Leak detectors in a running program compare the volumes of live objects between garbage collections, and
+/// suspect objects that grow at most of these (Cork, by Jump and others, 2007). This query divides the recording
+/// into 24 equal windows of time and looks at the *floor* of a trace in each: the smallest number of its live
+/// bytes at any moment of the window. Blocks that live only within a window do not raise the floor.
 ///
-/// A window in which the floor is above all floors before is one in which the trace *grew*. Its
-/// windows are those from the third in which it is known on: what is allocated while a program
-/// starts is no leak. A trace is a candidate if it has eight windows or more and
+/// A trace *grew* in a window if the floor is above all earlier floors. Its first two windows do not count: a
+/// program allocates memory while it starts, and that is no leak. A trace is a candidate if it has eight
+/// windows or more and
 ///
-/// * it grew in half of them or more, in the first third of them, in the second and in the last: so
-///   a step, a peak and a cache that is emptied from time to time are none;
-/// * it grew in the last eighth, or the last two: so what has come to an end is none;
-/// * the last third has at least half the mean growth of the thirds: so a cache that fills up and
-///   levels off is none;
-/// * it grew by a thousandth or more of the most that was ever live.
+/// * it grew in at least half of the windows of each third. A step, a peak, or a cache that is emptied from
+///   time to time does not;
+/// * it grew in the last eighth, or in the last two. Growth that has ended did not;
+/// * the last third has at least half the mean growth of the thirds. A cache that fills up and levels off has
+///   not;
+/// * it grew by at least a thousandth of the largest total.
 ///
-/// The *score* is the bytes by which the floor has grown, times the share of the windows in which
-/// it did. Windows without any event of the program do not count.
+/// The *score* is the growth of the floor in bytes, times the share of windows in which it grew. Windows without
+/// any event of the program do not count.
 ///
-/// A *line* is judged by the sum of all traces that end at it: a line that leaks a little through
-/// each of many callers is found though none of these traces grows steadily. Callers are not
-/// listed, since all of them up to the program's entry grow with the line they call; the heaviest
-/// [`trace`](LineLeak::trace) leads to them.
+/// The query judges a *line* by the sum of all traces that end at it. So it finds a line that leaks a little
+/// through each of many callers, even if none of these traces grows steadily. It does not list callers, since
+/// all callers up to the program's entry grow with the line; the heaviest [`trace`](LineLeak::trace) leads to
+/// them.
 ///
-/// These numbers were chosen by hand, with ten recordings in view: in a demonstration and a stress
-/// test with a leak that leak is first and nothing else is listed that does not grow, in two real
-/// programs of 24 097 and 150 359 traces two traces and one are.
+/// The numbers were chosen by hand with ten recordings. In a demonstration and a stress test with a leak, that
+/// leak is first and everything listed grows. In two real programs of 24 097 and 150 359 traces, two traces and
+/// one are listed.
 ///
-/// In a recording that ends while a cache still fills, that cache is a candidate too: no one could
-/// tell.
+/// If a recording ends while a cache still fills, that cache is a candidate too.
 ///
 /// ```
 /// use heapprof::Reader;
@@ -104,7 +102,7 @@ pub struct TraceLeak {
 /// let leaks = reader.leaks()?;
 /// let worst = leaks.lines()[0];
 /// assert_eq!(reader.traces()?.frame(worst.line).unwrap().line, 11);
-/// assert_eq!(worst.trace, leaks.traces()[0].trace.unwrap()); // who calls it, mostly
+/// assert_eq!(worst.trace, leaks.traces()[0].trace.unwrap()); // its main caller
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -135,25 +133,25 @@ pub struct LineLeak {
 pub struct Growth {
     /// The bytes by which the floor grew, times the share of windows in which it did.
     pub score: i64,
-    /// By how many bytes the floor grew.
+    /// The growth of the floor, in bytes.
     pub bytes: i64,
-    /// In how many windows it did,
+    /// The number of windows in which it grew.
     pub grew: u32,
-    /// of how many.
+    /// The number of windows that count.
     pub windows: u32,
-    /// From when on that is.
+    /// The begin of the first of these.
     pub from: Elapsed,
-    /// The bytes a second that makes.
+    /// The growth in bytes a second from then on.
     pub bytes_per_second: f64,
-    /// All bytes that were allocated in the whole recording,
+    /// All bytes that were allocated in the whole recording.
     pub allocated: u64,
-    /// and freed again.
+    /// The bytes of these that were freed.
     pub freed: u64,
 }
 
 impl Growth {
-    /// Which share of what was allocated was freed again, 0 to 1: near 0 for what is only ever
-    /// kept, near 1 for a little that is forgotten among much that is not.
+    /// The freed share of the allocated bytes, 0 to 1: near 0 if everything is kept, near 1 if only a few of
+    /// many blocks are not freed.
     #[expect(clippy::cast_precision_loss, reason = "a share for people")]
     pub fn freed_share(self) -> f64 {
         if self.allocated == 0 {
@@ -165,7 +163,7 @@ impl Growth {
 }
 
 impl Leaks {
-    /// How long a window is.
+    /// The length of a window.
     pub fn window(&self) -> Duration {
         self.window
     }
@@ -187,7 +185,7 @@ impl Leaks {
 }
 
 impl Reader {
-    /// What may leak: see [`Leaks`]. One pass over the log, and one before it if its
+    /// Traces and lines that may leak: see [`Leaks`]. One pass over the log, and one before it if its
     /// [end](Self::end) is not known yet.
     ///
     /// # Errors
@@ -216,24 +214,24 @@ pub struct FindLeaks {
     table: TraceTable,
     end: Elapsed,
     windows: u64,
-    /// How long each is, in microseconds.
+    /// The length of each, in microseconds.
     window: u64,
-    /// The number of the window of time, and how many before it had events.
+    /// The current window, and the number of windows before it that had events.
     now: (u64, u32),
-    /// When each window that had events began.
+    /// The begin of each window that had events.
     began: Vec<Elapsed>,
     largest: i64,
     traces: HashMap<Option<TraceId>, Floors>,
     lines: HashMap<FrameId, Floors>,
 }
 
-/// Into how many windows the recording is cut.
+/// The default number of windows.
 const WINDOWS: u64 = 24;
-/// It must have grown by this part of the most that was live.
+/// A leak must have grown by the largest total divided by this.
 const PART: i64 = 1000;
 
 impl FindLeaks {
-    /// In a log that ends at `end`, with the stacks of this table.
+    /// A query for a log that ends at `end`, with the stacks of this table.
     pub fn new(end: Elapsed, traces: &TraceTable) -> Self {
         Self {
             table: traces.clone(),
@@ -248,9 +246,8 @@ impl FindLeaks {
         }
     }
 
-    /// Into how many windows the recording is cut: by default 24. More tell slow leaks from chance
-    /// better, fewer find those that leak now and then only. Less than ten find nothing, and more than
-    /// a million are taken as that.
+    /// The number of windows: by default 24. More windows distinguish slow leaks from chance better, fewer find
+    /// leaks that happen only now and then. Fewer than ten find nothing. The maximum is 2²⁰.
     #[must_use]
     pub fn windows(mut self, windows: u32) -> Self {
         self.windows = windows.clamp(1, 1 << 20).into();
@@ -264,7 +261,7 @@ impl FindLeaks {
     }
 }
 
-/// How long a window is: so long that the end is in the last.
+/// The length of a window, such that the end is in the last window.
 fn window(end: Elapsed, windows: u64) -> u64 {
     end.as_micros().saturating_add(1).div_ceil(windows)
 }
@@ -300,7 +297,7 @@ impl Question for FindLeaks {
             end: self.end,
             least: (self.largest / PART).max(1),
         };
-        // Of each line the trace that holds the most.
+        // For each line the trace with the most live bytes.
         let mut heaviest: HashMap<FrameId, (i64, Reverse<TraceId>)> = HashMap::new();
         for (&trace, floors) in &self.traces {
             if let (Some(line), Some(trace)) = (self.line(trace), trace) {

@@ -1,4 +1,4 @@
-//! How long do blocks live?
+//! [`Lifetimes`]: how long blocks live.
 //!
 //! The log does not say which allocation a free belongs to, only its trace and size. So the lifetimes
 //! of a trace are known up to which blocks of a size were freed, and their sum lies between two
@@ -38,8 +38,10 @@ use std::time::Duration;
 use pairs::Pairs;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::scope::Scope;
+use crate::analysis::trace_rows::{Row, TraceRows};
 use crate::analysis::trace_set::TraceSet;
-use crate::error::{Damaged, Result};
+use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
@@ -49,15 +51,14 @@ use crate::usage::{Usage, saturated};
 
 /// The mean lifetime of the blocks of each trace that were freed.
 ///
-/// The log does not pair a free with its allocation, so there are two numbers: the mean if of the
-/// blocks of one trace and size always the newest was freed first, and if always the oldest was. No
-/// pairing gives a shorter or a longer one. Where all blocks of each size were freed they are equal:
-/// the mean is exact. What lives on is counted and is in no mean, so that for a trace most of whose
-/// blocks live on the mean says little.
+/// The log does not pair a free with its allocation, so there are two bounds: the mean if each free of a trace and
+/// size frees the newest block, and the mean if it frees the oldest. No pairing has a shorter or a longer mean.
+/// If all blocks of each size were freed, both are equal and the mean is exact. Blocks that are still live are
+/// counted, but are not part of the mean, so the mean is not meaningful for a trace that keeps most of its
+/// blocks.
 ///
-/// Lifetimes are of elapsed time: while the clock is stepped back they stand still. They are of
-/// blocks as recorded: in a sampled recording, those of a trace with small and large blocks are mixed
-/// as they were recorded.
+/// Lifetimes are elapsed times, which do not advance while the clock is stepped back. The mean is over recorded
+/// blocks: in a sample, the small and large blocks of a trace have the weights with which they were recorded.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -79,10 +80,7 @@ use crate::usage::{Usage, saturated};
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lifetimes {
-    /// Ascending by trace; none is empty.
-    rows: Box<[(Option<TraceId>, TraceLifetimes)]>,
-    total: TraceLifetimes,
-    damaged: Damaged,
+    rows: TraceRows<TraceLifetimes>,
 }
 
 /// The lifetimes of the blocks of one trace.
@@ -102,13 +100,12 @@ pub struct Lifetimes {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TraceLifetimes {
-    /// How many recorded blocks were freed: what the mean is of.
+    /// The number of recorded blocks that were freed. The mean is over these.
     pub freed: u64,
-    /// How many recorded blocks live on at the end of the log.
+    /// The number of recorded blocks that are live at the end of the log.
     pub live: u64,
-    /// How many frees found no live block of their trace and size, as where two processes wrote one
-    /// log: they are in no mean. Where there are some, others are likely to be paired with what they
-    /// did not free.
+    /// The number of frees without a live block of their trace and size, for example in a log of two processes.
+    /// They are not part of the mean. If there are some, other frees are likely to be paired wrongly.
     pub unmatched: u64,
     /// The sums of the lifetimes in microseconds, newest first and oldest first.
     shortest: u128,
@@ -129,12 +126,14 @@ impl TraceLifetimes {
         Some(mean(self.shortest)?..=mean(self.longest)?)
     }
 
-    /// The mean lifetime of the blocks that were freed, if it is known exactly.
+    /// The mean lifetime of the blocks that were freed, if both bounds are equal.
     pub fn exact_mean(&self) -> Option<Duration> {
         let mean = self.mean()?;
         (self.shortest == self.longest).then_some(*mean.start())
     }
+}
 
+impl Row for TraceLifetimes {
     fn is_empty(&self) -> bool {
         self.freed == 0 && self.live == 0 && self.unmatched == 0
     }
@@ -149,11 +148,10 @@ impl TraceLifetimes {
 }
 
 impl Lifetimes {
-    /// Asks for the lifetimes of all blocks; what it [returns](LifetimesQuestion) takes a set of
-    /// traces.
+    /// A query for the lifetimes of all blocks; [`LifetimesQuestion`] can restrict it to a set of traces.
     pub fn question() -> LifetimesQuestion {
         LifetimesQuestion {
-            set: None,
+            scope: Scope::WHOLE,
             rows: PerTrace::new(0),
             pairs: Pairs::new(),
         }
@@ -164,25 +162,22 @@ impl Lifetimes {
         &self,
     ) -> impl DoubleEndedIterator<Item = (Option<TraceId>, &TraceLifetimes)> + ExactSizeIterator + Clone
     {
-        self.rows.iter().map(|(trace, row)| (*trace, row))
+        self.rows.iter()
     }
 
     /// The lifetimes of one trace, or with `None` of unknown. O(log rows).
     pub fn get(&self, trace: impl Into<Option<TraceId>>) -> TraceLifetimes {
-        let trace = trace.into();
-        let place = self.rows.binary_search_by_key(&trace, |row| row.0).ok();
-        let row = place.and_then(|place| self.rows.get(place));
-        row.map_or_else(TraceLifetimes::default, |(_, row)| *row)
+        self.rows.get(trace.into())
     }
 
     /// All rows together.
     pub fn total(&self) -> TraceLifetimes {
-        self.total
+        self.rows.total()
     }
 
     /// Whether it is derived from [damaged](Usage::is_damaged) input.
     pub fn is_damaged(&self) -> bool {
-        self.damaged.0
+        self.rows.damaged().0
     }
 
     /// How many blocks were freed, by trace. O(rows), as all columns.
@@ -190,7 +185,7 @@ impl Lifetimes {
         self.column(|row| row.freed.into())
     }
 
-    /// How many blocks live on, by trace.
+    /// How many blocks are live at the end, by trace.
     pub fn live(&self) -> Usage {
         self.column(|row| row.live.into())
     }
@@ -209,18 +204,17 @@ impl Lifetimes {
     }
 
     fn column(&self, value: impl Fn(&TraceLifetimes) -> u128) -> Usage {
-        let weight = |row| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
-        let rows = self.rows.iter().map(|(trace, row)| (*trace, weight(row)));
-        Usage::from_ascending(rows).marked(self.damaged)
+        let weight = |row: &_| saturated(i128::try_from(value(row)).unwrap_or(i128::MAX));
+        self.rows.column(weight)
     }
 }
 
-/// Asks for [`Lifetimes`].
+/// The query for [`Lifetimes`].
 ///
 /// One pass over the log from its beginning. Memory: 64 to 128 bytes a trace; for each trace and size
-/// with a live block 40 to 80, and where it has several 32 to 64 more for each. So it grows with what
-/// is live at a time, 40 to 100 MB for a million blocks, and not with the log: nothing is kept of what
-/// was freed. Blocks beyond 2³¹ live ones are left out.
+/// with a live block 40 to 80, and 32 to 64 more for each block if there are several. So it depends on the number
+/// of live blocks, 40 to 100 MB for a million, and not on the length of the log. Blocks beyond 2³¹ live ones are
+/// left out.
 ///
 /// ```
 /// use heapprof::{Lifetimes, Reader, TraceSet, Track};
@@ -236,16 +230,16 @@ impl Lifetimes {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LifetimesQuestion {
-    set: Option<TraceSet>,
+    scope: Scope,
     rows: PerTrace<TraceLifetimes>,
     pairs: Pairs,
 }
 
 impl LifetimesQuestion {
-    /// The lifetimes of the blocks of these traces.
-    pub fn of(mut self, traces: TraceSet) -> Self {
-        self.set = Some(traces);
-        self
+    /// Restricts the query to the blocks of these traces.
+    pub fn of(self, traces: TraceSet) -> Self {
+        let scope = self.scope.of(traces);
+        Self { scope, ..self }
     }
 }
 
@@ -260,7 +254,7 @@ impl Question for LifetimesQuestion {
     fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
         let event = &step.event;
         let index = TraceId::to_disk(event.trace);
-        if !self.set.as_ref().is_none_or(|set| set.has(index)) {
+        if !self.scope.contains(event.elapsed, index) {
             return ControlFlow::Continue(());
         }
         let (key, now) = ((index, event.size), event.elapsed);
@@ -286,25 +280,15 @@ impl Question for LifetimesQuestion {
     }
 
     fn answer(self, end: &LogEnd<'_>) -> Lifetimes {
-        let mut total = TraceLifetimes::default();
-        let rows = self.rows.iter().filter(|(_, row)| !row.is_empty());
-        let rows = rows
-            .map(|(trace, row)| {
-                total.add(row);
-                (trace, *row)
-            })
-            .collect();
         Lifetimes {
-            rows,
-            total,
-            damaged: end.damaged,
+            rows: TraceRows::new(&self.rows, end.damaged),
         }
     }
 }
 
 impl Reader {
     /// How long the blocks of each trace lived. For a part of the traces, [ask](Self::ask) a
-    /// [`LifetimesQuestion`], where the memory it takes is told too.
+    /// [`LifetimesQuestion`], which also states the memory it takes.
     ///
     /// One pass over the log on each call, several times as long as others.
     ///
@@ -324,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_is_told_to_the_nanosecond_whatever_the_sums() {
+    fn mean_is_exact_to_the_nanosecond() {
         let row = |freed, shortest, longest| TraceLifetimes {
             freed,
             shortest,

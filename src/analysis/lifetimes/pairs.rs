@@ -1,88 +1,84 @@
-//! Which allocation a free may be of: the oldest block of its trace and size that is live, or the
-//! newest.
+//! [`Pairs`]: pairs each free with the oldest live block of its trace and size, and with the newest.
 
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
+use crate::id::Id;
+use crate::id_vec::{DenseId, IdVec};
 use crate::time::Elapsed;
 
-/// The live blocks of each trace and size, as far as it is known which they are.
+/// The live blocks of each trace and size, for both orders of frees.
 #[derive(Debug, Clone)]
 pub(super) struct Pairs {
     live: HashMap<(u32, u64), Live>,
     nodes: Nodes,
 }
 
-/// When the live blocks of one trace and size were allocated.
+/// The allocation times of the live blocks of one trace and size.
 #[derive(Debug, Clone, Copy)]
 enum Live {
     One(Elapsed),
     Many(Ends),
 }
 
-/// The ends of two lists of as many blocks: which are live depends on which were freed.
+/// The ends of two lists of equal length. Which blocks are live depends on which were freed.
 #[derive(Debug, Clone, Copy)]
 struct Ends {
-    /// If the oldest was always freed first: the oldest, from which the list goes on to the last.
-    oldest: u32,
-    last: u32,
-    /// If the newest was always freed first: the newest, from which the list goes back.
-    newest: u32,
+    /// If frees free the oldest block: the list from the oldest to the last.
+    oldest: NodeId,
+    last: NodeId,
+    /// If frees free the newest block: the list from the newest backwards.
+    newest: NodeId,
 }
 
-/// No node.
-const NONE: u32 = u32::MAX;
+/// A node of a list.
+type NodeId = DenseId<NodeKind>;
 
-/// The nodes of all lists, in one piece of memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+struct NodeKind;
+
+/// The nodes of all lists in one vector.
 #[derive(Debug, Clone)]
 struct Nodes {
-    nodes: Vec<Node>,
-    /// The list of those that are not in use.
-    unused: u32,
+    nodes: IdVec<NodeId, Node>,
+    /// The list of unused nodes.
+    unused: NodeId,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Node {
     allocated: Elapsed,
-    next: u32,
+    next: NodeId,
 }
 
 impl Nodes {
     const fn new() -> Self {
         Self {
-            nodes: Vec::new(),
-            unused: NONE,
+            nodes: IdVec::new(),
+            unused: NodeId::NONE,
         }
     }
 
     /// A node before `next`; `None` if all 2³² − 1 are in use.
-    fn make(&mut self, allocated: Elapsed, next: u32) -> Option<u32> {
+    fn make(&mut self, allocated: Elapsed, next: NodeId) -> Option<NodeId> {
         let node = Node { allocated, next };
-        let place = self.unused;
-        if let Some(unused) = self.nodes.get_mut(place as usize) {
-            self.unused = unused.next;
-            *unused = node;
-            return Some(place);
+        let id = self.unused;
+        if id != NodeId::NONE {
+            self.unused = self.nodes.replace(id, node).next;
+            return Some(id);
         }
-        let place = u32::try_from(self.nodes.len()).ok();
-        let place = place.filter(|&place| place != NONE)?;
-        self.nodes.push(node);
-        Some(place)
+        (self.nodes.len() < NodeId::NONE.index()).then(|| self.nodes.push(node))
     }
 
-    /// Takes the first node of a list away: its time, and the one after it.
-    fn take(&mut self, place: u32) -> Option<(Elapsed, u32)> {
-        let node = self.nodes.get_mut(place as usize)?;
-        let Node { allocated, next } = *node;
-        node.next = self.unused;
-        self.unused = place;
-        Some((allocated, next))
-    }
-
-    fn link(&mut self, place: u32, next: u32) {
-        if let Some(node) = self.nodes.get_mut(place as usize) {
-            node.next = next;
-        }
+    /// Removes the first node of a list; returns its time, and the next node.
+    fn take(&mut self, id: NodeId) -> (Elapsed, NodeId) {
+        let unused = Node {
+            next: self.unused,
+            ..Node::default()
+        };
+        let Node { allocated, next } = self.nodes.replace(id, unused);
+        self.unused = id;
+        (allocated, next)
     }
 }
 
@@ -110,7 +106,7 @@ impl Pairs {
         }
     }
 
-    /// When the block was allocated that is freed, oldest first and newest first.
+    /// Frees a block; returns the allocation times of the oldest and of the newest, if any is live.
     pub(super) fn free(&mut self, key: (u32, u64)) -> Option<(Elapsed, Elapsed)> {
         let Entry::Occupied(mut entry) = self.live.entry(key) else {
             return None;
@@ -123,9 +119,9 @@ impl Pairs {
             Live::Many(ends) => {
                 let oldest;
                 let newest;
-                (oldest, ends.oldest) = self.nodes.take(ends.oldest)?;
-                (newest, ends.newest) = self.nodes.take(ends.newest)?;
-                if ends.newest == NONE {
+                (oldest, ends.oldest) = self.nodes.take(ends.oldest);
+                (newest, ends.newest) = self.nodes.take(ends.newest);
+                if ends.newest == NodeId::NONE {
                     entry.remove();
                 }
                 Some((oldest, newest))
@@ -134,22 +130,22 @@ impl Pairs {
     }
 }
 
-/// One block more than those that are live; `None` if there is no room for it.
+/// Adds a block to those that are live; `None` if there is no room for it.
 fn add(nodes: &mut Nodes, live: Live, time: Elapsed) -> Option<Ends> {
     let before = match live {
         Live::Many(ends) => ends,
         Live::One(first) => {
-            let oldest = nodes.make(first, NONE)?;
+            let oldest = nodes.make(first, NodeId::NONE)?;
             Ends {
                 oldest,
                 last: oldest,
-                newest: nodes.make(first, NONE)?,
+                newest: nodes.make(first, NodeId::NONE)?,
             }
         }
     };
     let newest = nodes.make(time, before.newest)?;
-    let last = nodes.make(time, NONE)?;
-    nodes.link(before.last, last);
+    let last = nodes.make(time, NodeId::NONE)?;
+    nodes.nodes.update(before.last, |node| node.next = last);
     Some(Ends {
         oldest: before.oldest,
         last,
@@ -162,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_kept_of_what_was_freed() {
+    fn freed_blocks_take_no_memory() {
         let mut pairs = Pairs::new();
         let key = (1, 64);
         for round in 0..10 {

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use super::{HighWater, Peak};
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
-use crate::analysis::touched::Touched;
 use crate::analysis::trace_set::TraceSet;
+use crate::analysis::undo_log::UndoLog;
 use crate::analysis::window::Window;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
@@ -47,7 +47,7 @@ pub struct PeakQuestion {
     time: Elapsed,
     events: u64,
     /// The traces that have changed since, with what they had then.
-    touched: Touched,
+    touched: UndoLog,
     /// What was live then, once the window is over.
     usage: Option<Usage>,
 }
@@ -61,7 +61,7 @@ impl PeakQuestion {
             highest: i128::MIN,
             time: Elapsed::ZERO,
             events: 0,
-            touched: Touched::new(0),
+            touched: UndoLog::new(0),
             usage: None,
         }
     }
@@ -94,13 +94,13 @@ impl PeakQuestion {
         self.highest = self.total;
         self.time = time;
         self.events = events;
-        self.touched.forget();
+        self.touched.clear();
     }
 
     /// An event after the window has changed a balance that was `before`.
     #[cold]
     fn end(&mut self, index: u32, before: i64, heap: &LiveHeap) {
-        self.touched.note(index, before);
+        self.touched.record(index, before);
         self.usage = Some(self.usage_then(heap));
     }
 
@@ -122,7 +122,7 @@ impl Question for PeakQuestion {
     }
 
     fn begin(&mut self, heap: &LiveHeap, place: &LogPlace<'_>) {
-        self.touched = Touched::new(place.traces as usize);
+        self.touched = UndoLog::new(place.traces as usize);
         self.total = match &self.set {
             Some(set) => {
                 let live = set.filter(&heap.usage());
@@ -150,7 +150,7 @@ impl Question for PeakQuestion {
             if self.total > self.highest {
                 self.mark(time, step.number);
             } else {
-                self.touched.note(index, step.before);
+                self.touched.record(index, step.before);
             }
         }
         if !self.window.has_begun(time) {

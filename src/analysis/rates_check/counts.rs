@@ -1,4 +1,4 @@
-//! Do numbers of blocks agree that would not, had they been sampled?
+//! [`SiteCounts`]: numbers of blocks that agree more often than sampling would allow.
 
 use hashbrown::HashMap;
 
@@ -7,32 +7,32 @@ use crate::analysis::question::LogStep;
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
 
-/// More traces and sizes than this are not looked at; the first are as good as any.
+/// The query counts no more traces and sizes than this. The first ones are as good as any.
 const SITES: usize = 1 << 16;
 /// With fewer blocks, numbers agree by chance too often.
 const BLOCKS: u64 = 20;
-/// Of the programs in which everything was recorded, so many have no loops that show.
+/// The part of programs whose loops do not show even if everything was recorded.
 const WITHOUT: f64 = 0.2;
 
 /// How many blocks of each trace and size were recorded, of sizes that are sampled.
 #[derive(Debug, Clone)]
-pub(super) struct Counts {
+pub(super) struct SiteCounts {
     rates: SamplingRates,
-    /// In which order they were met, and how many blocks they have.
+    /// The order of each among all, and its number of blocks.
     sites: HashMap<(u32, u64), (usize, u64)>,
 }
 
-/// What they tell.
+/// The evidence of all pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Agreement {
     pub(super) pairs: u64,
     pub(super) equal: u64,
-    /// How many would be equal at most, had they been sampled.
+    /// The largest expected number of equal pairs in a sample.
     pub(super) by_chance: f64,
     pub(super) log_odds: f64,
 }
 
-impl Counts {
+impl SiteCounts {
     pub(super) fn new(rates: &SamplingRates) -> Self {
         Self {
             rates: rates.clone(),
@@ -52,15 +52,14 @@ impl Counts {
         }
     }
 
-    /// Of pairs of traces and sizes that were met one after the other, those whose numbers are near
-    /// each other, and how many of these are equal.
+    /// Counts the pairs of consecutive traces and sizes with similar numbers, and the equal ones among them.
     pub(super) fn agreement(&self) -> Agreement {
         let mut sites: Vec<(usize, u64, f64)> = self
             .sites
             .iter()
             .filter(|(_, (_, blocks))| *blocks >= BLOCKS)
             .map(|(key, &(met, blocks))| {
-                // By how much a number scatters that was sampled.
+                // The variance of a number in a sample.
                 let variance = float(blocks) * (1.0 - self.rates.probability(key.1));
                 (met, blocks, variance)
             })

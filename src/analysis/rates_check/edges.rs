@@ -1,4 +1,4 @@
-//! Where the probability jumps from one range to the next, does the number of recorded blocks?
+//! [`Edge`]: whether the number of recorded blocks jumps where the probability does.
 
 use std::ops::Range;
 
@@ -8,10 +8,10 @@ use super::float;
 const USUAL: f64 = 0.5;
 /// Student's degrees of freedom by which programs differ.
 const FREEDOM: f64 = 3.0;
-/// Blocks come in loops and not each for itself, so a thousand do not tell more than this many.
+/// Blocks come in loops and are not independent, so more blocks than this are no better evidence.
 const ENOUGH: f64 = 400.0;
 
-/// How many blocks there are at both ends of a range of sizes.
+/// The numbers of blocks at both ends of a range of sizes.
 #[derive(Debug, Clone)]
 pub(super) struct Ends {
     /// Down from the end of the range by an octave, and up from its beginning.
@@ -42,7 +42,7 @@ impl Ends {
     }
 }
 
-/// What an edge tells.
+/// The evidence of an edge between two ranges.
 pub(super) struct Edge {
     pub(super) below: u64,
     pub(super) above: u64,
@@ -50,8 +50,8 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    /// Of the edge between two ranges, with fewer blocks below by the factor `stated` if they were
-    /// sampled. `None` if a range is so narrow that nothing can be told.
+    /// The edge between two ranges. If the blocks were sampled, there are fewer below by the factor `stated`.
+    /// `None` if a range is too narrow.
     pub(super) fn between(below: &Ends, above: &Ends, stated: f64) -> Option<Self> {
         let (below, above) = (&below.last, &above.first);
         Some(Self {
@@ -68,7 +68,7 @@ impl Edge {
 }
 
 impl Octave {
-    /// How wide it is, in octaves; `None` if that is little.
+    /// The width in octaves; `None` if it is small.
     fn width(&self) -> Option<f64> {
         let width = (float(self.sizes.end) / float(self.sizes.start.max(1))).log2();
         (width >= 0.1).then_some(width)
@@ -80,8 +80,8 @@ impl Octave {
 fn log_odds((below, above): (f64, f64), width: f64, stated: f64, spread: f64) -> f64 {
     let scale = (ENOUGH / (below + above)).min(1.0);
     let (below, above) = (scale * below, scale * above);
-    // A block is below with odds of e^x. Summed over all x that programs have, in steps finer than
-    // what so many blocks can tell.
+    // A block is below with odds of e^x. The sum is over all x that programs have, in steps that are finer than
+    // the resolution of this number of blocks.
     let log_likelihood = |shift: f64| {
         let terms = (-1000..=1000).map(|step| {
             let usual = f64::from(step) / 50.0;
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_below_are_against_a_jump_and_none_are_for_it() {
+    fn equal_numbers_refute_jump_and_none_below_confirm_it() {
         assert!(odds(1000, 1000) > 3.5);
         assert!(odds(1, 1000) < -3.0);
         assert!(odds(0, 50) < -3.0);
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_narrow_range_tells_nothing_and_others_are_taken_by_their_width() {
+    fn narrow_range_is_no_evidence_and_others_scale_by_width() {
         let narrow = Ends::new(&(125..128));
         let above = Ends::new(&(128..8192));
         assert!(Edge::between(&narrow, &above, 0.1).is_none());

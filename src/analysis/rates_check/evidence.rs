@@ -1,4 +1,4 @@
-//! [`RatesEvidence`]: what tells for or against sampling rates, one piece at a time.
+//! [`RatesEvidence`]: a piece of evidence for or against sampling rates.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::time::Elapsed;
 
-/// What tells for or against the rates.
+/// A piece of evidence for or against the rates.
 ///
 /// ```
 /// use heapprof::{RatesEvidence, Reader, SamplingRates};
@@ -28,22 +28,22 @@ pub enum RatesEvidence {
     NeverRecorded {
         /// The sizes whose probability is 0.
         sizes: Range<u64>,
-        /// How many blocks of these there are.
+        /// The number of blocks of these sizes.
         blocks: u64,
-        /// Where the record of the first begins, in bytes from the start of the log.
+        /// The offset of the first one's record, in bytes from the start of the log.
         first: u64,
     },
     /// More blocks were recorded at once than a program can make: against.
     TooFast {
         /// The sizes of the range.
         sizes: Range<u64>,
-        /// So many blocks were recorded one after the other,
+        /// The number of consecutive blocks.
         blocks: u64,
-        /// within this time,
+        /// The time in which they were recorded.
         within: Duration,
-        /// from this moment on.
+        /// The time of the first.
         at: Elapsed,
-        /// So many blocks a second they stand for.
+        /// The estimate of all blocks a second meanwhile.
         implied_per_second: f64,
     },
     /// Where the probability jumps, the number of blocks does too, or does not.
@@ -54,20 +54,20 @@ pub enum RatesEvidence {
         below: u64,
         /// The blocks from it on, up to twice its size or the end of the range.
         above: u64,
-        /// The probability below over that above: by this factor there must be fewer blocks.
+        /// The probability below over that above. A sample has fewer blocks below by this factor.
         stated: f64,
         /// The logarithm of the odds that all were recorded: against the rates if positive, for
         /// them if negative.
         log_odds: f64,
     },
-    /// Lines that a program passes equally often allocate equally often; samples of their blocks are
-    /// hardly ever of equal number.
+    /// Lines that run equally often allocate equally often, but samples of their blocks hardly ever have equal
+    /// numbers.
     Counts {
-        /// How many pairs of traces and sizes have numbers of blocks near each other.
+        /// The number of pairs of traces and sizes with similar numbers of blocks.
         pairs: u64,
-        /// In how many the numbers are equal,
+        /// The number of pairs with equal numbers.
         equal: u64,
-        /// and in how many at most they would be by chance, had they been sampled.
+        /// The largest expected number of equal pairs in a sample.
         by_chance: f64,
         /// The logarithm of the odds that all were recorded.
         log_odds: f64,
@@ -120,7 +120,7 @@ impl fmt::Display for RatesEvidence {
 }
 
 impl RatesEvidence {
-    /// The logarithm of the odds that everything was recorded, for what does not refute by itself.
+    /// The logarithm of the odds that everything was recorded; `None` for evidence that refutes by itself.
     pub(super) fn log_odds(&self) -> Option<f64> {
         match *self {
             Self::Edge { log_odds, .. } | Self::Counts { log_odds, .. } => Some(log_odds),

@@ -1,4 +1,4 @@
-//! Can the sampling rates that a log is read with be true?
+//! [`RatesCheck`]: whether the sampling rates in use can be those of the recording.
 
 mod counts;
 mod edges;
@@ -8,7 +8,7 @@ mod speed;
 use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
-use counts::Counts;
+use counts::SiteCounts;
 use edges::{Edge, Ends};
 pub use evidence::RatesEvidence;
 use speed::Speed;
@@ -23,35 +23,32 @@ use crate::time::Elapsed;
 /// Whether the sampling rates in use can be those a log was recorded with, or whether it looks as if
 /// everything was recorded: what heapprof 1.0 does on 64-bit Linux, whatever rates it states.
 ///
-/// It is told from the log alone, by what two suppositions foretell: that blocks were sampled as the
-/// rates say, and that all of them were recorded. Four things tell them apart.
+/// The check uses only the log. It compares two hypotheses, that blocks were sampled with these rates and that
+/// all blocks were recorded, by four kinds of evidence.
 ///
 /// * **Blocks that are never recorded.** One block of a size whose probability is 0 refutes the
 ///   rates.
-/// * **Speed.** A recorded block stands for many, and no program makes more than 10⁸ blocks a second.
-///   That so many were recorded in a time so short is as unlikely as the tail of a Poisson
-///   distribution (bounded as by Chernoff 1952). All runs of 16, 32, … 1024 blocks of a range are
-///   looked at; that the clock cuts each difference is allowed for. Below one in a million for the
-///   whole log, the rates are refuted.
-/// * **Edges.** Where the probability jumps from one range to the next, so does the number of
-///   recorded blocks if they were sampled, but not if all were. The blocks of an octave below the edge
-///   are set against those of one above. By how much programs differ there by themselves was taken
-///   from 13 recordings: by a factor of e^(0.5 ± 1.5) up to 512 bytes and of e^(0.5 ± 2.5) above,
-///   with a tail as heavy as that of Student's distribution with three degrees of freedom.
-/// * **Numbers.** Lines that a program passes equally often allocate equally often. If everything was
-///   recorded, numbers of blocks of different lines are equal too; if they were sampled, only by
-///   chance. Pairs of traces and sizes that were met one after the other are looked at, whose numbers
-///   are so near each other that sampling could explain it. A fifth of all programs are taken to have
-///   no such lines.
+/// * **Speed.** A recorded block is one of many, and no program makes more than 10⁸ blocks a second. The
+///   probability of a run of recorded blocks in a short time is the tail of a Poisson distribution, with the bound
+///   of Chernoff (1952). The check tests all runs of 16, 32, … 1024 blocks of a range, and allows for the
+///   resolution of the clock. Below one in a million for the whole log, the rates are refuted.
+/// * **Edges.** Where the probability jumps from one range to the next, so does the number of recorded blocks if
+///   they were sampled, but not if all were recorded. The check compares the octaves below and above the edge.
+///   Without sampling they differ by a factor of e^(0.5 ± 1.5) up to 512 bytes and of e^(0.5 ± 2.5) above, in 13
+///   recordings, with the heavy tail of Student's distribution with three degrees of freedom.
+/// * **Numbers.** Lines that run equally often allocate equally often. If everything was recorded, their
+///   numbers of blocks are equal too; in a sample they are equal only by chance. The check looks at pairs of
+///   consecutive traces and sizes whose numbers differ no more than sampling could explain. It assumes that a
+///   fifth of all programs have no such lines.
 ///
-/// Edges and numbers have odds, which are multiplied: 100 to 1 against the rates make them look
-/// wrong, 20 to 1 for them right.
+/// The odds of edges and numbers are multiplied. At 100 to 1 against the rates they look wrong, at 20 to 1 for
+/// them right.
 ///
-/// How often it is right was tried on logs in which everything was recorded, with the rates stated in
-/// their header, and on samples of them by a true recorder, 20 of each log: on 14 recordings, of which
-/// six have fewer than 6 000 events, and on 40 generated logs, half of them without loops, all with
-/// one event in 5 µs. *Never* was a true sample found wrong, or a log in which everything was
-/// recorded right; the rest is that it cannot tell.
+/// The table has the results for logs in which everything was recorded, with the rates stated in their header, and
+/// for 20 samples of each log by a true recorder: for 14 recordings, six of them with fewer than 6 000
+/// events, and for 40 generated logs, half of them without loops, all with one event in 5 µs. The check *never*
+/// found a true sample wrong, or a log in which everything was recorded right. In all other cases the result is
+/// [`CannotTell`](RatesVerdict::CannotTell).
 ///
 /// | rates stated | all recorded: wrong | generated: wrong | sampled: right | generated: right |
 /// | --- | --- | --- | --- | --- |
@@ -64,12 +61,11 @@ use crate::time::Elapsed;
 /// | 65536: 0.01 | 7 | 8 | 0 | 0 |
 /// | 128: 0.5 | 6 | 2 | 0 | 0 |
 ///
-/// The constants were chosen with these logs in view. On 40 logs generated afterwards, and on new
-/// samples of all, there was no mistake either; recordings of other programs were not tried.
+/// The constants were chosen with these logs. For 40 logs generated afterwards, and for new samples of all logs,
+/// the check made no mistake either; it was not tried with recordings of other programs.
 ///
-/// Samples at the default rates of which nothing can be told have fewer than 300 events. With rates
-/// near 1, and rates that are wrong by a factor of two, as heapprof 1.0 has them where its integers
-/// have 32 bits, it cannot tell either.
+/// Samples at the default rates without a result have fewer than 300 events. For rates near 1, and for rates that are
+/// wrong by a factor of two, as in heapprof 1.0 with 32-bit integers, the check has no result either.
 ///
 /// ```
 /// use heapprof::{RatesVerdict, Reader, SamplingRates};
@@ -92,7 +88,7 @@ pub struct RatesCheck {
     damaged: Damaged,
 }
 
-/// What a log says of the rates it is read with.
+/// The result of a [`RatesCheck`].
 ///
 /// ```
 /// use heapprof::{RatesVerdict, Reader, SamplingRates};
@@ -116,7 +112,7 @@ pub enum RatesVerdict {
 }
 
 impl RatesCheck {
-    /// What the log says.
+    /// The result.
     pub fn verdict(&self) -> RatesVerdict {
         self.verdict
     }
@@ -127,8 +123,7 @@ impl RatesCheck {
         self.log_odds
     }
 
-    /// What tells for or against: what refutes first, then the edges in the order of size, then the
-    /// numbers.
+    /// The evidence: first what refutes the rates, then the edges in the order of size, then the numbers.
     pub fn evidence(&self) -> &[RatesEvidence] {
         &self.evidence
     }
@@ -143,7 +138,7 @@ impl Reader {
     /// Whether the [rates](Self::rates) in use can be those the log was recorded with: see
     /// [`RatesCheck`]. One pass over the log.
     ///
-    /// Nothing can be told of a log that is taken as [unsampled](Self::unsampled).
+    /// A log that is read as [unsampled](Self::unsampled) has no result.
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -168,24 +163,24 @@ impl Reader {
 /// ```
 #[derive(Debug, Clone)]
 pub struct CheckRates {
-    /// The ranges that decide, and after them that of all larger sizes.
-    ranges: Vec<Seen>,
-    counts: Counts,
-    /// How far the wall clock is behind, and how often it was stepped back: that would make a run
-    /// look shorter than it was.
+    /// The ranges of the rates, and one of all larger sizes.
+    ranges: Vec<RangeEvidence>,
+    counts: SiteCounts,
+    /// How far the wall clock is behind, and how often it was stepped back: after a step, a run seems
+    /// shorter than it was.
     behind: i128,
     steps_back: u64,
-    /// How many runs were looked at.
+    /// The number of tested runs.
     runs: u64,
 }
 
-/// What was seen of a range.
+/// The evidence from a range of sizes.
 #[derive(Debug, Clone)]
-struct Seen {
+struct RangeEvidence {
     sizes: Range<u64>,
     probability: f64,
     blocks: u64,
-    /// Where the record of the first begins.
+    /// The offset of the first one's record.
     first: u64,
     ends: Ends,
     speed: Speed,
@@ -201,7 +196,7 @@ fn float(number: u64) -> f64 {
     number as f64
 }
 
-impl Seen {
+impl RangeEvidence {
     fn new(sizes: Range<u64>, probability: f64) -> Self {
         Self {
             ends: Ends::new(&sizes),
@@ -218,7 +213,7 @@ impl Seen {
         self.probability > 0.0 && self.probability < 1.0
     }
 
-    /// What refutes the probability, after so many runs were looked at.
+    /// The evidence that refutes the probability, given the number of all tested runs.
     fn refuted(&self, runs: u64) -> Option<RatesEvidence> {
         let sizes = self.sizes.clone();
         if self.probability <= 0.0 {
@@ -239,7 +234,7 @@ impl Seen {
         })
     }
 
-    /// What the edge between this range and the next tells.
+    /// The evidence from the edge between this range and the next.
     fn edge(&self, next: &Self) -> Option<RatesEvidence> {
         let stated = self.probability / next.probability;
         if self.probability <= 0.0 || next.probability <= 0.0 || stated.ln() == 0.0 {
@@ -257,17 +252,17 @@ impl Seen {
 }
 
 impl CheckRates {
-    /// For a log that is read with these rates.
+    /// A query for a log that is read with these rates.
     pub fn new(rates: &SamplingRates) -> Self {
-        let mut ranges: Vec<Seen> = rates
+        let mut ranges: Vec<RangeEvidence> = rates
             .by_size()
-            .map(|(sizes, range)| Seen::new(sizes, range.probability()))
+            .map(|(sizes, range)| RangeEvidence::new(sizes, range.probability()))
             .collect();
         let end = ranges.last().map_or(0, |range| range.sizes.end);
-        ranges.push(Seen::new(end..u64::MAX, 1.0));
+        ranges.push(RangeEvidence::new(end..u64::MAX, 1.0));
         Self {
             ranges,
-            counts: Counts::new(rates),
+            counts: SiteCounts::new(rates),
             behind: 0,
             steps_back: 0,
             runs: 0,

@@ -1,4 +1,4 @@
-//! Were more blocks recorded at once than there can have been?
+//! [`Speed`]: whether more blocks were recorded at once than a program can make.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -8,9 +8,9 @@ use crate::analysis::question::LogStep;
 
 /// No program makes more blocks in a microsecond.
 const FASTEST: f64 = 100.0;
-/// The runs of blocks that are looked at, as powers of two: 16 to 1024.
+/// The lengths of runs of blocks, as powers of two: 16 to 1024.
 const RUNS: Range<u32> = 4..11;
-/// A run this unlikely, of all that were looked at, is refuted: one in a million.
+/// The log probability, one in a million, below which a run refutes the rates.
 const REFUTED: f64 = -13.8;
 
 /// The latest blocks of a range of sizes.
@@ -18,26 +18,25 @@ const REFUTED: f64 = -13.8;
 pub(super) struct Speed {
     /// Time and number of the event of each.
     latest: VecDeque<(u64, u64)>,
-    /// How many there were since the clock was stepped back, and how often it had been by then.
+    /// The number of blocks since the clock was last stepped back, and the number of steps back by then.
     since: u64,
     steps_back: u64,
     fastest: Option<Run>,
 }
 
-/// Blocks one after the other.
+/// Consecutive blocks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     pub(super) blocks: u64,
-    /// The time of the first, and how long it can have taken at most, in microseconds.
+    /// The time of the first, and the longest time that all can have taken, in microseconds.
     pub(super) from: u64,
     pub(super) micros: u64,
     log_probability: f64,
 }
 
 impl Speed {
-    /// Looks at the runs that end with this allocation, of a block that is recorded with this
-    /// probability, and says at how many. What was before the clock was last stepped back does not
-    /// count.
+    /// Tests the runs that end with this allocation, of a block that is recorded with this probability, and
+    /// returns their number. Blocks before the clock was last stepped back do not count.
     pub(super) fn enter(&mut self, step: &LogStep, probability: f64, steps_back: u64) -> u64 {
         if self.steps_back != steps_back {
             self.steps_back = steps_back;
@@ -50,16 +49,16 @@ impl Speed {
         }
         self.latest.push_back((now, number));
         self.since += 1;
-        let mut looked_at = 0;
+        let mut tested = 0;
         for blocks in RUNS.map(|power| 1_usize << power) {
-            // Each run overlaps by half with the one before.
+            // Each run overlaps the previous one by half.
             let is_due = self.since.is_multiple_of(blocks as u64 / 2);
             let first = self.latest.len().checked_sub(blocks);
             let first = first.and_then(|place| self.latest.get(place));
             let (true, Some(&(then, first))) = (is_due, first) else {
                 continue;
             };
-            looked_at += 1;
+            tested += 1;
             // Each event lost less than a microsecond.
             let micros = now.saturating_sub(then) + number.saturating_sub(first) + 1;
             let most = FASTEST * probability * float(micros);
@@ -79,12 +78,12 @@ impl Speed {
                 });
             }
         }
-        looked_at
+        tested
     }
 
-    /// The run that refutes the probability, after so many runs were looked at.
-    pub(super) fn refuted(&self, looked_at: u64) -> Option<Run> {
+    /// The run that refutes the probability, given the number of all tested runs.
+    pub(super) fn refuted(&self, tested: u64) -> Option<Run> {
         self.fastest
-            .filter(|run| run.log_probability + float(looked_at.max(1)).ln() < REFUTED)
+            .filter(|run| run.log_probability + float(tested.max(1)).ln() < REFUTED)
     }
 }
