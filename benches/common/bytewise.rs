@@ -43,6 +43,9 @@ impl Iterator for Events<'_> {
 
 impl Events<'_> {
     fn event(&mut self) -> Option<Event> {
+        if self.bytes.first() == Some(&0) && self.bytes.starts_with(&[0; 64]) {
+            return None;
+        }
         let mut head = 0;
         for _ in 0..4 {
             head = head << 8 | u32::from(self.byte()?);

@@ -30,6 +30,8 @@
 //! before it. Snapshots between which there was no event have one place: an idle hour costs
 //! nothing here.
 
+use std::mem::discriminant;
+
 use super::checksum::Checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
@@ -337,23 +339,19 @@ fn check_order(before: LogPosition, place: LogPosition) -> Result<(), Kind> {
     Ok(())
 }
 
-/// The number of a kind of damage of a log, and its values.
+/// The code of a kind of damage of a log, and its values; `None` for a kind that no log has.
 fn encode_kind(kind: Kind) -> Option<(u64, u64, u64)> {
-    Some(match kind {
-        Kind::Cut => (0, 0, 0),
-        Kind::Varint => (1, 0, 0),
-        Kind::Time => (2, 0, 0),
-        Kind::Size { found } => (3, found, 0),
-        Kind::Estimate { size } => (4, size, 0),
-        Kind::UnknownTrace { found, traces } => (5, found.into(), traces.into()),
-        Kind::Microseconds { found } => (6, found, 0),
-        Kind::NegativeBalance { trace } => (7, trace.into(), 0),
-        Kind::Saturated => (8, 0, 0),
-        Kind::Zeros { len } => (9, len, 0),
-        _ => return None,
-    })
+    let same = |code| decode_kind(code, 0, 0).map(|it| discriminant(&it) == discriminant(&kind));
+    let code = (0..)
+        .map_while(|code| Some((code, same(code)?)))
+        .find(|&(_, same)| same)?
+        .0;
+    let (_, values) = kind.parts();
+    let [a, b] = values.map(|value| value.map_or(0, |(_, value)| value));
+    Some((code, a, b))
 }
 
+/// The kind of damage that has a code, with its values.
 fn decode_kind(code: u64, a: u64, b: u64) -> Option<Kind> {
     Some(match code {
         0 => Kind::Cut,

@@ -310,3 +310,49 @@ pub enum DecodeErrorKind {
     #[error("the live bytes of a trace are over 2^63 - 1, and stay there")]
     Saturated,
 }
+
+impl DecodeErrorKind {
+    /// The name of the kind, and the names and values of its numbers: what is serialised, and what the trailer of a
+    /// digest stores.
+    pub(crate) fn parts(self) -> (&'static str, [Option<(&'static str, u64)>; 2]) {
+        use DecodeErrorKind as Kind;
+        let one = |name, value: u64| [Some((name, value)), None];
+        let two = |(a, b), (c, d): (_, u64)| [Some((a, b)), Some((c, d))];
+        match self {
+            Kind::Cut => ("cut", [None; 2]),
+            Kind::Varint => ("varint", [None; 2]),
+            Kind::Version { found } => ("version", one("found", found.into())),
+            Kind::Magic { expected, found } => (
+                "magic",
+                two(("expected", expected.into()), ("found", found.into())),
+            ),
+            Kind::LineNumber { found } => ("line_number", one("found", found)),
+            Kind::TooManyTraces => ("too_many_traces", [None; 2]),
+            Kind::TooManyFrames => ("too_many_frames", [None; 2]),
+            Kind::Time => ("time", [None; 2]),
+            Kind::Zeros { len } => ("zeros", one("len", len)),
+            Kind::Size { found } => ("size", one("found", found)),
+            Kind::Estimate { size } => ("estimate", one("size", size)),
+            Kind::TraceIndex { found } => ("trace_index", one("found", found)),
+            Kind::Balance => ("balance", [None; 2]),
+            Kind::Unfinished => ("unfinished", [None; 2]),
+            Kind::Offset { found, len } => ("offset", two(("found", found), ("len", len))),
+            Kind::Interval { found } => ("interval", one("found", found)),
+            Kind::Overlap => ("overlap", [None; 2]),
+            Kind::Checksum { expected, found } => (
+                "checksum",
+                two(("expected", expected.into()), ("found", found.into())),
+            ),
+            Kind::Place { found } => ("place", one("found", found)),
+            Kind::NotUtf8 => ("not_utf8", [None; 2]),
+            Kind::UnknownTrace { found, traces } => (
+                "unknown_trace",
+                two(("found", found.into()), ("traces", traces.into())),
+            ),
+            Kind::Microseconds { found } => ("microseconds", one("found", found)),
+            Kind::Nanoseconds { found } => ("nanoseconds", one("found", found)),
+            Kind::NegativeBalance { trace } => ("negative_balance", one("trace", trace.into())),
+            Kind::Saturated => ("saturated", [None; 2]),
+        }
+    }
+}

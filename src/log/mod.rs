@@ -20,7 +20,8 @@ pub(crate) use pass::{Pass, PassEnd};
 use crate::bytes::{Bytes, FileIdentity, RandomAccessFile};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::raw::LogPosition;
-use crate::raw::hpd::decoder::{BufferedWindows, Decoder, SliceWindows, Source, Windows};
+use crate::raw::hpd::decoder::Decoder;
+use crate::raw::hpd::windows::{BufferedWindows, SliceWindows, Source, Windows};
 use crate::raw::rates::SamplingRates;
 
 /// A log.

@@ -72,7 +72,7 @@ impl<'a> Pass<'a> {
             return Ok(None);
         }
         let position = self.position();
-        self.chunk_end = position.offset() + CHUNK_BYTES;
+        self.chunk_end = position.offset().saturating_add(CHUNK_BYTES);
         Ok(Some(position))
     }
 

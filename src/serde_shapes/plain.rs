@@ -232,52 +232,9 @@ impl<'de> Deserialize<'de> for SamplingRates {
     }
 }
 
-/// The word for a kind of damage, and the numbers that it has.
-fn kind_of_damage(kind: DecodeErrorKind) -> (&'static str, [Option<(&'static str, u64)>; 2]) {
-    use DecodeErrorKind as Kind;
-    let one = |name, value: u64| [Some((name, value)), None];
-    let two = |(a, b), (c, d): (_, u64)| [Some((a, b)), Some((c, d))];
-    match kind {
-        Kind::Cut => ("cut", [None; 2]),
-        Kind::Varint => ("varint", [None; 2]),
-        Kind::Version { found } => ("version", one("found", found.into())),
-        Kind::Magic { expected, found } => (
-            "magic",
-            two(("expected", expected.into()), ("found", found.into())),
-        ),
-        Kind::LineNumber { found } => ("line_number", one("found", found)),
-        Kind::TooManyTraces => ("too_many_traces", [None; 2]),
-        Kind::TooManyFrames => ("too_many_frames", [None; 2]),
-        Kind::Time => ("time", [None; 2]),
-        Kind::Zeros { len } => ("zeros", one("len", len)),
-        Kind::Size { found } => ("size", one("found", found)),
-        Kind::Estimate { size } => ("estimate", one("size", size)),
-        Kind::TraceIndex { found } => ("trace_index", one("found", found)),
-        Kind::Balance => ("balance", [None; 2]),
-        Kind::Unfinished => ("unfinished", [None; 2]),
-        Kind::Offset { found, len } => ("offset", two(("found", found), ("len", len))),
-        Kind::Interval { found } => ("interval", one("found", found)),
-        Kind::Overlap => ("overlap", [None; 2]),
-        Kind::Checksum { expected, found } => (
-            "checksum",
-            two(("expected", expected.into()), ("found", found.into())),
-        ),
-        Kind::Place { found } => ("place", one("found", found)),
-        Kind::NotUtf8 => ("not_utf8", [None; 2]),
-        Kind::UnknownTrace { found, traces } => (
-            "unknown_trace",
-            two(("found", found.into()), ("traces", traces.into())),
-        ),
-        Kind::Microseconds { found } => ("microseconds", one("found", found)),
-        Kind::Nanoseconds { found } => ("nanoseconds", one("found", found)),
-        Kind::NegativeBalance { trace } => ("negative_balance", one("trace", trace.into())),
-        Kind::Saturated => ("saturated", [None; 2]),
-    }
-}
-
 impl Serialize for DecodeErrorKind {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (kind, numbers) = kind_of_damage(*self);
+        let (kind, numbers) = self.parts();
         let numbers = numbers.into_iter().flatten();
         let mut fields =
             serializer.serialize_struct("DecodeErrorKind", 1 + numbers.clone().count())?;
@@ -291,7 +248,7 @@ impl Serialize for DecodeErrorKind {
 
 impl Serialize for DecodeError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (kind, numbers) = kind_of_damage(self.kind());
+        let (kind, numbers) = self.kind().parts();
         let numbers = numbers.into_iter().flatten();
         let mut fields = serializer.serialize_struct("DecodeError", 5 + numbers.clone().count())?;
         fields.serialize_field("file", &self.file())?;

@@ -91,6 +91,9 @@ pub(crate) fn events(log: &[u8], rates: &SamplingRates) -> (Vec<Event>, Option<(
     let mut events = Vec::new();
     while !bytes.done() {
         let start = bytes.at;
+        if log[start..].starts_with(&[0; 64]) {
+            return (events, Some((start, Bad::Senseless)));
+        }
         let mut one = || {
             let head = bytes.fixed32()?;
             let seconds = i128::try_from(bytes.varint()?).unwrap();

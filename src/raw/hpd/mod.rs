@@ -9,7 +9,8 @@
 //! | `fast` | the fast path: decodes the shapes that nearly all records have, in one of three forms |
 //! | `strategy` | which form decodes a window |
 //! | `clock` | the number of events and both times, moved from record to record |
-//! | `decoder` | windows of bytes in, events out: fast path, slow path, refill |
+//! | `windows` | the bytes of a log, a part at a time: a slice, or a buffer that is refilled |
+//! | `decoder` | windows in, events out: fast path, slow path, refill |
 //! | `mod` (this file) | [`EventLog`] and [`Events`]: a slice in memory |
 //! | `stream` | [`EventReader`]: any [`io::Read`](std::io::Read) |
 //! | `writer` | [`EventWriter`] |
@@ -26,6 +27,7 @@ pub(crate) mod fast;
 pub(crate) mod record;
 pub(crate) mod strategy;
 mod stream;
+pub(crate) mod windows;
 mod writer;
 
 use std::iter::FusedIterator;
@@ -35,8 +37,9 @@ pub use stream::EventReader;
 pub use writer::EventWriter;
 
 use crate::error::DecodeError;
-use decoder::{Decoder, SliceWindows};
+use decoder::Decoder;
 use record::MIN_LEN;
+use windows::SliceWindows;
 
 /// A `.hpd` file, or the beginning of one, in memory.
 ///

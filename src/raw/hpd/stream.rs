@@ -3,8 +3,9 @@
 use std::io::{self, Read};
 use std::iter::FusedIterator;
 
-use super::decoder::{BufferedWindows, Decoder, Source};
+use super::decoder::Decoder;
 use super::event::{Event, LogPosition};
+use super::windows::{BufferedWindows, Source};
 use crate::error::{DecodeError, Error, Result};
 
 /// Iterator over the events of a log that comes from any [`Read`], in the order of the log.
