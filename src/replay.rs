@@ -38,15 +38,20 @@ impl Replay {
     pub(crate) fn apply(&mut self, logged: &LoggedEvent) -> Change {
         match self.heap.dense().add(logged.index(), logged.bytes) {
             Some(change) => change,
-            None => self.apply_slow(logged.index(), logged.bytes, logged.offset),
+            None => {
+                let change = self.heap.add(logged.index(), logged.bytes);
+                self.note(logged, change);
+                change
+            }
         }
     }
 
+    /// Notes an event if it makes no sense, given what it changed.
     #[cold]
     #[inline(never)]
-    fn apply_slow(&mut self, index: u32, bytes: i64, offset: u64) -> Change {
-        let change = self.heap.add(index, bytes);
-        let error = |kind| DecodeError::new(FileKind::Hpd, offset, kind);
+    pub(crate) fn note(&mut self, logged: &LoggedEvent, change: Change) {
+        let (index, bytes) = (logged.index(), logged.bytes);
+        let error = |kind| DecodeError::new(FileKind::Hpd, logged.offset, kind);
         if !self.heap.table_has(index) {
             let (found, traces) = (index, self.traces);
             self.unknown_trace
@@ -59,7 +64,6 @@ impl Replay {
         if change.bytes != bytes {
             self.saturated.get_or_insert_with(|| error(Kind::Saturated));
         }
-        change
     }
 
     /// The first event of each kind.

@@ -268,13 +268,14 @@ fn damaged_logs() -> Vec<(DecodeErrorKind, Vec<u8>)> {
             .1
     };
     let endless = [whole().into_bytes().1, vec![0, 0, 0, 1], vec![0xff; 11]].concat();
-    let mut strange = with((30_000, 1, 1));
+    let zeros = [whole().into_bytes().1, vec![0; 100]].concat();
+    let mut invalid = with((30_000, 1, 1));
     // The microseconds of the added event: 5 000, in two bytes.
-    let at = strange
+    let at = invalid
         .windows(2)
         .rposition(|it| it == [0x88, 0x27])
         .unwrap();
-    strange.splice(at..at + 2, [0xc0, 0x84, 0x3d]);
+    invalid.splice(at..at + 2, [0xc0, 0x84, 0x3d]);
     vec![
         (
             DecodeErrorKind::UnknownTrace {
@@ -287,8 +288,9 @@ fn damaged_logs() -> Vec<(DecodeErrorKind, Vec<u8>)> {
             DecodeErrorKind::NegativeBalance { trace: 1 },
             with((30_000, 1, -5)),
         ),
-        (DecodeErrorKind::Microseconds { found: 1_000_000 }, strange),
+        (DecodeErrorKind::Microseconds { found: 1_000_000 }, invalid),
         (DecodeErrorKind::Varint, endless),
+        (DecodeErrorKind::Zeros { len: 100 }, zeros),
     ]
 }
 
@@ -402,7 +404,7 @@ fn results_before_the_damage_are_not_marked() {
         let first = flags.iter().find(|(_, damaged)| *damaged).unwrap().0;
         let expected = match kind {
             // After the last event.
-            DecodeErrorKind::Varint => 40_000,
+            DecodeErrorKind::Varint | DecodeErrorKind::Zeros { .. } => 40_000,
             // The time of the damaged event is a second later.
             DecodeErrorKind::Microseconds { .. } => 2_000_000,
             _ => 30_000,

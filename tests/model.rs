@@ -236,6 +236,19 @@ fn every_recording_and_every_cut() {
     );
 }
 
+#[test]
+fn logs_with_zeros() {
+    let cases = ["zeros_tail", "zeros_hole"].into_iter().filter_map(|name| {
+        let hpm = common::shared(&format!("cases/{name}.hpm"))?;
+        let questions = questions(name, 100_000);
+        Some((name.to_owned(), hpm.with_extension(""), questions))
+    });
+    let cases: Vec<_> = cases.collect();
+    if !cases.is_empty() {
+        check(cases);
+    }
+}
+
 /// Every `.hpc` file that heapprof 1.0 made of the recordings.
 #[test]
 fn every_digest_of_heapprof() {

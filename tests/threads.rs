@@ -220,6 +220,7 @@ const SHARED: &[&str] = all_shared! {
     raw::DigestWriter<String>,
     raw::Entries<'_>,
     raw::EventLog<'_>,
+    raw::EventReader<String>,
     raw::EventWriter<String>,
     raw::Events<'_>,
     raw::OutermostFirst<'_>,

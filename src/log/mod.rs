@@ -298,4 +298,37 @@ mod tests {
             3
         );
     }
+
+    #[test]
+    fn zeros_end_the_log_and_are_counted_over_windows() {
+        let mut bytes = bytes();
+        let mut plain = EventLog::new(&bytes).events();
+        plain.by_ref().take(1000).for_each(drop);
+        let end = plain.position();
+        bytes.truncate(usize::try_from(end.offset()).unwrap());
+        for len in [64, WINDOW_BYTES, 2 * WINDOW_BYTES + 5] {
+            let mut bytes = bytes.clone();
+            bytes.resize(bytes.len() + len, 0);
+            bytes.push(0x40);
+            let rates = SamplingRates::unsampled();
+            let file = file(&bytes);
+            for log in [
+                Log::open(file.path(), None).unwrap(),
+                Log::Memory(Bytes::Owned(bytes.into())),
+            ] {
+                let mut events = log.events(&rates, LogPosition::START);
+                assert_eq!(
+                    events.by_ref().take(1000).filter_map(Result::ok).count(),
+                    1000
+                );
+                let error = events.next().unwrap().unwrap_err();
+                let error = error.decode_error().unwrap();
+                let len = len as u64;
+                assert_eq!(error.offset(), end.offset());
+                assert_eq!(error.kind(), DecodeErrorKind::Zeros { len });
+                assert!(events.next().is_none() && events.cut().is_none());
+                assert_eq!(events.position(), end);
+            }
+        }
+    }
 }

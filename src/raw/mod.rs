@@ -3,7 +3,7 @@
 //! | file | read | write |
 //! | --- | --- | --- |
 //! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access | [`TraceWriter`] for frames that are [`AsFrame`] |
-//! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`] | [`EventWriter`] |
+//! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`]; [`EventReader`] from any [`io::Read`](std::io::Read) | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
 //!
 //! The readers borrow, copy nothing, and return iterators that are `Clone` and fused. They accept any
@@ -50,6 +50,9 @@
 //!
 //! With bit 31 clear the difference of time is `seconds + microseconds`, with bit 31 set it is
 //! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
+//!
+//! 64 zero bytes or more where an event should begin end the log, because a file system can leave them after
+//! a crash: [`DecodeErrorKind::Zeros`](crate::DecodeErrorKind::Zeros). Fewer are events.
 //!
 //! # `.hpc`
 //! ```text

@@ -16,7 +16,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use heapprof::raw::{
-    DigestFile, DigestWriter, EventLog, EventWriter, TraceLog, TracePosition, TraceWriter,
+    DigestFile, DigestWriter, EventLog, EventReader, EventWriter, TraceLog, TracePosition,
+    TraceWriter,
 };
 use heapprof::{
     CheckRates, Churn, ChurnOverTime, Clock, DecodeError, Digest, DigestOptions, EdgeBase, Elapsed,
@@ -943,6 +944,22 @@ impl AnswerHash {
             events.invalid_micros(),
             events.size_hint(),
         ));
+        // The same events from a stream, which resumes where another one has stopped.
+        let mut stream = EventReader::new(hpd);
+        let mut slice = EventLog::new(hpd).events();
+        for event in slice.by_ref().take(10_000) {
+            let streamed = stream.next().unwrap();
+            assert_eq!(
+                event,
+                streamed.map_err(|error| *error.decode_error().unwrap())
+            );
+        }
+        assert_eq!(stream.position(), slice.position());
+        assert_eq!(stream.invalid_micros(), slice.invalid_micros());
+        let at = usize::try_from(stream.position().offset()).unwrap();
+        let resumed = EventReader::resume(&hpd[at..], stream.position());
+        assert_eq!(resumed.flatten().take(10_000).count(), left);
+        assert!(hpd.ends_with(stream.into_inner()));
         // A file of a different kind.
         self.add(EventLog::new(hpm).events().flatten().count());
         let mut writer = EventWriter::resume(Vec::new(), events.position());

@@ -34,13 +34,15 @@ impl Asking<'_> {
                     due = self.begin(questions, logged.event.elapsed, total);
                     continue;
                 }
-                let change = self.replay.apply(&logged);
+                let change = self.replay.heap.add(logged.index(), logged.bytes);
                 total += i128::from(change.bytes);
                 let step = step(logged, change, saturated(total));
                 if questions.take(&step, &self.replay.heap).is_break() {
                     self.is_stopped = true;
                     break;
                 }
+                // The event at which all break is in no answer, and neither is its damage.
+                self.replay.note(&logged, change);
                 self.pass.skip();
             }
         }

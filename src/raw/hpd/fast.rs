@@ -37,10 +37,6 @@ const BRANCHLESS_LOOKAHEAD: usize = 8 + 7;
 /// The fast path declines a record if fewer bytes than this follow its start.
 pub(super) const LOOKAHEAD: usize = BRANCHLESS_LOOKAHEAD;
 
-/// The largest size that a fast record can have: a varint of four bytes.
-#[cfg(test)]
-const LARGEST_SIZE: u64 = (1 << 28) - 1;
-
 /// The bits of a little-endian word of four bytes after the head: the byte of the seconds, and for each of the
 /// next three bytes the bit that says that another byte of its number follows.
 const SECONDS: u32 = 0xff;
@@ -240,6 +236,9 @@ mod tests {
     use super::*;
     use crate::raw::block::push_varint;
     use crate::raw::hpd::record::Record;
+
+    /// The largest size of a fast record: a varint of four bytes.
+    const LARGEST_SIZE: u64 = (1 << 28) - 1;
 
     type Form = fn(&[u8]) -> Option<(FastRecord, &[u8])>;
 
