@@ -110,7 +110,7 @@ impl Reader {
         while !is_over && pass.next_chunk()?.is_some() {
             loop {
                 let dense = replay.heap.dense();
-                let (_, flow) = pass.fold(dense, |dense, logged| {
+                let (_, unusual) = pass.fold(dense, |dense, logged| {
                     if logged.event.elapsed > time {
                         return ControlFlow::Break(());
                     }
@@ -119,7 +119,7 @@ impl Reader {
                         None => ControlFlow::Break(()),
                     }
                 });
-                let Some(logged) = pass.peek().filter(|_| flow.is_break()) else {
+                let Some(logged) = unusual else {
                     break;
                 };
                 if logged.event.elapsed > time {

@@ -148,38 +148,35 @@ impl Reader {
         let mut pass = self.pass_from(from)?;
         'chunks: while pass.next_chunk()?.is_some() {
             loop {
-                let flow;
-                (span, flow) = pass.fold(span, |span, logged| {
-                    if logged.number > last {
-                        return ControlFlow::Break(None);
-                    }
+                let stepped;
+                (span, stepped) = pass.fold(span, |span, logged| {
                     let elapsed = logged.event.elapsed;
-                    let lag = lag(elapsed, logged.event.wall);
-                    if lag != span.lag {
-                        return ControlFlow::Break(Some((elapsed, lag)));
+                    if logged.number > last || lag(elapsed, logged.event.wall) != span.lag {
+                        return ControlFlow::Break(());
                     }
                     span.to = elapsed;
                     ControlFlow::Continue(())
                 });
-                match flow {
-                    ControlFlow::Continue(()) => break,
-                    ControlFlow::Break(None) => break 'chunks,
-                    ControlFlow::Break(Some((elapsed, lag))) => {
-                        if visit(ClockSpan {
-                            to: elapsed,
-                            ..span
-                        })
-                        .is_break()
-                        {
-                            return Ok(ControlFlow::Break(()));
-                        }
-                        span = ClockSpan {
-                            from: elapsed,
-                            to: elapsed,
-                            lag,
-                        };
-                    }
+                let Some(logged) = stepped else {
+                    break;
+                };
+                if logged.number > last {
+                    break 'chunks;
                 }
+                let elapsed = logged.event.elapsed;
+                if visit(ClockSpan {
+                    to: elapsed,
+                    ..span
+                })
+                .is_break()
+                {
+                    return Ok(ControlFlow::Break(()));
+                }
+                span = ClockSpan {
+                    from: elapsed,
+                    to: elapsed,
+                    lag: lag(elapsed, logged.event.wall),
+                };
             }
         }
         Ok(visit(span))

@@ -45,7 +45,7 @@ impl<'a> Source<'a> {
             if progress(start).is_break() {
                 return Ok(None);
             }
-            let _: (_, ControlFlow<()>) = pass.fold((), |(), _| ControlFlow::Continue(()));
+            pass.fold((), |(), _| ControlFlow::Continue(()));
         }
         Ok(Some(pass.position()))
     }
@@ -71,7 +71,7 @@ impl<'a> Source<'a> {
         let mut pass = self.pass();
         let mut replay = Replay::new(self.traces);
         while pass.next_chunk()?.is_some() {
-            let _: (_, ControlFlow<()>) = pass.fold(&mut replay, |replay, logged| {
+            pass.fold(&mut replay, |replay, logged| {
                 replay.apply(&logged);
                 ControlFlow::Continue(())
             });
@@ -128,7 +128,7 @@ impl<'a> Source<'a> {
             }
             loop {
                 let state = (replay.heap.dense(), changes.dense());
-                let (_, flow) = pass.fold(state, |(dense, changed), logged| {
+                let (_, unusual) = pass.fold(state, |(dense, changed), logged| {
                     if logged.event.elapsed.as_micros() > next {
                         return ControlFlow::Break(());
                     }
@@ -138,7 +138,7 @@ impl<'a> Source<'a> {
                     changed.mark(logged.index());
                     ControlFlow::Continue(())
                 });
-                let Some(logged) = pass.peek().filter(|_| flow.is_break()) else {
+                let Some(logged) = unusual else {
                     break;
                 };
                 let elapsed = logged.event.elapsed.as_micros();

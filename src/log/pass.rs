@@ -3,10 +3,9 @@
 //! ```text
 //! while let Some(start) = pass.next_chunk()? {          // progress, stops: between chunks
 //!     loop {
-//!         let flow;
-//!         (state, flow) = pass.fold(state, |state, event| …);   // the usual events
-//!         if flow.is_continue() { break }
-//!         let event = pass.peek();                              // an unusual one
+//!         let unusual;
+//!         (state, unusual) = pass.fold(state, |state, event| …);
+//!         let Some(event) = unusual else { break };
 //!         …
 //!         pass.skip();
 //!     }
@@ -76,29 +75,35 @@ impl<'a> Pass<'a> {
         Ok(Some(position))
     }
 
-    /// Folds the events of the chunk, or those left of it. If `f` breaks, the event stays the next one of the
-    /// pass.
+    /// Folds the events of the chunk, or those left of it. If `f` breaks at an event, returns the event, which stays
+    /// the next one of the pass.
     ///
     /// PERF: a log of which everything was recorded has loops of its own, which look up no estimates: without
     /// them `high_water` is 28–67 % slower; `cargo bench --bench ratios`, row `replay_ns_per_event`.
     #[inline]
-    pub(crate) fn fold<S, B>(
+    pub(crate) fn fold<S>(
         &mut self,
         state: S,
-        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<B> + Copy,
-    ) -> (S, ControlFlow<B>) {
+        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<()> + Copy,
+    ) -> (S, Option<LoggedEvent>) {
         let (rates, correction, end) = (self.rates, self.correction, self.chunk_end);
         let f = move |state: &mut S, logged: LoggedEvent| f(state, logged.corrected(correction));
-        if rates.is_unsampled() {
+        let (state, flow) = if rates.is_unsampled() {
             self.decoder.fold_chunk(end, rates, state, |size| size, f)
         } else {
             let estimates = rates.estimates();
             let estimate = move |size| estimates.of(size);
             self.decoder.fold_chunk(end, rates, state, estimate, f)
-        }
+        };
+        let unusual = match flow {
+            ControlFlow::Continue(()) => None,
+            // PERF: decoded once more. A loop that kept the event for this would compute all of it each time.
+            ControlFlow::Break(()) => self.peek(),
+        };
+        (state, unusual)
     }
 
-    /// The next event of the chunk, at which a fold broke.
+    /// The next event of the chunk.
     pub(crate) fn peek(&self) -> Option<LoggedEvent> {
         let peeked = self.decoder.peek_in_window(Some(self.rates)).ok()?;
         Some(

@@ -132,7 +132,7 @@ impl Reader {
             loop {
                 // 64 bits relative to the start of the fold; the total itself can have more.
                 let state = (0_i64, 0_i64, replay.heap.dense());
-                let ((change, max_change, _), flow) =
+                let ((change, max_change, _), unusual) =
                     pass.fold(state, |(change, max_change, dense), logged| {
                         let Some(after) = change.checked_add(logged.bytes) else {
                             return ControlFlow::Break(());
@@ -146,7 +146,6 @@ impl Reader {
                     });
                 let mut max = total + i128::from(max_change);
                 total += i128::from(change);
-                let unusual = pass.peek().filter(|_| flow.is_break());
                 if let Some(logged) = unusual {
                     total += i128::from(replay.apply(&logged).bytes);
                     max = max.max(total);
@@ -182,7 +181,7 @@ impl Reader {
             loop {
                 let state = (0_i64, replay.heap.dense());
                 let to = i64::try_from(left).unwrap_or(i64::MAX);
-                let ((change, _), flow) = pass.fold(state, move |(change, dense), logged| {
+                let ((change, _), unusual) = pass.fold(state, move |(change, dense), logged| {
                     let after = change.checked_add(logged.bytes);
                     let Some(after) = after.filter(|_| *change != to) else {
                         return ControlFlow::Break(());
@@ -194,8 +193,7 @@ impl Reader {
                     ControlFlow::Continue(())
                 });
                 left -= i128::from(change);
-                let unusual = pass.peek().filter(|_| flow.is_break() && left != 0);
-                let Some(logged) = unusual else {
+                let Some(logged) = unusual.filter(|_| left != 0) else {
                     break;
                 };
                 left -= i128::from(replay.apply(&logged).bytes);

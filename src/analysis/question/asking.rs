@@ -61,28 +61,25 @@ impl Asking<'_> {
         let Ok(small_total) = i64::try_from(*total) else {
             return self.pass.peek();
         };
-        let state = (small_total, &mut self.replay.heap, questions);
-        let ((small_total, ..), flow) =
+        let state = (small_total, false, &mut self.replay.heap, questions);
+        let ((small_total, is_done, ..), unusual) =
             self.pass
-                .fold(state, move |(total, heap, questions), logged| {
+                .fold(state, move |(total, is_done, heap, questions), logged| {
                     let after = total.checked_add(logged.bytes);
                     let Some(after) = after.filter(|_| logged.event.elapsed <= due) else {
-                        return ControlFlow::Break(false);
+                        return ControlFlow::Break(());
                     };
                     let Some(change) = heap.dense().add(logged.index(), logged.bytes) else {
-                        return ControlFlow::Break(false);
+                        return ControlFlow::Break(());
                     };
                     *total = after;
-                    let step = step(logged, change, after);
-                    questions.take(&step, heap).map_break(|()| true)
+                    let flow = questions.take(&step(logged, change, after), heap);
+                    *is_done = flow.is_break();
+                    flow
                 });
         *total = i128::from(small_total);
-        self.is_stopped = flow == ControlFlow::Break(true);
-        if flow == ControlFlow::Break(false) {
-            self.pass.peek()
-        } else {
-            None
-        }
+        self.is_stopped = is_done;
+        unusual.filter(|_| !is_done)
     }
 
     /// Begins the questions that want the next event, at time `next`. Returns the time after which another one

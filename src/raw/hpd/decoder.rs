@@ -298,14 +298,14 @@ impl<W: Windows> Decoder<W> {
     /// PERF: the state is moved into the loop and out again, so that it is in registers meanwhile. A closure
     /// that captured it by reference would load and store it for each event.
     #[inline]
-    pub(crate) fn fold_chunk<S, B>(
+    pub(crate) fn fold_chunk<S>(
         &mut self,
         end: u64,
         rates: &SamplingRates,
         mut state: S,
         estimate: impl Fn(u64) -> u64 + Copy,
-        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<B> + Copy,
-    ) -> (S, ControlFlow<B>) {
+        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<()> + Copy,
+    ) -> (S, ControlFlow<()>) {
         loop {
             let rest = self.windows.rest();
             let len = usize::try_from(end.saturating_sub(self.offset())).unwrap_or(usize::MAX);
@@ -362,12 +362,12 @@ impl<'a, S> FastFold<'a, S> {
     ///
     /// PERF: a function of its own for each form and each `f`, so that its loop has all registers.
     #[inline(never)]
-    fn fold<B>(
+    fn fold(
         self,
         decode: impl Fn(&'a [u8], SizeLen) -> Option<(FastRecord, &'a [u8])>,
         estimate: impl Fn(u64) -> u64,
-        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<B>,
-    ) -> (Self, ControlFlow<B>) {
+        f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<()>,
+    ) -> (Self, ControlFlow<()>) {
         // PERF: variables of the loop's own. The fields of an argument stay in memory.
         let Self {
             mut rest,
@@ -389,8 +389,8 @@ impl<'a, S> FastFold<'a, S> {
                 offset: end.saturating_sub(rest.len() as u64),
                 has_invalid_micros: false,
             };
-            if let ControlFlow::Break(value) = f(&mut state, logged) {
-                break ControlFlow::Break(value);
+            if f(&mut state, logged).is_break() {
+                break ControlFlow::Break(());
             }
             (rest, clock, next_size) = (after, advanced, record.next_size);
         };
