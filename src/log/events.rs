@@ -8,7 +8,7 @@ use crate::error::{DecodeError, Error, Result};
 use crate::raw::hpd::decoder::Decoder;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
-use crate::time::{Clock, ClockCorrection};
+use crate::time::Clock;
 
 /// Iterator over the events of a profile's log, in the order of the log.
 ///
@@ -36,7 +36,6 @@ pub struct LogEvents<'a> {
     log: &'a Log,
     rates: &'a SamplingRates,
     clock: Clock,
-    correction: ClockCorrection,
     decoder: Decoder<LogWindows<'a>>,
     ended: bool,
     cut: Option<DecodeError>,
@@ -48,7 +47,6 @@ impl<'a> LogEvents<'a> {
             log,
             rates,
             clock: position.clock(),
-            correction: ClockCorrection::new(position.clock()),
             decoder: log.decoder(position),
             ended: false,
             cut: None,
@@ -93,7 +91,7 @@ impl<'a> LogEvents<'a> {
         match self.decoder.next_slow(Some(self.rates)) {
             Ok(Some(event)) => {
                 let number = self.decoder.events();
-                return Some(Ok(event.corrected(self.correction, number)));
+                return Some(Ok(event.on(self.clock, number)));
             }
             Ok(None) => self.ended = true,
             Err(error) => {
@@ -125,7 +123,7 @@ impl Iterator for LogEvents<'_> {
     fn next(&mut self) -> Option<Result<Event>> {
         if let Some(event) = self.decoder.next_fast() {
             let number = self.decoder.events();
-            return Some(Ok(event.corrected(self.correction, number)));
+            return Some(Ok(event.on(self.clock, number)));
         }
         let next = self.next_slow();
         next.map(|event| event.map(Event::assume_size_fits))

@@ -23,7 +23,7 @@ use crate::error::{DecodeError, Result};
 use crate::raw::LogPosition;
 use crate::raw::hpd::decoder::{Decoder, LoggedEvent};
 use crate::raw::rates::SamplingRates;
-use crate::time::{Clock, ClockCorrection};
+use crate::time::Clock;
 
 /// The bytes of a chunk: small enough for progress every few thousand events, and to find the event of a peak
 /// again; large enough that what happens between chunks costs nothing.
@@ -37,7 +37,6 @@ pub(crate) struct Pass<'a> {
     log: &'a Log,
     rates: &'a SamplingRates,
     clock: Clock,
-    correction: ClockCorrection,
     decoder: Decoder<LogWindows<'a>>,
     /// Where in the log the chunk ends.
     chunk_end: u64,
@@ -59,7 +58,6 @@ impl<'a> Pass<'a> {
             log,
             rates,
             clock: position.clock(),
-            correction: ClockCorrection::new(position.clock()),
             decoder: log.decoder(position),
             chunk_end: 0,
         }
@@ -78,21 +76,22 @@ impl<'a> Pass<'a> {
     /// Folds the events of the chunk, or those left of it. If `f` breaks at an event, returns the event, which stays
     /// the next one of the pass.
     ///
-    /// PERF: a log of which everything was recorded has loops of its own, which look up no estimates: without
-    /// them `high_water` is 28–67 % slower; `cargo bench --bench ratios`, row `replay_ns_per_event`.
+    /// PERF: the usual case, a log of which everything was recorded, on the recorded clock, has loops of its own, which
+    /// look up no estimates and correct no times: without them `high_water` is 28–67 % slower; `cargo bench --bench
+    /// ratios`, row `replay_ns_per_event`.
     #[inline]
     pub(crate) fn fold<S>(
         &mut self,
         state: S,
         f: impl Fn(&mut S, LoggedEvent) -> ControlFlow<()> + Copy,
     ) -> (S, Option<LoggedEvent>) {
-        let (rates, correction, end) = (self.rates, self.correction, self.chunk_end);
-        let f = move |state: &mut S, logged: LoggedEvent| f(state, logged.corrected(correction));
-        let (state, flow) = if rates.is_unsampled() {
+        let (rates, end) = (self.rates, self.chunk_end);
+        let (state, flow) = if rates.is_unsampled() && self.clock == Clock::Recorded {
             self.decoder.fold_chunk(end, rates, state, |size| size, f)
         } else {
-            let estimates = rates.estimates();
+            let (clock, estimates) = (self.clock, rates.estimates());
             let estimate = move |size| estimates.of(size);
+            let f = move |state: &mut S, logged: LoggedEvent| f(state, logged.on(clock));
             self.decoder.fold_chunk(end, rates, state, estimate, f)
         };
         let unusual = match flow {
@@ -106,11 +105,7 @@ impl<'a> Pass<'a> {
     /// The next event of the chunk.
     pub(crate) fn peek(&self) -> Option<LoggedEvent> {
         let peeked = self.decoder.peek_in_window(Some(self.rates)).ok()?;
-        Some(
-            self.decoder
-                .logged(&peeked, self.rates)
-                .corrected(self.correction),
-        )
+        Some(self.decoder.logged(&peeked, self.rates).on(self.clock))
     }
 
     /// Moves past the next event.

@@ -61,7 +61,7 @@ impl RunningClock {
     pub(super) const fn advance_fast(&mut self, record: &FastRecord) -> Event {
         self.elapsed += record.micros;
         self.events = self.events.wrapping_add(1);
-        self.event(record.head, record.size)
+        self.event(record.head, record.size as u64)
     }
 
     /// Moves the clock by any record, and returns the event.

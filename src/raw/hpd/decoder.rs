@@ -23,14 +23,14 @@ use std::ops::ControlFlow;
 
 use super::clock::RunningClock;
 use super::event::{Event, LogPosition};
-use super::fast::{FastRecord, LOOKAHEAD, SizeLen, cold_path};
+use super::fast::{FastRecord, LOOKAHEAD, SizeLen};
 use super::record::Record;
 use super::strategy::{MISS_BUDGET, Strategy};
 use super::windows::Windows;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
-use crate::time::ClockCorrection;
+use crate::time::Clock;
 
 /// Decodes the events of a log, window by window.
 #[derive(Debug, Clone)]
@@ -73,11 +73,11 @@ impl LoggedEvent {
         TraceId::to_disk(self.event.trace)
     }
 
-    /// The same, with corrected times.
+    /// The same with the times of `clock`, from those recorded.
     #[inline(always)]
-    pub(crate) const fn corrected(self, correction: ClockCorrection) -> Self {
+    pub(crate) const fn on(self, clock: Clock) -> Self {
         Self {
-            event: self.event.corrected(correction, self.number),
+            event: self.event.on(clock, self.number),
             ..self
         }
     }
@@ -149,7 +149,6 @@ impl<W: Windows> Decoder<W> {
         if let Some(record) = self.windows.take_branchy(FastRecord::branchy) {
             return Some(self.clock.advance_fast(&record));
         }
-        cold_path();
         let (strategy, next_size) = (self.strategy, self.next_size);
         let record = self.windows.take_branchless(|rest| match strategy {
             Strategy::BranchlessSize => FastRecord::branchless_size(rest, next_size),

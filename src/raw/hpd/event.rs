@@ -3,7 +3,7 @@
 use super::record::FREE_BIT;
 use crate::id::TraceId;
 use crate::raw::rates::SamplingRates;
-use crate::time::{Clock, ClockCorrection, Elapsed, LARGEST, WallOffset};
+use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
 /// One recorded allocation or free.
 ///
@@ -121,10 +121,10 @@ impl Event {
         }
     }
 
-    /// Event `number` of a log, with corrected times.
+    /// Event `number` of a log with the times of `clock`, from those recorded.
     #[inline]
-    pub(crate) const fn corrected(self, correction: ClockCorrection, number: u64) -> Self {
-        let ahead = correction.ahead(number);
+    pub(crate) const fn on(self, clock: Clock, number: u64) -> Self {
+        let ahead = clock.ahead(number);
         let elapsed = self.elapsed.as_micros().wrapping_add(ahead);
         let wall = self.wall.as_micros().saturating_add_unsigned(ahead);
         Self {
