@@ -189,12 +189,13 @@ impl FastRecord {
         Some(Self::new(head, micros, size).and_after(bytes, 5 + len))
     }
 
+    #[expect(clippy::cast_possible_truncation, reason = "a size of 28 bits")]
     #[inline(always)]
     const fn new(head: u32, micros: u64, size: u64) -> Self {
         Self {
             head,
             micros,
-            size: (size & u32::MAX as u64) as u32,
+            size: size as u32,
             next_size: SizeLen { is_two: false },
         }
     }
