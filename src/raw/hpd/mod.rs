@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_labelled_bytes_are_read_and_written() {
+    fn labelled_bytes_are_read_and_written() {
         let events: Vec<_> = EventLog::new(BYTES).events().map(Result::unwrap).collect();
         assert_eq!(events, expected());
         let mut writer = EventWriter::new(Vec::new());
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_keeps_the_whole_events_and_is_told_once_at_its_event() {
+    fn every_cut_keeps_the_whole_events_and_is_one_error() {
         let ends = [8, 18, 27, 38, 49];
         for cut in 0..=BYTES.len() {
             let whole = ends.iter().filter(|&&end| end <= cut).count();
@@ -280,7 +280,7 @@ mod tests {
             assert_eq!(events.next(), None);
             assert_eq!(events.position().offset(), start as u64);
 
-            // Tomorrow the rest is there.
+            // Later the rest is there.
             let rest = EventLog::new(BYTES).events_from(events.position());
             let rest: Vec<_> = rest.map(Result::unwrap).collect();
             assert_eq!(rest, expected()[whole..]);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn times_go_to_63_bits_and_no_further() {
+    fn rejects_times_over_63_bits() {
         const MAX: u64 = LARGEST;
         let largest = one(&record(0, MAX / SECOND, MAX % SECOND, 0)).unwrap();
         assert_eq!(largest.elapsed.as_micros(), MAX);
@@ -299,7 +299,7 @@ mod tests {
         );
         assert_eq!(one(&record(0, u64::MAX, 0, 0)), Err(Kind::Time));
         assert_eq!(one(&record(0, 0, u64::MAX, 0)), Err(Kind::Time));
-        // Also when they go back, though the difference would fit.
+        // Backwards too, although the difference would fit.
         assert_eq!(
             one(&record(BACKWARDS, MAX / SECOND + 1, SECOND, 0)),
             Err(Kind::Time)
@@ -311,7 +311,7 @@ mod tests {
             -i64::try_from(MAX / SECOND * SECOND).unwrap()
         );
 
-        // The usual, short shape stops there too.
+        // The fast path has the same limit.
         for (micros, fits) in [(7, true), (8, false)] {
             let position = LogPosition::new(
                 0,
@@ -326,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn a_step_back_that_is_none_counts_as_forward() {
+    fn backwards_with_more_micros_than_seconds_goes_forward() {
         let event = one(&record(BACKWARDS, 1, 2_000_000, 0)).unwrap();
         assert_eq!(event.elapsed.as_micros(), 1_000_000);
         assert_eq!(event.wall.as_micros(), 1_000_000);
     }
 
     #[test]
-    fn sizes_go_to_63_bits_and_no_further() {
+    fn rejects_sizes_over_63_bits() {
         assert_eq!(one(&record(1, 0, 0, LARGEST)).unwrap().size, LARGEST);
         assert_eq!(
             one(&record(1, 0, 0, LARGEST + 1)),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_microseconds_are_kept_and_the_first_is_told() {
+    fn invalid_micros_are_kept_and_the_first_is_reported() {
         let mut bytes = record(1, 0, SECOND - 1, 0);
         bytes.extend(record(1, 2, SECOND, 0));
         bytes.extend(record(1, 0, SECOND + 1, 0));

@@ -1,4 +1,4 @@
-//! Writes the event log.
+//! [`EventWriter`]: writes the event log.
 
 use std::io::Write;
 
@@ -11,7 +11,7 @@ use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 
 /// Writes a `.hpd` file, event by event, to any [`Write`].
 ///
-/// Every event goes out in one call, so give it a [`BufWriter`](std::io::BufWriter) for a file.
+/// Each event is one call of the writer, so give it a [`BufWriter`](std::io::BufWriter) for a file.
 ///
 /// ```
 /// use heapprof::raw::{EventKind, EventLog, EventWriter};
@@ -20,7 +20,7 @@ use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 /// let mut writer = EventWriter::new(Vec::new());
 /// let trace = TraceId::new(1);
 /// writer.write(WallOffset::from_micros(1_500_000), trace, 4096, EventKind::Allocation)?;
-/// // The clock was stepped back by 0.3 s.
+/// // The clock steps back by 0.3 s.
 /// writer.write(WallOffset::from_micros(1_200_000), trace, 4096, EventKind::Free)?;
 ///
 /// let bytes = writer.into_inner();
@@ -38,12 +38,12 @@ pub struct EventWriter<W> {
 }
 
 impl<W: Write> EventWriter<W> {
-    /// A log that begins here. Nothing is written yet: a log has no header.
+    /// Begins a log. Writes nothing yet: a log has no header.
     pub fn new(out: W) -> Self {
         Self::resume(out, LogPosition::START)
     }
 
-    /// A log that goes on after the last whole event of another run; `out` must stand at the
+    /// Continues a log after its last whole event, at `position`. The next byte of `out` is the one at the
     /// position's offset.
     pub fn resume(out: W, position: LogPosition) -> Self {
         Self {
@@ -55,15 +55,14 @@ impl<W: Write> EventWriter<W> {
 
     /// Writes one event.
     ///
-    /// `wall` is what the clock says, relative to the start that is written in the `.hpm` file; it
-    /// may be before that of the event before. Of a system time
-    /// [`StartTime::offset_of`](crate::StartTime::offset_of) makes it; who prefers a clock that cannot
-    /// step back takes an [`Instant`](std::time::Instant) at the start, and `began.elapsed().into()`.
-    /// `trace` is where the block was *allocated*, also for a free.
+    /// `wall` is the time relative to the start in the `.hpm` file; it may be before that of the last event.
+    /// [`StartTime::offset_of`](crate::StartTime::offset_of) converts a system time. For a clock that cannot step
+    /// back, keep an [`Instant`](std::time::Instant) of the start and pass `start.elapsed().into()`. `trace` is the
+    /// trace that *allocated* the block, also for a free.
     ///
     /// # Errors
-    /// If the size is over 2⁶³ − 1, or if a time would be: `wall`, its difference to the event
-    /// before, or the elapsed time; then nothing is written. Or if the writer fails.
+    /// If the size, `wall`, its difference to the last event or the elapsed time is over 2⁶³ − 1; then nothing is
+    /// written. Or if the writer fails.
     pub fn write(
         &mut self,
         wall: WallOffset,
@@ -82,7 +81,7 @@ impl<W: Write> EventWriter<W> {
         else {
             return Err(out_of_range);
         };
-        // A difference below 0 is so many seconds back and a fraction forward again.
+        // A negative difference is stored as whole seconds back and a fraction forward.
         let back = difference < 0;
         let distance = difference.unsigned_abs();
         let (seconds, fraction) = if back {
@@ -104,6 +103,11 @@ impl<W: Write> EventWriter<W> {
         push_varint(&mut self.record, seconds);
         push_varint(&mut self.record, fraction);
         push_varint(&mut self.record, size);
+        if self.record.iter().all(|&byte| byte == 0) {
+            // Several records of zeros would end the log. A size of two bytes is read as the same.
+            self.record.pop();
+            self.record.extend([0x80, 0]);
+        }
         self.out.write_all(&self.record)?;
         self.position = LogPosition::new(
             self.position
@@ -116,8 +120,8 @@ impl<W: Write> EventWriter<W> {
         Ok(())
     }
 
-    /// Writes an event that was read: its wall clock, trace, size and kind. For the times that were
-    /// recorded, read it on the recorded [`Clock`].
+    /// Writes an event that was read: its wall clock, trace, size and kind. Read it on the recorded [`Clock`] to
+    /// keep the recorded times.
     ///
     /// # Errors
     /// As [`write`](Self::write).
@@ -125,25 +129,25 @@ impl<W: Write> EventWriter<W> {
         self.write(event.wall, event.trace, event.size, event.kind)
     }
 
-    /// Flushes the writer underneath.
+    /// Flushes the underlying writer.
     ///
     /// # Errors
-    /// If it does.
+    /// If the writer fails.
     pub fn flush(&mut self) -> Result<(), EncodeError> {
         Ok(self.out.flush()?)
     }
 
-    /// Where the next event will stand, with both clocks.
+    /// The position of the next event, with both clocks.
     pub const fn position(&self) -> LogPosition {
         self.position
     }
 
-    /// The writer underneath.
+    /// The underlying writer.
     pub const fn get_mut(&mut self) -> &mut W {
         &mut self.out
     }
 
-    /// Gives the writer underneath back. There is nothing to finish: a log just ends.
+    /// Returns the underlying writer. There is nothing to finish: a log has no end mark.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -155,7 +159,7 @@ mod tests {
     use crate::raw::EventLog;
 
     #[test]
-    fn the_writer_refuses_what_no_reader_would_take_and_goes_on() {
+    fn writer_refuses_times_and_sizes_over_63_bits_and_continues() {
         let mut writer = EventWriter::new(Vec::new());
         let at = WallOffset::from_micros;
         let kind = EventKind::Allocation;
@@ -187,5 +191,23 @@ mod tests {
             .map(|event| event.unwrap().wall.as_micros())
             .collect();
         assert_eq!(walls, [i64::MAX - 1, 2_000_000, -5, -4]);
+    }
+
+    #[test]
+    fn events_of_zeros_do_not_end_the_log() {
+        let mut writer = EventWriter::new(Vec::new());
+        for _ in 0..100 {
+            let at = WallOffset::ZERO;
+            writer.write(at, None, 0, EventKind::Allocation).unwrap();
+        }
+        let bytes = writer.into_inner();
+        let events = EventLog::new(&bytes).events();
+        assert_eq!(
+            events
+                .map(Result::unwrap)
+                .filter(|event| event.size == 0)
+                .count(),
+            100
+        );
     }
 }
