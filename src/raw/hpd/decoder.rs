@@ -150,11 +150,14 @@ impl<W: Windows> Decoder<W> {
             return Some(self.clock.advance_fast(&record));
         }
         let (strategy, next_size) = (self.strategy, self.next_size);
-        let record = self.windows.take_branchless(|rest| match strategy {
-            Strategy::BranchlessSize => FastRecord::branchless_size(rest, next_size),
-            Strategy::Branchless => FastRecord::branchless(rest),
-            _ => None,
-        })?;
+        let record = self.windows.take_branchless(
+            #[inline(always)]
+            |rest| match strategy {
+                Strategy::BranchlessSize => FastRecord::branchless_size(rest, next_size),
+                Strategy::Branchless => FastRecord::branchless(rest),
+                _ => None,
+            },
+        )?;
         self.next_size = record.next_size;
         Some(self.clock.advance_fast(&record))
     }
