@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{Damaged, DecodeError, Result};
+use crate::error::{DecodeError, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
@@ -131,7 +131,7 @@ impl Reader {
             }
         }
         let end = pass.end(replay.damage(), is_over);
-        let damaged = Damaged::of(before.iter().chain(&end.damage));
+        let damaged = Taint::of(before.iter().chain(&end.damage));
         Ok(replay.heap.usage().marked(damaged | self.traces_damaged()?))
     }
 

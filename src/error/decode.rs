@@ -131,18 +131,18 @@ impl DecodeError {
     }
 }
 
-/// Whether what a result was made from is damaged. It travels with the result, and is no part of what
-/// is compared.
+/// Whether a result is derived from damaged input. All taints are equal, so that a result can derive `PartialEq`
+/// and compares its values only.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Damaged(pub(crate) bool);
+pub(crate) struct Taint(pub(crate) bool);
 
-impl Damaged {
+impl Taint {
     pub(crate) fn of<'a>(damage: impl IntoIterator<Item = &'a DecodeError>) -> Self {
         Self(damage.into_iter().any(DecodeError::is_damage))
     }
 }
 
-impl BitOr for Damaged {
+impl BitOr for Taint {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
@@ -150,15 +150,15 @@ impl BitOr for Damaged {
     }
 }
 
-impl PartialEq for Damaged {
+impl PartialEq for Taint {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Damaged {}
+impl Eq for Taint {}
 
-impl fmt::Debug for Damaged {
+impl fmt::Debug for Taint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }

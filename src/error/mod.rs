@@ -3,7 +3,7 @@
 
 mod decode;
 
-pub(crate) use decode::Damaged;
+pub(crate) use decode::Taint;
 pub use decode::{DecodeError, DecodeErrorKind, FileKind};
 
 use std::fmt::{self, Write};

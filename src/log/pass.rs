@@ -92,9 +92,8 @@ impl<'a> Pass<'a> {
         if rates.is_unsampled() {
             self.decoder.fold_chunk(end, rates, state, |size| size, f)
         } else {
-            let estimates = rates.estimates();
-            let estimate = move |size| estimates.of(size);
-            self.decoder.fold_chunk(end, rates, state, estimate, f)
+            self.decoder
+                .fold_chunk(end, rates, state, rates.estimates(), f)
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use crate::bytes::{Access, Bytes, FileIdentity};
 use crate::digest::{Digest, Source, UnusedDigest};
-use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
+use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
 use crate::filebase::Filebase;
 use crate::log::{Log, LogEvents, Pass};
 use crate::raw::hpm::Header;
@@ -74,7 +74,7 @@ struct Counted {
     /// How many whole traces it has.
     traces: u32,
     /// Its header is damaged, or the traces end in a damaged one. Names are not looked at.
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The digest in use, and whether it is a whole one of this log, with these rates: a caller can give
@@ -292,7 +292,7 @@ impl Reader {
                 let names = |error: &&DecodeError| error.kind() == DecodeErrorKind::NotUtf8;
                 Ok(Counted {
                     traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
-                    damaged: Damaged::of(table.damage().iter().filter(|it| !names(it))),
+                    damaged: Taint::of(table.damage().iter().filter(|it| !names(it))),
                 })
             }
             None => self.in_hpm(|log| {
@@ -300,14 +300,14 @@ impl Reader {
                 let damage = [log.header_damage(), end];
                 Counted {
                     traces,
-                    damaged: Damaged::of(damage.iter().flatten()),
+                    damaged: Taint::of(damage.iter().flatten()),
                 }
             }),
         })
     }
 
     /// Whether what a pass over the log needs of the `.hpm` file is damaged.
-    pub(crate) fn traces_damaged(&self) -> Result<Damaged> {
+    pub(crate) fn traces_damaged(&self) -> Result<Taint> {
         Ok(self.counted()?.damaged)
     }
 
@@ -407,7 +407,7 @@ impl Reader {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn is_damaged(&self) -> Result<bool> {
-        Ok(Damaged::of(&self.damage()?).0)
+        Ok(Taint::of(&self.damage()?).0)
     }
 }
 

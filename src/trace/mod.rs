@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::error::{Damaged, DecodeError};
+use crate::error::{DecodeError, Taint};
 use crate::frame::Frame;
 use crate::id::{FrameId, Id, TraceId};
 use crate::id_vec::IdVec;
@@ -50,7 +50,7 @@ struct Table {
     leaves: Box<[NodeId]>,
     damage: Vec<DecodeError>,
     /// Whether a table that this one was made of is damaged.
-    damaged: Damaged,
+    damaged: Taint,
     /// The frames in the order of file and line. The first search sorts them.
     sorted: OnceLock<Box<[FrameId]>>,
     /// Made by the first view that counts a recurring line once.
@@ -244,8 +244,8 @@ impl TraceTable {
         self.damaged().0
     }
 
-    pub(crate) fn damaged(&self) -> Damaged {
-        self.0.damaged | Damaged::of(&self.0.damage)
+    pub(crate) fn damaged(&self) -> Taint {
+        self.0.damaged | Taint::of(&self.0.damage)
     }
 }
 
