@@ -1,11 +1,11 @@
-//! The text of every error, and what it names as its source.
+//! The text and the source of every error.
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use super::*;
 
-/// Samples with their texts. A variant without one does not compile.
+/// Samples of all variants with their texts. Without a sample of each variant it does not compile.
 macro_rules! samples {
     ($type:ty: $($pattern:pat => $sample:expr, $text:expr;)+) => {{
         let _all = |it: &$type| match it { $($pattern => (),)+ };
@@ -18,7 +18,7 @@ macro_rules! samples {
 }
 
 #[test]
-fn every_kind_of_record_says_what_is_wrong() {
+fn text_of_each_kind_of_invalid_record() {
     use DecodeErrorKind as Kind;
     let samples = samples! { Kind:
         Kind::Cut => Kind::Cut, "the file ends inside the record";
@@ -71,7 +71,7 @@ fn every_kind_of_record_says_what_is_wrong() {
 }
 
 #[test]
-fn a_record_says_where_it_is_and_what_is_left() {
+fn text_of_invalid_record_has_offset_and_usable_part() {
     use DecodeErrorKind::{Cut, NotUtf8};
     for (file, offset, kind, text) in [
         (
@@ -122,7 +122,7 @@ fn refused() -> io::Error {
 }
 
 #[test]
-fn every_error_says_in_one_line_what_to_act_on() {
+fn text_of_each_error_is_one_line() {
     let record = || DecodeError::new(FileKind::Hpd, 21, DecodeErrorKind::Varint);
     let samples = samples! { Error:
         Error::Io { .. } => Error::io(Path::new("a.hpc"), "write")(refused()),
@@ -193,7 +193,7 @@ fn every_error_says_in_one_line_what_to_act_on() {
 }
 
 #[test]
-fn every_refusal_of_a_writer_says_why() {
+fn text_of_each_encode_error() {
     let samples = samples! { EncodeError:
         EncodeError::Io(_) => EncodeError::Io(refused()), ("cannot write: disk full", Some("disk full"));
         EncodeError::Time { .. } => EncodeError::Time { micros: -5 },
@@ -218,7 +218,7 @@ fn every_refusal_of_a_writer_says_why() {
 }
 
 #[test]
-fn a_chain_leads_to_what_the_system_said() {
+fn source_of_error_is_the_io_error() {
     let error = Error::io(Path::new("a.hpd"), "read")(io::ErrorKind::PermissionDenied.into());
     let source = error.source().unwrap().downcast_ref::<io::Error>();
     assert_eq!(

@@ -141,8 +141,8 @@ impl TraceTable {
 
     /// All distinct lines of code, in the order of their ids.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = (FrameId, Frame<'_>)> + FusedIterator {
-        let id = <FrameId as Id>::from_index;
-        (0..self.frame_count()).map(move |index| (id(index), self.frame_or_empty(id(index))))
+        let ids = (0..self.frame_count()).map(<FrameId as Id>::from_index);
+        ids.map(|id| (id, self.frame_or_empty(id)))
     }
 
     /// The id of a line; `None` if no stack contains it. [`search`](Self::search) finds a line as people type it.
@@ -185,16 +185,13 @@ impl TraceTable {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn search(&self, text: &str) -> Vec<FrameId> {
-        let without_column = || {
-            // FILE:LINE:COLUMN, and the output of `grep -n`.
-            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-            let mut colons = text.match_indices(':').map(|(at, _)| at).skip(1);
-            colons.find_map(|end| {
-                let head = text.get(..end)?;
-                digits(head.rsplit_once(':')?.1).then_some(head)
-            })
-        };
-        [Some(text), without_column()]
+        // FILE:LINE:COLUMN, and the output of `grep -n`.
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let mut heads = text
+            .match_indices(':')
+            .filter_map(|(end, _)| text.get(..end));
+        let ends_with_line = |head: &&str| head.rsplit_once(':').is_some_and(|it| is_number(it.1));
+        [Some(text), heads.find(ends_with_line)]
             .into_iter()
             .flatten()
             .filter_map(|text| Frame::parse(text).ok())
