@@ -30,25 +30,10 @@ use crate::usage::Usage;
 /// assert_eq!(live.total(), 75_441);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LiveHeap {
     balances: PerTrace<i64>,
     damaged: Taint,
-}
-
-// Written by hand for `clone_from`, which reuses the memory.
-impl Clone for LiveHeap {
-    fn clone(&self) -> Self {
-        Self {
-            balances: self.balances.clone(),
-            damaged: self.damaged,
-        }
-    }
-
-    fn clone_from(&mut self, other: &Self) {
-        self.balances.clone_from(&other.balances);
-        self.damaged = other.damaged;
-    }
 }
 
 /// What an event changed: the live bytes of its trace before and after it, and the difference.

@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 use crate::id::TraceId;
 
 /// A value for each trace. A trace that never occurred has the default.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct PerTrace<T> {
     /// By trace index; 0 is unknown. Complete for a small table; else up to the traces that occurred.
     dense: Vec<T>,
@@ -19,23 +19,6 @@ pub(crate) struct PerTrace<T> {
     limit: usize,
     /// The values of traces beyond `dense`.
     overflow: HashMap<u32, T>,
-}
-
-// Written by hand for `clone_from`, which reuses the memory.
-impl<T: Clone> Clone for PerTrace<T> {
-    fn clone(&self) -> Self {
-        Self {
-            dense: self.dense.clone(),
-            limit: self.limit,
-            overflow: self.overflow.clone(),
-        }
-    }
-
-    fn clone_from(&mut self, other: &Self) {
-        self.dense.clone_from(&other.dense);
-        self.limit = other.limit;
-        self.overflow.clone_from(&other.overflow);
-    }
 }
 
 /// A dense vector of up to this many bytes is allocated at once, whether its traces occur or not.

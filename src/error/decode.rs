@@ -260,7 +260,7 @@ pub enum DecodeErrorKind {
         found: u64,
     },
     /// A snapshot overlaps the next one, or the index.
-    #[error("the snapshot runs on into what follows it")]
+    #[error("the snapshot overlaps the bytes after it")]
     Overlap,
     /// The bytes of a snapshot or of the trailer of a digest differ from those that were written.
     #[error("the checksum does not fit: {expected:#010x} expected, found {found:#010x}")]
@@ -271,7 +271,7 @@ pub enum DecodeErrorKind {
         found: u32,
     },
     /// A digest states positions in the log that cannot follow each other.
-    #[error("the digest tells of a place at byte {found} of the log, where none can be")]
+    #[error("the digest states byte {found} of the log as a position, where none can be")]
     Place {
         /// The offset in the log of the invalid position.
         found: u64,

@@ -73,7 +73,7 @@ pub enum Error {
     /// The recording is no longer the one that was opened: a recorder began another one with the same name, or the
     /// file was cut. Earlier results are of the old recording.
     #[error(
-        "{}: not the recording that was opened any more: open it anew",
+        "{}: no longer the recording that was opened: open it again",
         OneLine(path)
     )]
     Replaced {
@@ -94,7 +94,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The profile was made from bytes, so its digest has no path.
-    #[error("a profile that was made from bytes has no place for a .hpc file")]
+    #[error("a profile from bytes has no path for a .hpc file")]
     NoPlace,
     /// An interval between snapshots that is not a whole number of milliseconds, at least 1.
     #[error("an interval of {found:?} is not a whole number of milliseconds, at least 1")]
@@ -247,7 +247,7 @@ pub enum EncodeError {
     #[error("there are 1073741823 traces already")]
     TooManyTraces,
     /// The entries of a snapshot do not descend.
-    #[error("entry {position} of the snapshot is heavier than the one before")]
+    #[error("entry {position} of the snapshot is heavier than the previous one")]
     Order {
         /// The index of the entry, from 0.
         position: usize,

@@ -47,11 +47,11 @@ fn text_of_each_kind_of_invalid_record() {
             "offset 900 is not inside the digest's 800 bytes";
         Kind::Interval { .. } => Kind::Interval { found: 0 },
             "an interval of 0 ms gives no times for the snapshots";
-        Kind::Overlap => Kind::Overlap, "the snapshot runs on into what follows it";
+        Kind::Overlap => Kind::Overlap, "the snapshot overlaps the bytes after it";
         Kind::Checksum { .. } => Kind::Checksum { expected: 17, found: 0xffff_ffff },
             "the checksum does not fit: 0x00000011 expected, found 0xffffffff";
         Kind::Place { .. } => Kind::Place { found: 900 },
-            "the digest tells of a place at byte 900 of the log, where none can be";
+            "the digest states byte 900 of the log as a position, where none can be";
         Kind::NotUtf8 => Kind::NotUtf8, "a file name is not UTF-8";
         Kind::UnknownTrace { .. } => Kind::UnknownTrace { found: 9, traces: 7 },
             "trace 9 is not among the 7 of the .hpm file";
@@ -141,7 +141,7 @@ fn text_of_each_error_is_one_line() {
         Error::Missing { .. } => Error::Missing { path: "a.hpd".into(), file: FileKind::Hpd },
             ("a.hpd: there is no such .hpd file", None);
         Error::Replaced { .. } => Error::Replaced { path: "a.hpm".into() },
-            ("a.hpm: not the recording that was opened any more: open it anew", None);
+            ("a.hpm: no longer the recording that was opened: open it again", None);
         Error::NotStored { .. } => Error::not_stored(Path::new("a.hpc"), "replace")(refused()),
             (
                 "a.hpc: cannot replace: disk full: the digest is not stored; \
@@ -149,7 +149,7 @@ fn text_of_each_error_is_one_line() {
                 Some("disk full"),
             );
         Error::NoPlace => Error::NoPlace,
-            ("a profile that was made from bytes has no place for a .hpc file", None);
+            ("a profile from bytes has no path for a .hpc file", None);
         Error::Interval { .. } => Error::Interval { found: Duration::from_micros(1500) },
             ("an interval of 1.5ms is not a whole number of milliseconds, at least 1", None);
         Error::Precision { .. } => Error::Precision { found: 1.5 },
@@ -203,7 +203,7 @@ fn text_of_each_encode_error() {
         EncodeError::TooManyTraces => EncodeError::TooManyTraces,
             ("there are 1073741823 traces already", None);
         EncodeError::Order { .. } => EncodeError::Order { position: 3 },
-            ("entry 3 of the snapshot is heavier than the one before", None);
+            ("entry 3 of the snapshot is heavier than the previous one", None);
         EncodeError::NothingToRepeat => EncodeError::NothingToRepeat,
             ("there is no snapshot to repeat", None);
         EncodeError::SnapshotTime { .. } => EncodeError::SnapshotTime { number: 8 },

@@ -228,12 +228,13 @@ impl SamplingRates {
     #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn estimate(&self, size: u64) -> u64 {
-        self.estimates()(size)
+        match &self.0 {
+            Some(_) => self.estimates()(size),
+            None => size,
+        }
     }
 
-    /// The function [`estimate`](Self::estimate), for a loop over events.
-    ///
-    /// PERF: the table is behind one reference instead of three.
+    /// The function [`estimate`](Self::estimate) for a loop over events: it looks for the table only once.
     #[inline]
     pub(crate) fn estimates(&self) -> impl Fn(u64) -> u64 + Copy + '_ {
         let table = self.table();
