@@ -160,11 +160,10 @@ impl TraceTable {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn find<'f>(&self, frame: impl Into<Frame<'f>>) -> Option<FrameId> {
-        let frame = frame.into();
+        let frame = Some(frame.into());
         let sorted = self.sorted();
-        let index = sorted.partition_point(|&id| self.frame(id) < Some(frame));
-        let &id = sorted.get(index)?;
-        (self.frame(id) == Some(frame)).then_some(id)
+        let index = sorted.binary_search_by_key(&frame, |&id| self.frame(id));
+        sorted.get(index.ok()?).copied()
     }
 
     /// The ids of the lines that a typed or pasted text names: the line with exactly this path, or else all
