@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
 use crate::raw::Event;
@@ -30,25 +30,10 @@ use crate::usage::Usage;
 /// assert_eq!(live.total(), 75_441);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct LiveHeap {
     balances: PerTrace<i64>,
-    damaged: Damaged,
-}
-
-// Written by hand for `clone_from`, which reuses the memory.
-impl Clone for LiveHeap {
-    fn clone(&self) -> Self {
-        Self {
-            balances: self.balances.clone(),
-            damaged: self.damaged,
-        }
-    }
-
-    fn clone_from(&mut self, other: &Self) {
-        self.balances.clone_from(&other.balances);
-        self.damaged = other.damaged;
-    }
+    damaged: Taint,
 }
 
 /// What an event changed: the live bytes of its trace before and after it, and the difference.
@@ -66,7 +51,7 @@ impl LiveHeap {
     pub fn new(traces: usize) -> Self {
         Self {
             balances: PerTrace::new(traces),
-            damaged: Damaged(false),
+            damaged: Taint(false),
         }
     }
 
@@ -93,7 +78,7 @@ impl LiveHeap {
         self.damaged.0
     }
 
-    pub(crate) fn mark(&mut self, damaged: Damaged) {
+    pub(crate) fn mark(&mut self, damaged: Taint) {
         self.damaged = self.damaged | damaged;
     }
 
@@ -120,7 +105,7 @@ impl LiveHeap {
     /// The balances that nearly all events change.
     #[inline]
     pub(crate) fn dense(&mut self) -> DenseBalances<'_> {
-        DenseBalances(self.balances.places_mut())
+        DenseBalances(self.balances.dense_mut())
     }
 
     #[cold]
@@ -152,7 +137,7 @@ impl LiveHeap {
 
     /// Whether the table has the trace.
     pub(crate) fn table_has(&self, index: u32) -> bool {
-        self.balances.is_of_the_table(index)
+        self.balances.table_has(index)
     }
 
     /// The number of balances.
@@ -161,13 +146,13 @@ impl LiveHeap {
     }
 
     /// The number of balances in the dense part.
-    pub(crate) fn places(&self) -> usize {
-        self.balances.places()
+    pub(crate) fn dense_len(&self) -> usize {
+        self.balances.dense_len()
     }
 
     /// The balances of a range of indices, as far as they are in the dense part.
-    pub(crate) fn run(&self, indices: Range<usize>) -> &[i64] {
-        self.balances.run(indices)
+    pub(crate) fn dense_range(&self, indices: Range<usize>) -> &[i64] {
+        self.balances.dense_range(indices)
     }
 
     /// The live bytes of all traces.

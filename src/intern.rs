@@ -36,12 +36,10 @@ pub(crate) struct IdSet<I, T> {
 impl<I: Id, T> IdSet<I, T> {
     /// A set that has the `values`, but does not [find](Self::insert) them.
     pub(crate) fn new(values: IdVec<I, T>) -> Self {
-        let ids = HashTable::with_capacity(values.capacity());
-        let hasher = DefaultHashBuilder::default();
         Self {
+            ids: HashTable::with_capacity(values.capacity()),
             values,
-            ids,
-            hasher,
+            hasher: DefaultHashBuilder::default(),
         }
     }
 
@@ -51,26 +49,18 @@ impl<I: Id, T> IdSet<I, T> {
         T: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned: Into<T>> + ?Sized,
     {
-        let Self {
-            values,
-            ids,
-            hasher,
-        } = self;
-        let hash = hasher.hash_one(value);
-        let has = |&id: &I| values.find(id).is_some_and(|known| known.borrow() == value);
-        if let Some(&id) = ids.find(hash, has) {
+        let hash = self.hasher.hash_one(value);
+        let known = |&id: &I| self.values.find(id).map(Borrow::borrow);
+        if let Some(&id) = self.ids.find(hash, |id| known(id) == Some(value)) {
             return Ok(id);
         }
-        if values.len() >= u32::MAX as usize {
+        if self.values.len() >= u32::MAX as usize {
             return Err(Full);
         }
-        let id = values.push(value.to_owned().into());
-        let rehash = |&id: &I| {
-            values
-                .find(id)
-                .map_or(0, |known| hasher.hash_one(known.borrow()))
-        };
-        ids.insert_unique(hash, id, rehash);
+        let id = self.values.push(value.to_owned().into());
+        let known = |&id: &I| self.values.find(id).map(Borrow::borrow);
+        let rehash = |id: &I| known(id).map_or(0, |known| self.hasher.hash_one(known));
+        self.ids.insert_unique(hash, id, rehash);
         Ok(id)
     }
 
@@ -193,10 +183,8 @@ impl<'a> RecordInterner<'a> {
 #[inline]
 fn cache_slot(frame: RawFrame<'_>) -> usize {
     const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15; // 2^64 / φ
-    let tail = match frame.record().last_chunk() {
-        Some(tail) => u64::from_le_bytes(*tail),
-        None => 0,
-    };
+    let tail = frame.record().last_chunk();
+    let tail = tail.map_or(0, |tail| u64::from_le_bytes(*tail));
     let line = u64::from(frame.line()) << 8 | (frame.record().len() as u64 & 0xff);
     let mixed = (tail ^ line.wrapping_mul(SPREAD)).wrapping_mul(SPREAD);
     (mixed >> (u64::BITS - CACHE_BITS)) as usize

@@ -1,4 +1,8 @@
-//! [`PerTrace`]: something for each trace that was met, whatever indices a file holds.
+//! [`PerTrace`]: a value for each trace.
+//!
+//! Nearly all values are in a dense vector, by trace index. A file can hold any index up to 2³⁰, and a table can have
+//! many more traces than the log uses, so neither sizes the vector: it grows with the traces that occur, and
+//! the other values are in a map.
 
 use std::ops::Range;
 
@@ -6,233 +10,206 @@ use hashbrown::HashMap;
 
 use crate::id::TraceId;
 
-/// A value for each trace: in one run for those that the table has, of a large one as far as they were
-/// met, and in a map for others.
-#[derive(Debug)]
+/// A value for each trace. A trace that never occurred has the default.
+#[derive(Debug, Clone)]
 pub(crate) struct PerTrace<T> {
-    /// By trace index; 0 is unknown. All of a table that takes little; else as far as traces were met:
-    /// a file can have any number of them, and few that matter.
-    items: Vec<T>,
-    /// How many of these there may be.
+    /// By trace index; 0 is unknown. Complete for a small table; else up to the traces that occurred.
+    dense: Vec<T>,
+    /// The largest length of `dense`: the number of traces of the table, and unknown.
     limit: usize,
-    /// Of traces that the table does not have. Their index is out of a stranger's hand, up to 2³⁰,
-    /// and must not size anything.
+    /// The values of traces beyond `dense`.
     overflow: HashMap<u32, T>,
 }
 
-// Written out, so that to copy one over another asks for no memory.
-impl<T: Clone> Clone for PerTrace<T> {
-    fn clone(&self) -> Self {
-        Self {
-            items: self.items.clone(),
-            limit: self.limit,
-            overflow: self.overflow.clone(),
-        }
-    }
+/// A dense vector of up to this many bytes is allocated at once, whether its traces occur or not.
+const EAGER_BYTES: usize = 1 << 22;
 
-    fn clone_from(&mut self, other: &Self) {
-        self.items.clone_from(&other.items);
-        self.limit = other.limit;
-        self.overflow.clone_from(&other.overflow);
-    }
-}
+/// Above [`EAGER_BYTES`], the dense vector grows to a trace only if the map has more than one in this many of the
+/// traces up to it.
+const MAX_TRACES_PER_ENTRY: usize = 16;
 
-/// A table that takes no more bytes than this has all its places at once, and of a larger one traces
-/// have places up to here, whether they are met or not.
-const FREE: usize = 1 << 22;
-/// Beyond that, one in so many must be met.
-const SPARSE: usize = 16;
-
-/// Whether so many places are too few to ask what they are for.
-const fn is_free<T>(places: usize) -> bool {
-    places.saturating_mul(size_of::<T>()) <= FREE
+/// Whether a dense vector of this length is allocated at once.
+const fn is_eager<T>(len: usize) -> bool {
+    len.saturating_mul(size_of::<T>()) <= EAGER_BYTES
 }
 
 impl<T: Clone + Default> PerTrace<T> {
-    /// Nothing yet, for a table of so many traces.
+    /// Defaults for all traces of a table that has this many.
     pub(crate) fn new(traces: usize) -> Self {
         let limit = traces.min(TraceId::MAX.get() as usize) + 1;
-        // To grow is to move what there is, and to ask for memory again and again.
-        let places = if is_free::<T>(limit) { limit } else { 0 };
+        let len = if is_eager::<T>(limit) { limit } else { 0 };
         Self {
-            items: vec![T::default(); places],
+            dense: vec![T::default(); len],
             limit,
             overflow: HashMap::new(),
         }
     }
 
     /// Whether the table has the trace.
-    pub(crate) fn is_of_the_table(&self, index: u32) -> bool {
+    pub(crate) fn table_has(&self, index: u32) -> bool {
         (index as usize) < self.limit
     }
 
-    /// How many values there are.
+    /// The number of stored values.
     pub(crate) fn len(&self) -> usize {
-        self.items.len() + self.overflow.len()
+        self.dense.len() + self.overflow.len()
     }
 
-    /// How many traces have a place, the first ones of the table.
-    pub(crate) fn places(&self) -> usize {
-        self.items.len()
+    /// The length of the dense vector.
+    pub(crate) fn dense_len(&self) -> usize {
+        self.dense.len()
     }
 
-    /// The values of the traces that the table has, by index, as far as they have a place.
+    /// The dense vector.
     #[inline]
-    pub(crate) fn places_mut(&mut self) -> &mut [T] {
-        &mut self.items
+    pub(crate) fn dense_mut(&mut self) -> &mut [T] {
+        &mut self.dense
     }
 
-    /// Changes the value of a trace; one that was not met has the default.
+    /// Changes the value of a trace.
     #[inline]
     pub(crate) fn update<R>(&mut self, index: u32, change: impl FnOnce(&mut T) -> R) -> R {
-        match self.items.get_mut(index as usize) {
-            Some(item) => change(item),
-            None => change(self.new_item(index)),
+        match self.dense.get_mut(index as usize) {
+            Some(value) => change(value),
+            None => change(self.value_slow(index)),
         }
     }
 
-    /// The value of a trace beyond those so far.
+    /// The value of a trace beyond the dense vector, which may grow to hold it.
     #[cold]
     #[inline(never)]
-    fn new_item(&mut self, index: u32) -> &mut T {
-        let place = index as usize;
-        // A trace can be a byte of its file, and less than that is no reason for as much memory as
-        // this takes: where few of many traces are met, they stay overflow.
-        let is_dense = is_free::<T>(place + 1) || place / SPARSE < self.overflow.len();
-        if place < self.limit && is_dense && grow(&mut self.items, place, self.limit) {
-            // Where there was no memory before, some of this range are among the overflow.
-            let len = self.items.len();
-            for (index, item) in self.overflow.extract_if(|&index, _| (index as usize) < len) {
-                if let Some(place) = self.items.get_mut(index as usize) {
-                    *place = item;
+    fn value_slow(&mut self, index: u32) -> &mut T {
+        let at = index as usize;
+        // A trace can be as small as one byte of its file, so the number of traces is no reason for a large vector:
+        // a few values of many traces stay in the map.
+        let is_worth_it = is_eager::<T>(at + 1) || at / MAX_TRACES_PER_ENTRY < self.overflow.len();
+        if at < self.limit && is_worth_it && grow(&mut self.dense, at, self.limit) {
+            let len = self.dense.len();
+            for (index, value) in self.overflow.extract_if(|&index, _| (index as usize) < len) {
+                if let Some(dense) = self.dense.get_mut(index as usize) {
+                    *dense = value;
                 }
             }
-            if let Some(item) = self.items.get_mut(place) {
-                return item;
+            if let Some(value) = self.dense.get_mut(at) {
+                return value;
             }
         }
         self.overflow.entry(index).or_default()
     }
 
+    /// The value of a trace; `None` if none is stored.
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        match self.items.get(index as usize) {
-            Some(item) => Some(item),
-            None => self.overflow.get(&index),
-        }
+        let dense = self.dense.get(index as usize);
+        dense.or_else(|| self.overflow.get(&index))
     }
 
-    /// The values of traces whose indices follow on each other, as far as they have places.
-    pub(crate) fn run(&self, indices: Range<usize>) -> &[T] {
-        let end = indices.end.min(self.items.len());
-        self.items.get(indices.start..end).unwrap_or_default()
+    /// The values of a range of indices, as far as the dense vector has them.
+    pub(crate) fn dense_range(&self, indices: Range<usize>) -> &[T] {
+        let end = indices.end.min(self.dense.len());
+        self.dense.get(indices.start..end).unwrap_or_default()
     }
 
-    /// The same, to be changed.
-    pub(crate) fn run_mut(&mut self, indices: Range<usize>) -> &mut [T] {
-        let end = indices.end.min(self.items.len());
-        self.items.get_mut(indices.start..end).unwrap_or_default()
+    /// The values of a range of indices, as far as the dense vector has them.
+    pub(crate) fn dense_range_mut(&mut self, indices: Range<usize>) -> &mut [T] {
+        let end = indices.end.min(self.dense.len());
+        self.dense.get_mut(indices.start..end).unwrap_or_default()
     }
 
-    /// All values, in any order.
+    /// All stored values, in any order.
     pub(crate) fn values(&self) -> impl Iterator<Item = &T> {
-        self.items.iter().chain(self.overflow.values())
+        self.dense.iter().chain(self.overflow.values())
     }
 
-    /// All traces that have a place or were met, and what they have, in the order of the ids. Those
-    /// that were not met have the default.
+    /// All stored values with their traces, in the order of the ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Option<TraceId>, &T)> {
-        let mut overflow: Vec<(u32, &T)> = self
-            .overflow
-            .iter()
-            .map(|(&index, item)| (index, item))
-            .collect();
+        let overflow = self.overflow.iter().map(|(&index, value)| (index, value));
+        let mut overflow: Vec<(u32, &T)> = overflow.collect();
         overflow.sort_unstable_by_key(|&(index, _)| index);
-        (0_u32..)
-            .zip(&self.items)
-            .chain(overflow)
-            .map(|(index, item)| (TraceId::new(index), item))
+        let all = (0..).zip(&self.dense).chain(overflow);
+        all.map(|(index, value)| (TraceId::new(index), value))
     }
 }
 
-/// Makes room for `place` and as much again, up to `limit`; `false` if there is no memory for it.
-pub(crate) fn grow<T: Clone + Default>(items: &mut Vec<T>, place: usize, limit: usize) -> bool {
-    let len = (2 * place).max(1 << 10).min(limit).max(place + 1);
+/// Grows a vector to hold index `at`, and to twice that, up to `limit`. Returns `false` if there is not enough
+/// memory.
+pub(crate) fn grow<T: Clone + Default>(items: &mut Vec<T>, at: usize, limit: usize) -> bool {
+    let len = (2 * at).max(1 << 10).min(limit).max(at + 1);
     let more = len.saturating_sub(items.len());
-    if items.try_reserve_exact(more).is_err() {
-        return false;
+    let has_memory = items.try_reserve_exact(more).is_ok();
+    if has_memory {
+        items.resize(len, T::default());
     }
-    items.resize(len, T::default());
-    true
+    has_memory
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn add(items: &mut PerTrace<i64>, index: u32, value: i64) {
-        items.update(index, |item| *item += value);
+    fn add(values: &mut PerTrace<i64>, index: u32, more: i64) {
+        values.update(index, |value| *value += more);
     }
 
     #[test]
-    fn overflow_cost_an_entry_and_count_like_others() {
-        let mut items = PerTrace::new(2);
+    fn traces_that_the_table_lacks_take_one_map_entry_each() {
+        let mut values = PerTrace::new(2);
         for (index, value) in [(TraceId::MAX.get(), 7), (1, 5), (3, 1), (0, 2), (3, 1)] {
-            add(&mut items, index, value);
+            add(&mut values, index, value);
         }
-        assert!(items.items.len() <= 3);
-        let all: Vec<_> = items
+        assert!(values.dense_len() <= 3);
+        let all: Vec<_> = values
             .iter()
             .map(|(trace, &value)| (TraceId::to_disk(trace), value))
             .collect();
         let largest = TraceId::MAX.get();
         assert_eq!(all, [(0, 2), (1, 5), (2, 0), (3, 2), (largest, 7)]);
-        assert_eq!(items.values().sum::<i64>(), 16);
+        assert_eq!(values.values().sum::<i64>(), 16);
         assert_eq!(
-            (items.get(3), items.get(2), items.get(4)),
+            (values.get(3), values.get(2), values.get(4)),
             (Some(&2), Some(&0), None)
         );
     }
 
     #[test]
-    fn few_of_many_traces_cost_an_entry_each_and_many_a_place() {
-        let mut items = PerTrace::new(1 << 29);
+    fn few_of_many_traces_are_in_map_and_many_in_dense_vector() {
+        let mut values = PerTrace::new(1 << 29);
         for index in (1..=100).map(|n| n << 22) {
-            add(&mut items, index, 1);
+            add(&mut values, index, 1);
         }
-        assert_eq!((items.items.len(), items.overflow.len()), (0, 100));
-        // All of them, in their order: those after the ones that have a place wait to be enough.
+        assert_eq!((values.dense_len(), values.overflow.len()), (0, 100));
+        // The dense vector grows while these come in ascending order; the map keeps some until it does.
         for index in 0..1 << 20 {
-            add(&mut items, index, 2);
-            assert!(items.items.len() <= 4 * (index as usize).max(1 << 10));
-            assert!(items.overflow.len() <= 101 + index as usize / 8);
+            add(&mut values, index, 2);
+            assert!(values.dense_len() <= 4 * (index as usize).max(1 << 10));
+            assert!(values.overflow.len() <= 101 + index as usize / 8);
         }
-        assert!(items.items.len() > 1 << 19);
-        assert_eq!(items.values().sum::<i64>(), 100 + (2 << 20));
-        assert_eq!(items.get(77), Some(&2));
+        assert!(values.dense_len() > 1 << 19);
+        assert_eq!(values.values().sum::<i64>(), 100 + (2 << 20));
+        assert_eq!(values.get(77), Some(&2));
         assert_eq!(
-            (items.get(1_000_000), items.get(9 << 22)),
+            (values.get(1_000_000), values.get(9 << 22)),
             (Some(&2), Some(&1))
         );
-        let traces: Vec<_> = items.iter().filter(|&(_, &item)| item > 0).collect();
+        let traces: Vec<_> = values.iter().filter(|&(_, &value)| value > 0).collect();
         assert_eq!(traces.len(), 100 + (1 << 20));
         assert!(traces.is_sorted_by_key(|&(trace, _)| trace));
     }
 
     #[test]
-    fn memory_follows_what_is_used() {
-        let mut items = PerTrace::new(1 << 29);
-        add(&mut items, 5, 1);
-        assert!(items.items.len() <= 1 << 10);
-        add(&mut items, 3000, 1);
-        assert!(items.items.len() <= 6000);
-        assert_eq!(items.values().sum::<i64>(), 2);
-        assert_eq!(items.get(6001), None);
+    fn memory_follows_traces_that_occur() {
+        let mut values = PerTrace::new(1 << 29);
+        add(&mut values, 5, 1);
+        assert!(values.dense_len() <= 1 << 10);
+        add(&mut values, 3000, 1);
+        assert!(values.dense_len() <= 6000);
+        assert_eq!(values.values().sum::<i64>(), 2);
+        assert_eq!(values.get(6001), None);
 
-        // A table of a few megabytes is there at once, and one that is a place larger is not.
-        let most = FREE / size_of::<i64>() - 1;
-        assert_eq!(PerTrace::<i64>::new(most).items.len(), most + 1);
-        assert_eq!(PerTrace::<i64>::new(most + 1).items.len(), 0);
+        // The largest table whose dense vector is allocated at once, and one with one trace more.
+        let most = EAGER_BYTES / size_of::<i64>() - 1;
+        assert_eq!(PerTrace::<i64>::new(most).dense_len(), most + 1);
+        assert_eq!(PerTrace::<i64>::new(most + 1).dense_len(), 0);
         assert_eq!(PerTrace::<i64>::new(0).get(1), None);
     }
 }

@@ -104,7 +104,7 @@ fn overwriting_an_open_recording_is_an_error() {
             assert_eq!(
                 error,
                 format!(
-                    "{}: not the recording that was opened any more: open it anew",
+                    "{}: no longer the recording that was opened: open it again",
                     hpm.display()
                 )
             );

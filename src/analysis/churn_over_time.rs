@@ -8,7 +8,7 @@ use crate::analysis::question::{LogEnd, LogStep, Question};
 use crate::analysis::scope::Scope;
 use crate::analysis::trace_rows::Row;
 use crate::analysis::trace_set::TraceSet;
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::time::Elapsed;
@@ -35,7 +35,7 @@ pub struct ChurnOverTime {
     to: Elapsed,
     step: u64,
     steps: Vec<TraceChurn>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// One step of a [`ChurnOverTime`]: the events after `from` and up to `to`. An event at time 0 is in the

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::fmt;
 
 use crate::analysis::subtree::Subtree;
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::id_vec::IdVec;
@@ -37,7 +37,7 @@ pub struct Lines {
     cumulative: IdVec<FrameId, i64>,
     by_local: Box<[FrameId]>,
     by_cumulative: Box<[FrameId]>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The usage of one line.

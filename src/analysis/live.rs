@@ -1,9 +1,9 @@
-//! [`Live`]: the live heap at a moment, exactly.
+//! [`Live`]: the exact live heap at a time.
 
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{Damaged, DecodeError, Result};
+use crate::error::{DecodeError, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::raw::LogPosition;
 use crate::reader::Reader;
@@ -11,8 +11,8 @@ use crate::replay::Replay;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// Asks what is live at a moment, by trace, in a pass that is shared with other questions; alone,
-/// [`Reader::live_at`] is the same.
+/// Asks for the live bytes by trace at a time, in a pass that other questions share. [`Reader::live_at`] is the same
+/// for a single question.
 ///
 /// ```
 /// use heapprof::{Elapsed, Live, Peak, Reader};
@@ -35,7 +35,7 @@ pub struct Live {
 }
 
 impl Live {
-    /// After all events with an elapsed time up to `time`.
+    /// The live bytes after all events with an elapsed time up to `time`.
     pub fn at(time: impl Into<Elapsed>) -> Self {
         Self {
             time: time.into(),
@@ -43,7 +43,7 @@ impl Live {
         }
     }
 
-    /// After all events.
+    /// The live bytes after all events.
     pub fn at_end() -> Self {
         Self::at(Elapsed::MAX)
     }
@@ -73,7 +73,7 @@ impl Question for Live {
     }
 }
 
-/// What was live before an event.
+/// The usage before an event.
 #[cold]
 fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
     let trace = step.event.trace;
@@ -82,11 +82,11 @@ fn usage_before(step: &LogStep, heap: &LiveHeap) -> Usage {
 }
 
 impl Reader {
-    /// What is live at `time`, exactly: after all events with an elapsed time up to that.
+    /// The exact live bytes at `time`, by trace: after all events with an elapsed time up to `time`.
     ///
-    /// One pass over the log: from the snapshot before, if there is a digest at hand from which
-    /// nothing was folded away, else from the start. So who asks for many moments makes a
-    /// [digest](Self::digest) first, or asks for all of them [in one pass](Live).
+    /// One pass over the log, from the last snapshot before `time` if the reader has a digest with precision 0, else
+    /// from the start. For many times, make a [digest](Self::digest) first, or ask for all of them [in one
+    /// pass](Live).
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};
@@ -111,19 +111,19 @@ impl Reader {
             loop {
                 let dense = replay.heap.dense();
                 let (_, unusual) = pass.fold(dense, |dense, logged| {
-                    if logged.event.elapsed > time {
-                        return ControlFlow::Break(());
-                    }
-                    match dense.add(logged.index(), logged.bytes) {
-                        Some(_) => ControlFlow::Continue(()),
-                        None => ControlFlow::Break(()),
+                    let is_applied = logged.event.elapsed <= time
+                        && dense.add(logged.index(), logged.bytes).is_some();
+                    if is_applied {
+                        ControlFlow::Continue(())
+                    } else {
+                        ControlFlow::Break(())
                     }
                 });
                 let Some(logged) = unusual else {
                     break;
                 };
-                if logged.event.elapsed > time {
-                    is_over = true;
+                is_over = logged.event.elapsed > time;
+                if is_over {
                     break;
                 }
                 replay.apply(&logged);
@@ -131,41 +131,39 @@ impl Reader {
             }
         }
         let end = pass.end(replay.damage(), is_over);
-        let damaged = Damaged::of(before.iter().chain(&end.damage));
+        let damaged = Taint::of(before.iter().chain(&end.damage));
         Ok(replay.heap.usage().marked(damaged | self.traces_damaged()?))
     }
 
-    /// Adds to `heap` the live heap at a position at or before `time`: that of the snapshot before, if a fitting
-    /// digest has one, else of the start. Returns the position, and the damage before it.
+    /// Adds the live heap at a position at or before `time` to `heap`: that of the last snapshot of a fitting digest,
+    /// else that of the start. Returns the position, and the damage before it.
     pub(super) fn nearest(
         &self,
         time: Elapsed,
         heap: &mut LiveHeap,
     ) -> (LogPosition, Vec<DecodeError>) {
-        let Some(digest) = self.fitting_digest() else {
+        let last_snapshot = || {
+            let digest = self.fitting_digest()?;
+            let count = digest.times().take_while(|&taken| taken <= time).count();
+            let number = count.checked_sub(1)?;
+            let position = digest.place(number)?;
+            // If the snapshot cannot be read, the log still has everything.
+            let snapshot = digest.get(number)?.ok()?;
+            Some((digest, position, snapshot))
+        };
+        let Some((digest, position, snapshot)) = last_snapshot() else {
             return (LogPosition::START, Vec::new());
         };
-        let before = digest.times().take_while(|&taken| taken <= time).count();
-        let snapshot = before.checked_sub(1).and_then(|number| {
-            let place = digest.place(number)?;
-            // If a snapshot cannot be read, the log still has everything.
-            Some((place, digest.get(number)?.ok()?))
-        });
-        match snapshot {
-            Some((place, snapshot)) => {
-                heap.add_usage(snapshot.usage());
-                let damage = digest.log_damage().unwrap_or_default().iter();
-                let before = damage.filter(|error| error.offset() < place.offset());
-                (place, before.copied().collect())
-            }
-            None => (LogPosition::START, Vec::new()),
-        }
+        heap.add_usage(snapshot.usage());
+        let damage = digest.log_damage().unwrap_or_default().iter();
+        let before = damage.filter(|error| error.offset() < position.offset());
+        (position, before.copied().collect())
     }
 
-    /// What is live at the end of the log: what leaked, and what lives as long as the program.
+    /// The live bytes at the end of the log, by trace: leaks, and blocks that live as long as the program.
     ///
-    /// If the log was cut (see [`damage`](Self::damage)), frees may be missing. Costs what
-    /// [`live_at`](Self::live_at) costs.
+    /// If the log was cut (see [`damage`](Self::damage)), frees can be missing. Costs the same as
+    /// [`live_at`](Self::live_at).
     ///
     /// # Errors
     /// If the log cannot be read.
@@ -174,9 +172,8 @@ impl Reader {
         self.live_at(Elapsed::MAX)
     }
 
-    /// By how much each trace has grown from one moment to another, exactly: what is live at `to`
-    /// minus what is live at `from`. What shrank is negative. Costs what [`live_at`](Self::live_at)
-    /// costs, with a digest twice.
+    /// The exact growth of each trace between two times: its live bytes at `to` minus those at `from`. A trace that
+    /// shrank has a negative weight. Costs the same as [`live_at`](Self::live_at); twice that with a digest.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::ops::{Range, RangeInclusive};
 
 use crate::analysis::series::Series;
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::time::Elapsed;
 
 /// The steady trend of a series, and its rises and falls beyond the trend.
@@ -41,7 +41,7 @@ pub struct Movements {
     trend: Trend,
     rises: Vec<Movement>,
     falls: Vec<Movement>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The steady part of a series.
@@ -149,7 +149,7 @@ impl Movements {
             trend,
             rises,
             falls,
-            damaged: Damaged(series.is_damaged()),
+            damaged: Taint(series.is_damaged()),
         }
     }
 

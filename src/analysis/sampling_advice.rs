@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::heap::LiveHeap;
 use crate::raw::EventKind;
 use crate::raw::rates::SamplingRates;
@@ -82,7 +82,7 @@ pub struct RatesAdvice {
     /// The estimate of the live bytes at the peak of this recording. The sample can have its own peak at
     /// another time.
     pub live_at_peak: ExpectedEstimate,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The expected error of an estimate of a sum of bytes.
@@ -181,7 +181,7 @@ impl SamplingAdvice {
         self.maxima += 1;
     }
 
-    fn advice(&self, rates: &SamplingRates, damaged: Damaged) -> RatesAdvice {
+    fn advice(&self, rates: &SamplingRates, damaged: Taint) -> RatesAdvice {
         let mut advice = RatesAdvice {
             rates: rates.clone(),
             allocations: 0.0,

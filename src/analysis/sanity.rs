@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{Damaged, DecodeError, DecodeErrorKind as Kind, Result};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::reader::Reader;
@@ -55,7 +55,7 @@ pub struct Sanity {
     events: u64,
     findings: Vec<Finding>,
     noise: Option<Noise>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// One kind of invalid record.

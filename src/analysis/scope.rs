@@ -3,6 +3,7 @@
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::window::Window;
 use crate::time::Elapsed;
+use crate::usage::Usage;
 
 /// The events of a window of time, and of a set of traces.
 #[derive(Debug, Clone)]
@@ -47,6 +48,20 @@ impl Scope {
     /// Whether the scope has an event of a trace at a time, if the scope [is not over](Self::is_over) then.
     #[inline]
     pub(super) fn contains(&self, time: Elapsed, trace: u32) -> bool {
-        self.window.has_begun(time) && self.traces.as_ref().is_none_or(|set| set.has(trace))
+        self.window.has_begun(time) && self.has_trace(trace)
+    }
+
+    /// Whether the scope has events of a trace.
+    #[inline]
+    pub(super) fn has_trace(&self, trace: u32) -> bool {
+        self.traces.as_ref().is_none_or(|set| set.has(trace))
+    }
+
+    /// The part of a usage that the traces of the scope have.
+    pub(super) fn filter(&self, usage: Usage) -> Usage {
+        match &self.traces {
+            Some(set) => set.filter(&usage),
+            None => usage,
+        }
     }
 }

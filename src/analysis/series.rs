@@ -4,7 +4,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::digest::Digest;
-use crate::error::{Damaged, Result};
+use crate::error::{Result, Taint};
 use crate::id::{FrameId, Id, TraceId};
 use crate::id_vec::{DenseId, IdVec};
 use crate::reader::Reader;
@@ -58,7 +58,7 @@ pub struct TimeSeries {
     times: Vec<Elapsed>,
     total: Vec<i64>,
     tracks: Vec<(Track, Vec<i64>)>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// Values over time.
@@ -78,7 +78,7 @@ pub struct TimeSeries {
 pub struct Series<'a> {
     times: &'a [Elapsed],
     values: &'a [i64],
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 impl TimeSeries {
@@ -182,7 +182,7 @@ impl<'a> Series<'a> {
         Self {
             times: times.get(..len).unwrap_or_default(),
             values: values.get(..len).unwrap_or_default(),
-            damaged: Damaged(false),
+            damaged: Taint(false),
         }
     }
 

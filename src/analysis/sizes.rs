@@ -7,7 +7,7 @@ use crate::analysis::live_blocks::{BlockScale, rounded};
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
 use crate::analysis::scope::Scope;
 use crate::analysis::trace_set::TraceSet;
-use crate::error::{Damaged, Result};
+use crate::error::{Result, Taint};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::reader::Reader;
@@ -34,7 +34,7 @@ const BUCKETS: usize = 64;
 #[derive(Clone, PartialEq, Eq)]
 pub struct Sizes {
     sums: [BucketSums; BUCKETS],
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

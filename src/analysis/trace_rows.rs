@@ -1,6 +1,6 @@
 //! [`TraceRows`]: a table with a row for each trace, the answer of several queries.
 
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
 use crate::usage::Usage;
@@ -20,12 +20,12 @@ pub(super) struct TraceRows<R> {
     /// Ascending by trace; none is empty.
     rows: Box<[(Option<TraceId>, R)]>,
     total: R,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 impl<R: Row> TraceRows<R> {
     /// The rows that are not empty.
-    pub(super) fn new(rows: &PerTrace<R>, damaged: Damaged) -> Self {
+    pub(super) fn new(rows: &PerTrace<R>, damaged: Taint) -> Self {
         let rows = rows.iter().map(|(trace, &row)| (trace, row));
         let rows: Box<[_]> = rows.filter(|(_, row)| !row.is_empty()).collect();
         let mut total = R::default();
@@ -54,7 +54,7 @@ impl<R: Row> TraceRows<R> {
         self.total
     }
 
-    pub(super) fn damaged(&self) -> Damaged {
+    pub(super) fn damaged(&self) -> Taint {
         self.damaged
     }
 

@@ -47,7 +47,7 @@ impl Changes {
 
     /// Marks any trace.
     pub(super) fn mark(&mut self, index: u32, heap: &LiveHeap) {
-        if (index as usize) < heap.places() {
+        if (index as usize) < heap.dense_len() {
             self.dense().mark(index);
         } else {
             self.sparse.insert(index);
@@ -56,7 +56,7 @@ impl Changes {
 
     /// Visits each trace whose balance has changed since the last call, with the balance then and now.
     pub(super) fn drain(&mut self, heap: &LiveHeap, mut visit: impl FnMut(u32, i64, i64)) {
-        let blocks = heap.places().div_ceil(BLOCK);
+        let blocks = heap.dense_len().div_ceil(BLOCK);
         for (mark, is_marked) in self.marks.iter_mut().enumerate().take(blocks) {
             if std::mem::take(is_marked) {
                 for block in (mark..blocks).step_by(MARKS) {
@@ -93,8 +93,8 @@ fn drain_block(
 ) {
     #[expect(clippy::cast_possible_truncation, reason = "traces have 30 bits")]
     let mut indices = first as u32..(first + BLOCK) as u32;
-    let now = heap.run(first..first + BLOCK);
-    let then = before.run_mut(first..first + BLOCK);
+    let now = heap.dense_range(first..first + BLOCK);
+    let then = before.dense_range_mut(first..first + BLOCK);
     for ((then, &now), index) in then.iter_mut().zip(now).zip(indices.by_ref()) {
         if *then != now {
             visit(index, *then, now);
@@ -197,7 +197,7 @@ mod tests {
         for index in 0..=2 * shared + 90 {
             heap.add(index, 0);
         }
-        assert!(heap.places() > 2 * BLOCK * MARKS);
+        assert!(heap.dense_len() > 2 * BLOCK * MARKS);
         for index in [70, shared + 71, 2 * shared + 72] {
             assert_eq!(mark_of(index), 1);
             add(&mut heap, &mut changes, index, 5);
@@ -220,11 +220,11 @@ mod tests {
         );
         // Sparse at its first event, and dense when it is drained.
         add(&mut heap, &mut changes, 600_000, 1);
-        assert!(heap.places() <= 600_000);
+        assert!(heap.dense_len() <= 600_000);
         for index in 0..600_000 {
             heap.add(index, 0);
         }
-        assert!(heap.places() > 600_000);
+        assert!(heap.dense_len() > 600_000);
         add(&mut heap, &mut changes, 600_000, 1);
         add(&mut heap, &mut changes, 900, -8);
         assert_eq!(drained(&mut changes, &heap), [(900, 8, 0), (600_000, 0, 2)]);

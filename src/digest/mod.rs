@@ -28,7 +28,7 @@ pub use snapshot::Snapshot;
 use trailer::{Found, Trailer};
 
 use crate::bytes::{self, Access, Bytes};
-use crate::error::{Damaged, DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result};
+use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result, Taint};
 use crate::filebase::Filebase;
 use crate::id::TraceId;
 use crate::raw::LogPosition;
@@ -220,14 +220,14 @@ impl Digest {
     }
 
     /// Whether the digest is damaged, or the log up to where this snapshot was taken.
-    fn damaged_up_to(&self, number: usize) -> Damaged {
+    fn damaged_up_to(&self, number: usize) -> Taint {
         let place = self.0.trailer.as_ref().and_then(|it| it.place(number));
         // The last has seen all of the log, and what broke it off.
         let seen = place.filter(|_| number + 1 < self.len());
         let damage = self.0.damage.iter().filter(|error| {
             error.file() != FileKind::Hpd || seen.is_none_or(|seen| error.offset() < seen.offset())
         });
-        Damaged::of(damage)
+        Taint::of(damage)
     }
 
     /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
@@ -342,8 +342,8 @@ impl Digest {
         self.damaged().0
     }
 
-    pub(crate) fn damaged(&self) -> Damaged {
-        Damaged::of(&self.0.damage)
+    pub(crate) fn damaged(&self) -> Taint {
+        Taint::of(&self.0.damage)
     }
 
     /// What is wrong with the log alone.

@@ -1,8 +1,8 @@
-//! What is wrong with bytes that are not what the format says: [`DecodeError`].
+//! [`DecodeError`]: a record with invalid bytes.
 //!
-//! It says file, offset of the record and kind. It is the error of the low-level iterators, and it is
-//! also how *damage* is told beside a result: a log that was cut is a normal log, so a digest of it
-//! succeeds and carries the `DecodeError` of the cut.
+//! It has the file, the offset of the record, and the kind of error. The low-level iterators return it as their
+//! error. Results report *damage* with it: a cut log is a normal log, so its digest succeeds and contains the
+//! `DecodeError` of the cut.
 
 use std::fmt;
 use std::ops::BitOr;
@@ -47,7 +47,7 @@ impl fmt::Display for FileKind {
     }
 }
 
-/// A record that is not what the format says: which file, where in it, and what is wrong.
+/// An invalid record: its file, its offset, and what is wrong with it.
 ///
 /// ```
 /// use heapprof::{FileKind, raw::EventLog};
@@ -63,7 +63,7 @@ impl fmt::Display for FileKind {
 /// );
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, ThisError)]
-#[error("{file}, record at byte {offset}: {kind}; {}", self.left())]
+#[error("{file}, record at byte {offset}: {kind}; {}", self.usable())]
 pub struct DecodeError {
     file: FileKind,
     offset: u64,
@@ -75,12 +75,12 @@ impl DecodeError {
         Self { file, offset, kind }
     }
 
-    /// The file the record stands in.
+    /// The file that has the record.
     pub const fn file(&self) -> FileKind {
         self.file
     }
 
-    /// Where the record begins, in bytes from the start of the file.
+    /// The offset of the record, in bytes from the start of the file.
     pub const fn offset(&self) -> u64 {
         self.offset
     }
@@ -90,8 +90,8 @@ impl DecodeError {
         self.kind
     }
 
-    /// What is left of the file.
-    pub(super) fn left(&self) -> &'static str {
+    /// The part of the file that is still usable.
+    pub(super) fn usable(&self) -> &'static str {
         match (self.file, self.offset) {
             _ if self.is_kept() => "it is used as it stands",
             (FileKind::Hpm, 0) => "nothing can be read",
@@ -102,21 +102,21 @@ impl DecodeError {
         }
     }
 
-    /// Whether the file just ends inside the record: the ordinary end of a program that was killed,
-    /// or of a log that is still being written.
+    /// Whether the file ends inside the record. That is normal for a program that was killed, and for a log that is
+    /// still being written.
     pub const fn is_cut(&self) -> bool {
         matches!(self.kind, DecodeErrorKind::Cut)
     }
 
-    /// Whether results say that they are [damaged](crate::Usage::is_damaged) for this: not if a
-    /// recording just ends, as one that is being written does.
+    /// Whether results are [damaged](crate::Usage::is_damaged) because of this record. A cut of `.hpm` or `.hpd` is
+    /// normal, so it is not damage.
     pub(crate) fn is_damage(&self) -> bool {
         !self.is_cut() || self.file == FileKind::Hpc
     }
 
-    /// Whether the record was kept all the same: it is whole, but makes no sense.
+    /// Whether the record is kept: it is whole, but makes no sense.
     ///
-    /// Otherwise nothing from this record on could be used.
+    /// Otherwise neither this record nor the bytes after it are used.
     pub const fn is_kept(&self) -> bool {
         use DecodeErrorKind as Kind;
         matches!(
@@ -131,18 +131,18 @@ impl DecodeError {
     }
 }
 
-/// Whether what a result was made from is damaged. It travels with the result, and is no part of what
-/// is compared.
+/// Whether a result is derived from damaged input. All taints are equal, so that a result can derive `PartialEq`
+/// and compares its values only.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Damaged(pub(crate) bool);
+pub(crate) struct Taint(pub(crate) bool);
 
-impl Damaged {
+impl Taint {
     pub(crate) fn of<'a>(damage: impl IntoIterator<Item = &'a DecodeError>) -> Self {
         Self(damage.into_iter().any(DecodeError::is_damage))
     }
 }
 
-impl BitOr for Damaged {
+impl BitOr for Taint {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
@@ -150,15 +150,15 @@ impl BitOr for Damaged {
     }
 }
 
-impl PartialEq for Damaged {
+impl PartialEq for Taint {
     fn eq(&self, _: &Self) -> bool {
         true
     }
 }
 
-impl Eq for Damaged {}
+impl Eq for Taint {}
 
-impl fmt::Debug for Damaged {
+impl fmt::Debug for Taint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -166,8 +166,8 @@ impl fmt::Debug for Damaged {
 
 /// What is wrong with a record.
 ///
-/// The kinds from [`NotUtf8`](Self::NotUtf8) on are of records that are whole and were kept, though
-/// they make no sense; with the others, reading ended.
+/// Records of the kinds from [`NotUtf8`](Self::NotUtf8) on are whole and kept, but make no sense. At a record of
+/// another kind, reading ended.
 ///
 /// ```
 /// use heapprof::{DecodeErrorKind, raw::EventLog};
@@ -186,18 +186,18 @@ pub enum DecodeErrorKind {
     /// A varint has more than 10 bytes or more than 64 bits.
     #[error("a number is longer than 64 bits")]
     Varint,
-    /// The file is no such file, or one of a version that nobody has described.
+    /// The file is of another format, or of an unknown version.
     #[error("version 1 expected, found {found:#010x}: not such a file")]
     Version {
-        /// What stands in place of the version.
+        /// The bytes in place of the version.
         found: u32,
     },
-    /// The mark that begins a part of a digest is not there.
+    /// A part of a digest does not begin with its mark.
     #[error("the mark {expected:#010x} expected, found {found:#010x}")]
     Magic {
         /// The mark.
         expected: u32,
-        /// What stands in its place.
+        /// The bytes in its place.
         found: u32,
     },
     /// A line number is over 2³² − 1.
@@ -206,20 +206,19 @@ pub enum DecodeErrorKind {
         /// The line number.
         found: u64,
     },
-    /// There are more traces than a trace index can tell apart.
+    /// There are more than 2³⁰ − 1 traces, the largest trace index.
     #[error("more than 1073741823 traces")]
     TooManyTraces,
-    /// There are more than 2³² − 2 distinct lines of code or beginnings of stacks.
+    /// There are more than 2³² − 2 distinct lines of code, or distinct beginnings of stacks.
     #[error("more than 4294967294 distinct lines of code or beginnings of stacks")]
     TooManyFrames,
-    /// The difference of time, or one of the two clocks after it, is over 2⁶³ − 1 µs.
+    /// The time difference, or one of the two clocks after it, is over 2⁶³ − 1 µs.
     #[error("the time is over 2^63 - 1 microseconds")]
     Time,
-    /// Zeros, at least 64 bytes of them, are where a record of the log should begin: a file system can leave
-    /// them after a crash.
+    /// At least 64 zero bytes are in place of a record of the log. A file system can leave them after a crash.
     #[error("{len} bytes of zeros are where a record should begin")]
     Zeros {
-        /// How many zero bytes there are.
+        /// The number of zero bytes.
         len: u64,
     },
     /// The size of a block is over 2⁶³ − 1.
@@ -240,52 +239,52 @@ pub enum DecodeErrorKind {
         /// The trace index.
         found: u64,
     },
-    /// The bytes of an entry in a digest leave 64 bits.
+    /// The bytes of an entry in a digest are below −2⁶³.
     #[error("the bytes of an entry are below -2^63")]
     Balance,
-    /// The digest has no index: whoever wrote it never finished.
+    /// The digest has no index: its writer did not finish.
     #[error("the digest was never finished: it has no index")]
     Unfinished,
-    /// The index, or a snapshot, is said to begin where it cannot.
+    /// The offset of the index or of a snapshot is outside the digest.
     #[error("offset {found} is not inside the digest's {len} bytes")]
     Offset {
         /// The offset.
         found: u64,
-        /// How many bytes there are.
+        /// The number of bytes of the digest.
         len: u64,
     },
-    /// The interval of a digest is 0, or the time of its last snapshot leaves 64 bits.
+    /// The interval of a digest is 0, or the time of its last snapshot is over 64 bits.
     #[error("an interval of {found} ms gives no times for the snapshots")]
     Interval {
         /// The interval in milliseconds.
         found: u64,
     },
-    /// A snapshot runs on into the next, or into the index.
-    #[error("the snapshot runs on into what follows it")]
+    /// A snapshot overlaps the next one, or the index.
+    #[error("the snapshot overlaps the bytes after it")]
     Overlap,
-    /// The bytes of a snapshot, or what a digest says about itself, are not what was written.
+    /// The bytes of a snapshot or of the trailer of a digest differ from those that were written.
     #[error("the checksum does not fit: {expected:#010x} expected, found {found:#010x}")]
     Checksum {
         /// The checksum that was written.
         expected: u32,
-        /// The checksum of the bytes that are there.
+        /// The checksum of the bytes in the file.
         found: u32,
     },
-    /// The places in the log that a digest tells of cannot follow on each other.
-    #[error("the digest tells of a place at byte {found} of the log, where none can be")]
+    /// A digest states positions in the log that cannot follow each other.
+    #[error("the digest states byte {found} of the log as a position, where none can be")]
     Place {
-        /// Where in the log the place would be.
+        /// The offset in the log of the invalid position.
         found: u64,
     },
-    /// Kept: a file name is not UTF-8, and is read with U+FFFD in place of what cannot be.
+    /// Kept: a file name is not UTF-8. It is read with U+FFFD in place of the invalid bytes.
     #[error("a file name is not UTF-8")]
     NotUtf8,
-    /// Kept: an event names a trace that the table does not have.
+    /// Kept: an event has a trace that the table does not have.
     #[error("trace {found} is not among the {traces} of the .hpm file")]
     UnknownTrace {
         /// The trace index.
         found: u32,
-        /// How many whole traces the table has.
+        /// The number of whole traces of the table.
         traces: u32,
     },
     /// Kept: an event's fraction of a second is a second or more.
@@ -300,20 +299,19 @@ pub enum DecodeErrorKind {
         /// The nanoseconds.
         found: u64,
     },
-    /// Kept: more was freed than allocated, as when two processes write one log.
+    /// Kept: a trace frees more than it allocated, for example in a log that two processes wrote.
     #[error("more is freed than was allocated by trace {trace}")]
     NegativeBalance {
         /// The trace index; 0 for unknown.
         trace: u32,
     },
-    /// Kept: a balance left 63 bits and stays at the limit.
+    /// Kept: a balance is over 63 bits and stays at the limit.
     #[error("the live bytes of a trace are over 2^63 - 1, and stay there")]
     Saturated,
 }
 
 impl DecodeErrorKind {
-    /// The name of the kind, and the names and values of its numbers: what is serialised, and what the trailer of a
-    /// digest stores.
+    /// The name of the kind, and the names and values of its numbers. `serde` and the trailer of a digest use them.
     pub(crate) fn parts(self) -> (&'static str, [Option<(&'static str, u64)>; 2]) {
         use DecodeErrorKind as Kind;
         let one = |name, value: u64| [Some((name, value)), None];

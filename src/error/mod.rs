@@ -1,9 +1,9 @@
-//! What can go wrong, and where: [`Error`] for a call that failed, [`DecodeError`] for bytes that
-//! are not what the format says.
+//! Errors: [`Error`] for a call that failed, [`DecodeError`] for invalid bytes and their offset, [`EncodeError`] for a
+//! writer.
 
 mod decode;
 
-pub(crate) use decode::Damaged;
+pub(crate) use decode::Taint;
 pub use decode::{DecodeError, DecodeErrorKind, FileKind};
 
 use std::fmt::{self, Write};
@@ -17,7 +17,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Why a call failed.
 ///
-/// The text of each is one line with everything that is known, the path included.
+/// Its text is one line with all details, including the path.
 ///
 /// ```
 /// use heapprof::{Error, FileKind, Reader};
@@ -29,14 +29,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{}: cannot {action}: {source}", OneLine(path))]
     Io {
         /// The file.
         path: PathBuf,
-        /// What was tried: `open`, `read`, `write`, …
+        /// The operation: `open`, `read`, `write`, …
         action: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// The source of an [`EventReader`](crate::raw::EventReader) failed.
@@ -45,42 +45,42 @@ pub enum Error {
         /// The error of the source.
         source: io::Error,
     },
-    /// A directory or a device stands where a file should.
+    /// A directory or a device has the name of a file.
     #[error(
         "{}: a regular file expected, found a directory or a device",
         OneLine(path)
     )]
     NotAFile {
-        /// What stands there.
+        /// The directory or the device.
         path: PathBuf,
     },
-    /// The bytes of a file are not what the format says, and nothing could be used.
+    /// The bytes of a file are invalid from the start, so nothing could be read.
     #[error("{}", Located(path.as_deref(), source))]
     Decode {
-        /// The file, where the bytes came from one.
+        /// The file; `None` if the bytes are not from a file.
         path: Option<PathBuf>,
-        /// What is wrong, and where.
+        /// The invalid record.
         source: DecodeError,
     },
-    /// The profile does not have a file that is needed.
+    /// The profile lacks a file that the call needs.
     #[error("{}: there is no such {file} file", OneLine(path))]
     Missing {
-        /// Where it was looked for.
+        /// The path of the missing file.
         path: PathBuf,
-        /// Which file.
+        /// The kind of the file.
         file: FileKind,
     },
-    /// The recording is not the one that was opened any more: a recorder began another one under the
-    /// same name, or the file was cut. What was answered before is of the old one.
+    /// The recording is no longer the one that was opened: a recorder began another one with the same name, or the
+    /// file was cut. Earlier results are of the old recording.
     #[error(
-        "{}: not the recording that was opened any more: open it anew",
+        "{}: no longer the recording that was opened: open it again",
         OneLine(path)
     )]
     Replaced {
         /// The file.
         path: PathBuf,
     },
-    /// A digest was made, but could not be written. The one before, if there was one, is as it was.
+    /// A digest was made, but could not be written. The old `.hpc` file, if there was one, is unchanged.
     #[error(
         "{}: cannot {action}: {source}: the digest is not stored; Reader::digest needs no file",
         OneLine(path)
@@ -88,15 +88,15 @@ pub enum Error {
     NotStored {
         /// The `.hpc` file.
         path: PathBuf,
-        /// What was tried: `create a file beside it`, `write` or `replace`.
+        /// The operation: `create a file beside it`, `write` or `replace`.
         action: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The profile was made from bytes, so that there is no place for its digest.
-    #[error("a profile that was made from bytes has no place for a .hpc file")]
+    /// The profile was made from bytes, so its digest has no path.
+    #[error("a profile from bytes has no path for a .hpc file")]
     NoPlace,
-    /// An interval between snapshots that is not a whole number of milliseconds from 1 on.
+    /// An interval between snapshots that is not a whole number of milliseconds, at least 1.
     #[error("an interval of {found:?} is not a whole number of milliseconds, at least 1")]
     Interval {
         /// The interval.
@@ -120,16 +120,16 @@ pub enum Error {
          an interval of {works_ms} ms works"
     )]
     TooManySnapshots {
-        /// The interval asked for, in milliseconds.
+        /// The requested interval, in milliseconds.
         interval_ms: u64,
-        /// How many snapshots the log would have.
+        /// The number of snapshots that it would need.
         needed: u64,
         /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
         limit: u64,
-        /// An interval in milliseconds that keeps to the limit.
+        /// An interval in milliseconds that stays within the limit.
         works_ms: u64,
     },
-    /// A writer was given what its format cannot hold, or could not write.
+    /// A writer failed, or the format cannot represent a record.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// A text is not `file:line`.
@@ -138,7 +138,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The record that is wrong, where that is why the call failed.
+    /// The invalid record, if that is why the call failed.
     ///
     /// ```
     /// use heapprof::{Error, Reader};
@@ -153,13 +153,12 @@ impl Error {
         }
     }
 
-    /// Whether the call failed since a file just ends inside a record: see
-    /// [`DecodeError::is_cut`].
+    /// Whether the call failed because a file ends inside a record: see [`DecodeError::is_cut`].
     pub fn is_cut(&self) -> bool {
         self.decode_error().is_some_and(DecodeError::is_cut)
     }
 
-    /// A missing file told as such.
+    /// The same error, or [`Missing`](Self::Missing) if the file does not exist.
     pub(crate) fn or_missing(self, file: FileKind) -> Self {
         match self {
             Self::Io { path, source, .. } if source.kind() == io::ErrorKind::NotFound => {
@@ -188,14 +187,14 @@ impl Error {
     }
 }
 
-/// Of bytes that are from no file that has a name.
+/// For bytes that are not from a file.
 impl From<DecodeError> for Error {
     fn from(source: DecodeError) -> Self {
         Self::Decode { path: None, source }
     }
 }
 
-/// What is wrong with a record, in which file.
+/// The text of an invalid record, with the path of its file.
 struct Located<'a>(Option<&'a Path>, &'a DecodeError);
 
 impl fmt::Display for Located<'_> {
@@ -204,15 +203,15 @@ impl fmt::Display for Located<'_> {
             return self.1.fmt(f);
         };
         let (offset, kind) = (error.offset(), error.kind());
-        let (path, left) = (OneLine(path), error.left());
-        write!(f, "{path}: record at byte {offset}: {kind}; {left}")
+        let (path, usable) = (OneLine(path), error.usable());
+        write!(f, "{path}: record at byte {offset}: {kind}; {usable}")
     }
 }
 
 /// Why a writer refused a record.
 ///
-/// Nothing of a refused record is written, so a program can go on with the next one. After
-/// [`Io`](Self::Io) a part of it may be, and the file should be given up.
+/// No part of a refused record is written, so a program can continue with the next one. After [`Io`](Self::Io) a part
+/// of the record may be written, and the file is unusable.
 ///
 /// ```
 /// use heapprof::raw::{EventKind, EventWriter};
@@ -221,7 +220,7 @@ impl fmt::Display for Located<'_> {
 /// let mut writer = EventWriter::new(Vec::new());
 /// let refused = writer.write(WallOffset::ZERO, None, u64::MAX, EventKind::Allocation);
 /// assert!(matches!(refused, Err(EncodeError::Size { size: u64::MAX })));
-/// // Nothing of it was written, so the next one can be.
+/// // No part of it was written, so the next record can follow.
 /// writer.write(WallOffset::ZERO, None, 100, EventKind::Allocation)?;
 /// assert_eq!(writer.position().events(), 1);
 /// # Ok::<(), EncodeError>(())
@@ -229,10 +228,10 @@ impl fmt::Display for Located<'_> {
 #[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// The underlying writer refused.
+    /// The underlying writer failed.
     #[error("cannot write: {0}")]
     Io(#[from] io::Error),
-    /// The time since the start, or since the event before, is over 2⁶³ − 1 µs.
+    /// The time since the start, or since the previous event, is over 2⁶³ − 1 µs.
     #[error("the time {micros} microseconds is out of range")]
     Time {
         /// The wall clock, relative to the start.
@@ -244,25 +243,25 @@ pub enum EncodeError {
         /// The size.
         size: u64,
     },
-    /// The file has as many traces as a trace index can tell apart.
+    /// The file has the largest number of traces already: 2³⁰ − 1.
     #[error("there are 1073741823 traces already")]
     TooManyTraces,
     /// The entries of a snapshot do not descend.
-    #[error("entry {position} of the snapshot is heavier than the one before")]
+    #[error("entry {position} of the snapshot is heavier than the previous one")]
     Order {
-        /// Which entry, from 0.
+        /// The index of the entry, from 0.
         position: usize,
     },
-    /// There is no snapshot yet that could be repeated.
+    /// There is no snapshot yet to repeat.
     #[error("there is no snapshot to repeat")]
     NothingToRepeat,
-    /// The time of the snapshot leaves 64 bits of microseconds.
+    /// The time of the snapshot is over 2⁶⁴ − 1 µs.
     #[error("snapshot {number} would be later than 2^64 microseconds")]
     SnapshotTime {
-        /// Which snapshot, from 0.
+        /// The index of the snapshot, from 0.
         number: u64,
     },
-    /// An interval that is 0, or over what 2⁶³ − 1 µs allow.
+    /// An interval that is 0, or over 2⁶³ − 1 µs.
     #[error("an interval of {millis} ms is out of range")]
     Interval {
         /// The interval.
@@ -284,7 +283,7 @@ pub struct ParseFrameError {
     pub(crate) text: String,
 }
 
-/// A path as a part of one line, whatever is in its name.
+/// A path on one line: control characters in its name are escaped.
 struct OneLine<'p>(&'p Path);
 
 impl fmt::Display for OneLine<'_> {

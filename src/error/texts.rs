@@ -1,11 +1,11 @@
-//! The text of every error, and what it names as its source.
+//! The text and the source of every error.
 
 use std::error::Error as _;
 use std::time::Duration;
 
 use super::*;
 
-/// Samples with their texts. A variant without one does not compile.
+/// Samples of all variants with their texts. Without a sample of each variant it does not compile.
 macro_rules! samples {
     ($type:ty: $($pattern:pat => $sample:expr, $text:expr;)+) => {{
         let _all = |it: &$type| match it { $($pattern => (),)+ };
@@ -18,7 +18,7 @@ macro_rules! samples {
 }
 
 #[test]
-fn every_kind_of_record_says_what_is_wrong() {
+fn text_of_each_kind_of_invalid_record() {
     use DecodeErrorKind as Kind;
     let samples = samples! { Kind:
         Kind::Cut => Kind::Cut, "the file ends inside the record";
@@ -47,11 +47,11 @@ fn every_kind_of_record_says_what_is_wrong() {
             "offset 900 is not inside the digest's 800 bytes";
         Kind::Interval { .. } => Kind::Interval { found: 0 },
             "an interval of 0 ms gives no times for the snapshots";
-        Kind::Overlap => Kind::Overlap, "the snapshot runs on into what follows it";
+        Kind::Overlap => Kind::Overlap, "the snapshot overlaps the bytes after it";
         Kind::Checksum { .. } => Kind::Checksum { expected: 17, found: 0xffff_ffff },
             "the checksum does not fit: 0x00000011 expected, found 0xffffffff";
         Kind::Place { .. } => Kind::Place { found: 900 },
-            "the digest tells of a place at byte 900 of the log, where none can be";
+            "the digest states byte 900 of the log as a position, where none can be";
         Kind::NotUtf8 => Kind::NotUtf8, "a file name is not UTF-8";
         Kind::UnknownTrace { .. } => Kind::UnknownTrace { found: 9, traces: 7 },
             "trace 9 is not among the 7 of the .hpm file";
@@ -71,7 +71,7 @@ fn every_kind_of_record_says_what_is_wrong() {
 }
 
 #[test]
-fn a_record_says_where_it_is_and_what_is_left() {
+fn text_of_invalid_record_has_offset_and_usable_part() {
     use DecodeErrorKind::{Cut, NotUtf8};
     for (file, offset, kind, text) in [
         (
@@ -122,7 +122,7 @@ fn refused() -> io::Error {
 }
 
 #[test]
-fn every_error_says_in_one_line_what_to_act_on() {
+fn text_of_each_error_is_one_line() {
     let record = || DecodeError::new(FileKind::Hpd, 21, DecodeErrorKind::Varint);
     let samples = samples! { Error:
         Error::Io { .. } => Error::io(Path::new("a.hpc"), "write")(refused()),
@@ -141,7 +141,7 @@ fn every_error_says_in_one_line_what_to_act_on() {
         Error::Missing { .. } => Error::Missing { path: "a.hpd".into(), file: FileKind::Hpd },
             ("a.hpd: there is no such .hpd file", None);
         Error::Replaced { .. } => Error::Replaced { path: "a.hpm".into() },
-            ("a.hpm: not the recording that was opened any more: open it anew", None);
+            ("a.hpm: no longer the recording that was opened: open it again", None);
         Error::NotStored { .. } => Error::not_stored(Path::new("a.hpc"), "replace")(refused()),
             (
                 "a.hpc: cannot replace: disk full: the digest is not stored; \
@@ -149,7 +149,7 @@ fn every_error_says_in_one_line_what_to_act_on() {
                 Some("disk full"),
             );
         Error::NoPlace => Error::NoPlace,
-            ("a profile that was made from bytes has no place for a .hpc file", None);
+            ("a profile from bytes has no path for a .hpc file", None);
         Error::Interval { .. } => Error::Interval { found: Duration::from_micros(1500) },
             ("an interval of 1.5ms is not a whole number of milliseconds, at least 1", None);
         Error::Precision { .. } => Error::Precision { found: 1.5 },
@@ -193,7 +193,7 @@ fn every_error_says_in_one_line_what_to_act_on() {
 }
 
 #[test]
-fn every_refusal_of_a_writer_says_why() {
+fn text_of_each_encode_error() {
     let samples = samples! { EncodeError:
         EncodeError::Io(_) => EncodeError::Io(refused()), ("cannot write: disk full", Some("disk full"));
         EncodeError::Time { .. } => EncodeError::Time { micros: -5 },
@@ -203,7 +203,7 @@ fn every_refusal_of_a_writer_says_why() {
         EncodeError::TooManyTraces => EncodeError::TooManyTraces,
             ("there are 1073741823 traces already", None);
         EncodeError::Order { .. } => EncodeError::Order { position: 3 },
-            ("entry 3 of the snapshot is heavier than the one before", None);
+            ("entry 3 of the snapshot is heavier than the previous one", None);
         EncodeError::NothingToRepeat => EncodeError::NothingToRepeat,
             ("there is no snapshot to repeat", None);
         EncodeError::SnapshotTime { .. } => EncodeError::SnapshotTime { number: 8 },
@@ -218,7 +218,7 @@ fn every_refusal_of_a_writer_says_why() {
 }
 
 #[test]
-fn a_chain_leads_to_what_the_system_said() {
+fn source_of_error_is_the_io_error() {
     let error = Error::io(Path::new("a.hpd"), "read")(io::ErrorKind::PermissionDenied.into());
     let source = error.source().unwrap().downcast_ref::<io::Error>();
     assert_eq!(

@@ -89,10 +89,10 @@ impl<'a> Pass<'a> {
         let (state, flow) = if rates.is_unsampled() && self.clock == Clock::Recorded {
             self.decoder.fold_chunk(end, rates, state, |size| size, f)
         } else {
-            let (clock, estimates) = (self.clock, rates.estimates());
-            let estimate = move |size| estimates.of(size);
+            let clock = self.clock;
             let f = move |state: &mut S, logged: LoggedEvent| f(state, logged.on(clock));
-            self.decoder.fold_chunk(end, rates, state, estimate, f)
+            self.decoder
+                .fold_chunk(end, rates, state, rates.estimates(), f)
         };
         let unusual = match flow {
             ControlFlow::Continue(()) => None,

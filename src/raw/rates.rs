@@ -1,5 +1,6 @@
-//! Sampling rates: what a recorded block stands for.
+//! [`SamplingRates`]: the number of bytes and blocks that a recorded block stands for.
 
+use std::array;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -9,21 +10,20 @@ use crate::error::{Error, Result};
 /// The probability 1 on disk.
 const FULL: u32 = u32::MAX;
 
-/// Sizes below this have their estimate looked up.
+/// Sizes below this have their estimate in a table.
 const TABLE_LEN: usize = 4096;
 
-/// With which probability a block was recorded, by its size.
+/// The probability with which a block was recorded, by its size.
 ///
-/// A recording may be a sample: the block of a size is recorded with the probability of the range
-/// its size falls in, and at or above the last upper size always. So a recorded block *stands for*
-/// its size divided by that probability. This *estimate* is rounded once, to the nearest byte,
-/// halves up, so that an allocation and its free cancel exactly.
+/// A recording may be a sample: a block is recorded with the probability of the range that its size is in, and
+/// always if its size is at or above the last upper size. So a recorded block *stands for* its size divided by
+/// that probability. This *estimate* is rounded once, to the nearest byte, halves up, so that an allocation and
+/// its free cancel exactly.
 ///
-/// What a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
-/// probability above 0 it was given, and states the one it was given. Whether that looks to be so is
-/// told by [`Reader::check_rates`](crate::Reader::check_rates). So the rates in use are the
-/// caller's choice: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or
-/// [their own](Self::new).
+/// The rates that a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
+/// probability above 0 it is configured with, and states that probability.
+/// [`Reader::check_rates`](crate::Reader::check_rates) looks for such a log. So the caller chooses the rates in
+/// use: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or [their own](Self::new).
 ///
 /// ```
 /// use heapprof::SamplingRates;
@@ -37,23 +37,16 @@ const TABLE_LEN: usize = 4096;
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[doc(alias("samplingRate", "DEFAULT_SAMPLING_RATE", "MemProfileRate"))]
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct SamplingRates(Option<Arc<Rates>>);
 
-/// Those of all recordings that state none.
-static UNSAMPLED: Rates = Rates {
-    stated: Vec::new(),
-    deciding: Vec::new(),
-    table: OnceLock::new(),
-};
-
 struct Rates {
+    /// In the order of the file.
     stated: Vec<SamplingRange>,
-    /// The ranges that can decide, ascending: the first in the order of the file whose upper size
-    /// is above decides, so one that is not above all before it never does.
+    /// The ranges that decide for a size, ascending. The first range of the file with an upper size above a size
+    /// decides, so a range whose upper size is not above those of all earlier ranges decides for none.
     deciding: Vec<SamplingRange>,
-    /// The estimates of the smallest sizes, made for the first pass: to open a profile takes less
-    /// than to make them.
+    /// The estimates of small sizes. The first pass computes them: that takes longer than to open a profile.
     table: OnceLock<Box<[u64; TABLE_LEN]>>,
 }
 
@@ -75,7 +68,13 @@ pub struct SamplingRange {
 }
 
 impl SamplingRange {
-    /// The range holds sizes strictly below this, down to the upper size of the range before.
+    /// The sizes above all ranges of a file.
+    const ABOVE_ALL: Self = Self {
+        upper_size: u64::MAX,
+        probability: FULL,
+    };
+
+    /// The range has the sizes strictly below this, and from the upper size of the previous range on.
     pub const fn upper_size(self) -> u64 {
         self.upper_size
     }
@@ -85,7 +84,7 @@ impl SamplingRange {
         f64::from(self.probability) / f64::from(FULL)
     }
 
-    /// The probability as it is stored: 2³² − 1 is 1.
+    /// The probability as stored: 2³² − 1 is 1.
     pub const fn stored_probability(self) -> u32 {
         self.probability
     }
@@ -96,23 +95,26 @@ impl SamplingRange {
     }
 
     fn estimate(self, size: u64) -> u64 {
-        if self.probability == 0 {
-            return 0;
+        match self.probability {
+            0 => 0,
+            FULL => size,
+            probability => {
+                // size / (probability / FULL), halves up.
+                let twice = u128::from(size) * 2 * u128::from(FULL) + u128::from(probability);
+                u64::try_from(twice / (2 * u128::from(probability))).unwrap_or(u64::MAX)
+            }
         }
-        // size / (probability / FULL), halves up.
-        let twice = u128::from(size) * 2 * u128::from(FULL) + u128::from(self.probability);
-        u64::try_from(twice / (2 * u128::from(self.probability))).unwrap_or(u64::MAX)
     }
 
     fn variance(self, size: u64) -> u128 {
-        if self.probability == 0 {
+        if self.is_never() {
             return 0;
         }
         // size² (1 - p) / p² with p = probability / FULL, halves up.
         let square = u128::from(size) * u128::from(size);
         let above = u128::from(FULL) * u128::from(FULL - self.probability);
         let below = u128::from(self.probability) * u128::from(self.probability);
-        // In two parts, of which the second is a product of two numbers of 64 bits.
+        // In two parts, so that only the product of the first can overflow.
         let product = (square % below) * above;
         let rest = product / below + u128::from(product % below >= below.div_ceil(2));
         (square / below).saturating_mul(above).saturating_add(rest)
@@ -135,117 +137,132 @@ impl SamplingRates {
 
     /// Rates from pairs of an upper size, in bytes, and a probability.
     ///
-    /// Give the ranges in ascending order: the first whose upper size is above a size decides. The
-    /// probability is kept as a file keeps it, in steps of 1 / (2³² − 1), rounded down.
+    /// The ranges are in ascending order: the first with an upper size above a size decides. Probabilities are
+    /// rounded down to the steps of a file, 1 / (2³² − 1).
     ///
     /// # Errors
     /// [`Error::Probability`] if a probability is not in 0 to 1.
     pub fn new(ranges: impl IntoIterator<Item = (u64, f64)>) -> Result<Self> {
-        let ranges = ranges
-            .into_iter()
-            .map(|(upper_size, probability)| {
-                if !(0.0..=1.0).contains(&probability) {
-                    return Err(Error::Probability { found: probability });
-                }
-                #[expect(
-                    clippy::cast_possible_truncation,
-                    clippy::cast_sign_loss,
-                    reason = "between 0 and u32::MAX, as was checked"
-                )]
-                let stored = (probability * f64::from(FULL)) as u32;
-                Ok((upper_size, stored))
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let stored = |(upper_size, probability)| {
+            if !(0.0..=1.0).contains(&probability) {
+                return Err(Error::Probability { found: probability });
+            }
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 0 and u32::MAX, as checked above"
+            )]
+            let probability = (probability * f64::from(FULL)) as u32;
+            Ok((upper_size, probability))
+        };
+        let ranges = ranges.into_iter().map(stored).collect::<Result<Vec<_>>>()?;
         Ok(Self::from_stored(ranges))
     }
 
-    /// Rates from pairs of an upper size and a probability as it is stored, 2³² − 1 for 1.
+    /// Rates from pairs of an upper size and a probability as stored, 2³² − 1 for 1.
     pub fn from_stored(ranges: impl IntoIterator<Item = (u64, u32)>) -> Self {
-        let stated: Vec<SamplingRange> = ranges
-            .into_iter()
-            .map(|(upper_size, probability)| SamplingRange {
-                upper_size,
-                probability,
-            })
-            .collect();
+        let range = |(upper_size, probability)| SamplingRange {
+            upper_size,
+            probability,
+        };
+        let stated: Vec<_> = ranges.into_iter().map(range).collect();
         if stated.is_empty() {
             return Self::unsampled();
         }
         let mut covered = 0;
-        let deciding = stated
-            .iter()
-            .copied()
-            .filter(|range| {
-                let decides = range.upper_size > covered;
-                covered = covered.max(range.upper_size);
-                decides
-            })
-            .collect();
-        let rates = Rates {
+        let mut deciding = stated.clone();
+        deciding.retain(|range| {
+            let decides = range.upper_size > covered;
+            covered = covered.max(range.upper_size);
+            decides
+        });
+        Self(Some(Arc::new(Rates {
             stated,
             deciding,
             table: OnceLock::new(),
-        };
-        Self(Some(Arc::new(rates)))
-    }
-
-    fn rates(&self) -> &Rates {
-        self.0.as_deref().unwrap_or(&UNSAMPLED)
+        })))
     }
 
     /// The ranges, in the order of the file.
     pub fn ranges(&self) -> &[SamplingRange] {
-        &self.rates().stated
+        self.0.as_deref().map_or(&[], |rates| &rates.stated)
+    }
+
+    fn deciding(&self) -> &[SamplingRange] {
+        self.0.as_deref().map_or(&[], |rates| &rates.deciding)
+    }
+
+    /// The range that decides for a size.
+    fn range(&self, size: u64) -> SamplingRange {
+        let deciding = self.deciding();
+        let index = deciding.partition_point(|range| range.upper_size <= size);
+        let range = deciding.get(index).copied();
+        range.unwrap_or(SamplingRange::ABOVE_ALL)
     }
 
     /// Whether every block stands for itself.
     pub fn is_unsampled(&self) -> bool {
-        self.rates()
-            .deciding
-            .iter()
-            .all(|range| range.probability == FULL)
+        let mut deciding = self.deciding().iter();
+        deciding.all(|range| range.probability == FULL)
     }
 
     /// The probability with which a block of `size` bytes is recorded, 0 to 1. O(log ranges).
     pub fn probability(&self, size: u64) -> f64 {
-        self.rates()
-            .range(size)
-            .map_or(1.0, SamplingRange::probability)
+        self.range(size).probability()
     }
 
-    /// How many blocks a recorded block of `size` bytes stands for, in units of 2⁻³², rounded to
-    /// the nearest; 0 where the probability is 0.
+    /// The number of blocks that a recorded block of `size` bytes stands for, in units of 2⁻³², rounded to the
+    /// nearest; 0 where the probability is 0.
     pub(crate) fn blocks(&self, size: u64) -> u64 {
         let full = u64::from(FULL) << 32;
-        match self
-            .rates()
-            .range(size)
-            .map(|range| u64::from(range.probability))
-        {
-            None => 1 << 32,
-            Some(0) => 0,
-            Some(probability) => full.saturating_add(probability / 2) / probability,
+        match u64::from(self.range(size).probability) {
+            0 => 0,
+            probability => full.saturating_add(probability / 2) / probability,
         }
     }
 
-    /// How many bytes a recorded block of `size` bytes stands for; 0 where the probability is 0.
+    /// The number of bytes that a recorded block of `size` bytes stands for; 0 where the probability is 0.
     ///
-    /// What does not fit is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is a bad
-    /// record. O(1) for small sizes, else O(log ranges).
+    /// An estimate over 64 bits is `u64::MAX`; in a log, a record whose estimate is over 2⁶³ − 1 is damage. O(1)
+    /// for small sizes, else O(log ranges).
     #[doc(alias = "scaleFactor")]
     #[inline]
     pub fn estimate(&self, size: u64) -> u64 {
-        self.estimates().of(size)
+        self.estimates()(size)
     }
 
-    /// By how much the estimate of a recorded block of `size` bytes can be off: what it adds to the
-    /// variance of a sum of estimates, in square bytes, rounded to the nearest.
+    /// The function [`estimate`](Self::estimate) for a loop over events: it looks for the table only once.
+    #[inline]
+    pub(crate) fn estimates(&self) -> impl Fn(u64) -> u64 + Copy + '_ {
+        let compute = || Box::new(array::from_fn(|size| self.estimate_slow(size as u64)));
+        let table = self
+            .0
+            .as_ref()
+            .map(|rates| rates.table.get_or_init(compute));
+        move |size| {
+            let Some(table) = table else {
+                return size;
+            };
+            match usize::try_from(size).ok().and_then(|at| table.get(at)) {
+                Some(&estimate) => estimate,
+                None => self.estimate_slow(size),
+            }
+        }
+    }
+
+    #[cold]
+    fn estimate_slow(&self, size: u64) -> u64 {
+        self.range(size).estimate(size)
+    }
+
+    /// The variance that a recorded block of `size` bytes adds to a sum of estimates, in square bytes, rounded to
+    /// the nearest.
     ///
-    /// With the probability *p* this is size² (1 − *p*) / *p*², the estimate of Horvitz and Thompson
-    /// (1952) where each block is recorded or not for itself. It is 0 where everything was recorded,
-    /// and where *p* is 0: of what is never recorded nothing is known.
+    /// With the probability *p* this is size² (1 − *p*) / *p*², the estimate of Horvitz and Thompson (1952) for
+    /// blocks that are recorded independently. It is 0 where everything was recorded, and where *p* is 0: blocks
+    /// that are never recorded say nothing.
     ///
-    /// O(log ranges). What does not fit is `u128::MAX`.
+    /// O(log ranges). A variance over 128 bits is `u128::MAX`.
     ///
     /// ```
     /// use heapprof::SamplingRates;
@@ -257,15 +274,13 @@ impl SamplingRates {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn variance(&self, size: u64) -> u128 {
-        self.rates()
-            .range(size)
-            .map_or(0, |range| range.variance(size))
+        self.range(size).variance(size)
     }
 
     /// The ranges that decide, ascending, each with the sizes it decides for.
     pub(crate) fn by_size(&self) -> impl Iterator<Item = (Range<u64>, SamplingRange)> + '_ {
         let mut lower = 0;
-        self.rates().deciding.iter().map(move |&range| {
+        self.deciding().iter().map(move |&range| {
             let sizes = lower..range.upper_size;
             lower = range.upper_size;
             (sizes, range)
@@ -275,76 +290,12 @@ impl SamplingRates {
 
 impl fmt::Debug for SamplingRates {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("SamplingRates")
-            .field(&self.ranges())
-            .finish()
+        let mut tuple = f.debug_tuple("SamplingRates");
+        tuple.field(&self.ranges()).finish()
     }
 }
 
-/// The estimates for one pass over a log, with what is asked for most in hand.
-#[derive(Clone, Copy)]
-pub(crate) struct Estimates<'a> {
-    table: &'a [u64; TABLE_LEN],
-    rates: &'a Rates,
-}
-
-impl SamplingRates {
-    #[inline]
-    pub(crate) fn estimates(&self) -> Estimates<'_> {
-        Estimates {
-            table: self.rates().table(),
-            rates: self.rates(),
-        }
-    }
-}
-
-impl Estimates<'_> {
-    #[inline]
-    pub(crate) fn of(self, size: u64) -> u64 {
-        match usize::try_from(size).ok().and_then(|at| self.table.get(at)) {
-            Some(&estimate) => estimate,
-            None => self.rates.compute(size),
-        }
-    }
-}
-
-impl Rates {
-    #[inline]
-    fn table(&self) -> &[u64; TABLE_LEN] {
-        self.table.get_or_init(|| {
-            #[expect(
-                clippy::large_stack_arrays,
-                reason = "32 KiB, once, and only if not optimized"
-            )]
-            let mut table = Box::new([0; TABLE_LEN]);
-            for (size, estimate) in (0..).zip(table.iter_mut()) {
-                *estimate = self.compute(size);
-            }
-            table
-        })
-    }
-
-    fn range(&self, size: u64) -> Option<SamplingRange> {
-        let at = self
-            .deciding
-            .partition_point(|range| range.upper_size <= size);
-        self.deciding.get(at).copied()
-    }
-
-    #[cold]
-    fn compute(&self, size: u64) -> u64 {
-        self.range(size).map_or(size, |range| range.estimate(size))
-    }
-}
-
-/// Everything was recorded.
-impl Default for SamplingRates {
-    fn default() -> Self {
-        Self::unsampled()
-    }
-}
-
-/// Rates are equal if the same ranges stand in the same order.
+/// Rates are equal if they have the same ranges in the same order.
 impl PartialEq for SamplingRates {
     fn eq(&self, other: &Self) -> bool {
         self.ranges() == other.ranges()
@@ -358,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shown_are_the_ranges_and_not_what_they_are_looked_up_in() {
+    fn debug_shows_only_ranges() {
         let rates = SamplingRates::from_stored([(128, 1)]);
         let shown = "SamplingRates([SamplingRange { upper_size: 128, probability: 1 }])";
         assert_eq!(format!("{rates:?}"), shown);
@@ -369,8 +320,8 @@ mod tests {
     }
 
     #[test]
-    fn the_first_range_above_in_the_order_of_the_file_decides() {
-        // The second range lies below the first and never decides.
+    fn first_range_of_file_above_size_decides() {
+        // The second range is below the first and decides for no size.
         let rates = SamplingRates::from_stored([(100, FULL / 2), (50, 1), (2000, FULL)]);
         assert_eq!(rates.ranges().len(), 3);
         assert_eq!(rates.estimate(10), 20);
@@ -380,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn estimates_are_rounded_once_halves_up() {
+    fn rounds_estimates_halves_up() {
         // 2^32 - 1 = 3 × 1431655765: a probability of exactly 2/3, so that odd sizes end in ½.
         let rates = SamplingRates::from_stored([(1 << 40, 2 * 1_431_655_765)]);
         assert_eq!(rates.estimate(1), 2); // 1.5
@@ -391,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_stand_for_blocks() {
+    fn estimates_numbers_of_blocks() {
         let rates = SamplingRates::from_stored([(10, 0), (20, 1), (30, FULL / 3), (40, FULL)]);
         let blocks = [9, 19, 29, 39, 40].map(|size| rates.blocks(size));
         assert_eq!(
@@ -404,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_64_bits_saturates_and_probability_0_is_nothing() {
+    fn saturates_at_64_bits_and_probability_0_is_nothing() {
         let rates = SamplingRates::from_stored([(10, 0), (u64::MAX, 1)]);
         assert_eq!(rates.estimate(9), 0);
         assert_eq!(rates.estimate(10), 10 * u64::from(FULL));
@@ -415,12 +366,12 @@ mod tests {
     }
 
     #[test]
-    fn variances_are_rounded_halves_up_and_saturate() {
+    fn rounds_variances_halves_up_and_saturates() {
         // 2/3: size² / 3 × 9 / 4 = size² × 3 / 4
         let rates = SamplingRates::from_stored([(u64::MAX, 2 * 1_431_655_765)]);
         assert_eq!([1, 2, 3].map(|size| rates.variance(size)), [1, 3, 7]);
         assert_eq!(rates.variance(1 << 62), 3 << 122);
-        // A half, and the smallest probability there is.
+        // One half, and the smallest probability.
         let rates = SamplingRates::from_stored([(100, FULL / 2), (200, 0), (u64::MAX, 1)]);
         assert_eq!(rates.variance(99), 2 * 99 * 99);
         assert_eq!((rates.variance(0), rates.variance(150)), (0, 0));
@@ -434,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_go_to_the_range_that_decides() {
+    fn by_size_has_only_deciding_ranges() {
         let rates = SamplingRates::from_stored([(100, 5), (50, 6), (300, FULL)]);
         let by_size: Vec<_> = rates
             .by_size()
@@ -444,7 +395,7 @@ mod tests {
     }
 
     #[test]
-    fn a_probability_outside_0_to_1_is_refused() {
+    fn rejects_probability_outside_0_to_1() {
         for wrong in [-0.1, 1.1, f64::NAN] {
             assert!(matches!(
                 SamplingRates::new([(10, wrong)]),

@@ -1,44 +1,39 @@
-//! The digest of a profile: found, made, stored, looked at.
+//! The digest of a [`Reader`]: opened, made, stored, and read.
 
 use std::io::{self, Cursor};
 use std::sync::{PoisonError, RwLock};
 
-use super::{InUse, Reader};
+use super::{CurrentDigest, Reader};
 use crate::digest::{Digest, DigestOptions, Replacement, Snapshot, UnusedDigest};
 use crate::error::{Error, FileKind, Result};
 use crate::log::Log;
 use crate::time::Elapsed;
 
 impl Reader {
-    /// Uses the digest of the `.hpc` file, if there is one that fits.
+    /// Uses the digest of the `.hpc` file, if it exists and fits.
     pub(super) fn find_digest(self) -> Self {
         let digest_at = |path| Digest::at(path, self.access);
         match self.path(FileKind::Hpc).map(digest_at) {
             None => self,
             Some(Err(Error::Io { source, .. })) if source.kind() == io::ErrorKind::NotFound => self,
-            Some(found) => self.found(found),
+            Some(stored) => self.with_stored_digest(stored),
         }
     }
 
-    /// Uses a digest that was found, if it fits.
-    pub(super) fn found(mut self, found: Result<Digest>) -> Self {
-        match found {
-            Ok(digest) => {
-                self.stored = Some(digest);
-                self.consider_stored()
-            }
-            Err(error) => {
-                self.unused = Some(UnusedDigest::Unreadable(error));
-                self
-            }
+    /// Uses the digest of the `.hpc` file, if it can be read and fits.
+    pub(super) fn with_stored_digest(mut self, stored: Result<Digest>) -> Self {
+        match stored {
+            Ok(digest) => self.stored = Some(digest),
+            Err(error) => self.unused = Some(UnusedDigest::Unreadable(error)),
         }
+        self.use_stored_digest()
     }
 
-    /// Uses the digest that was found when the profile was opened, if it fits.
-    pub(super) fn consider_stored(mut self) -> Self {
+    /// Uses the stored digest, if it fits the rates and the clock in use.
+    pub(super) fn use_stored_digest(mut self) -> Self {
         if let Some(digest) = &self.stored {
             match self.fits(digest) {
-                Ok(()) => self.adopt(digest, true),
+                Ok(()) => self.set_fitting_digest(digest),
                 Err(why) => self.unused = Some(why),
             }
         }
@@ -54,15 +49,17 @@ impl Reader {
         )
     }
 
-    fn adopt(&self, digest: &Digest, fits: bool) {
-        let digest = digest.clone();
-        *self.digest.write().unwrap_or_else(PoisonError::into_inner) = Some(InUse { digest, fits });
+    fn set_fitting_digest(&self, digest: &Digest) {
+        let current = CurrentDigest {
+            digest: digest.clone(),
+            fits: true,
+        };
+        *self.digest.write().unwrap_or_else(PoisonError::into_inner) = Some(current);
     }
 
-    /// Uses this digest for what is asked of a digest: [snapshots](Self::snapshot_at) and
-    /// [series](Self::time_series). For instance one with another interval, or one that heapprof 1.0
-    /// wrote. Whether it is of this recording, and has the times of the [clock](Self::clock) in use,
-    /// is for the caller to know; what is asked of the log does not use one that does not fit.
+    /// Uses this digest for [snapshots](Self::snapshot_at) and [series](Self::time_series): for example one with
+    /// another interval, or one that heapprof 1.0 wrote. The caller makes sure that it is of this recording, and of
+    /// the [clock](Self::clock) in use. Queries over the log use it only if it fits.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Reader};
@@ -78,61 +75,67 @@ impl Reader {
     #[must_use]
     pub fn with_digest(mut self, digest: Digest) -> Self {
         let fits = self.fits(&digest).is_ok();
-        self.digest = RwLock::new(Some(InUse { digest, fits }));
+        self.digest = RwLock::new(Some(CurrentDigest { digest, fits }));
         self.unused = None;
         self
     }
 
-    /// Whether there is a digest at hand, so that [`digest`](Self::digest) need not make one.
+    /// Whether the reader has a digest, so that [`digest`](Self::digest) does not make one.
     #[doc(alias = "hasDigest")]
     pub fn has_digest(&self) -> bool {
-        self.digest_at_hand().is_some()
+        self.current_digest().is_some()
     }
 
-    pub(super) fn digest_at_hand(&self) -> Option<Digest> {
-        let in_use = self.digest.read().unwrap_or_else(PoisonError::into_inner);
-        in_use.as_ref().map(|in_use| in_use.digest.clone())
+    pub(super) fn current_digest(&self) -> Option<Digest> {
+        self.current_digest_if(|_| true)
     }
 
-    /// The digest at hand, if it is a whole one of this log, with these rates.
+    /// The current digest, if it is a whole digest of this log, with the rates and the clock in use.
     pub(crate) fn fitting_digest(&self) -> Option<Digest> {
-        let in_use = self.digest.read().unwrap_or_else(PoisonError::into_inner);
-        let fitting = in_use.as_ref().filter(|in_use| in_use.fits);
-        fitting.map(|in_use| in_use.digest.clone())
+        self.current_digest_if(|current| current.fits)
     }
 
-    /// Why the `.hpc` file that stood beside the log when the profile was opened is not used;
-    /// `None` if it is, or if there was none.
+    fn current_digest_if(&self, test: impl FnOnce(&CurrentDigest) -> bool) -> Option<Digest> {
+        let current = self.digest.read().unwrap_or_else(PoisonError::into_inner);
+        let current = current.as_ref().filter(|current| test(current))?;
+        Some(current.digest.clone())
+    }
+
+    /// Why the reader does not use the `.hpc` file that was beside the log when the profile was opened; `None` if
+    /// it uses the file, or if there was none.
     pub fn unused_digest(&self) -> Option<&UnusedDigest> {
         self.unused.as_ref()
     }
 
-    /// The digest: that of the `.hpc` file if it fits, else one in memory, made on the first call
-    /// with the default [options](DigestOptions). Nothing is written. O(1) from the second call on.
+    /// The digest: that of the `.hpc` file if it fits, else one in memory, which the first call makes with the
+    /// default [options](DigestOptions). Writes nothing. O(1) from the second call on.
     ///
     /// # Errors
     /// If the log cannot be read.
     #[doc(alias("hpc", "HPC"))]
     pub fn digest(&self) -> Result<Digest> {
-        if let Some(digest) = self.digest_at_hand() {
+        if let Some(digest) = self.current_digest() {
             return Ok(digest);
         }
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(digest) = self.digest_at_hand() {
+        let _guard = self
+            .init_lock
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = self.current_digest() {
             return Ok(digest);
         }
         let digest = self.digest_with(DigestOptions::default())?;
-        self.adopt(&digest, true);
+        self.set_fitting_digest(&digest);
         Ok(digest)
     }
 
-    /// A digest of the log, in memory, made with these options. Nothing is written or remembered:
-    /// see [`with_digest`](Self::with_digest).
+    /// A digest of the log in memory, with these options. The reader does not write it or use it: see
+    /// [`with_digest`](Self::with_digest).
     ///
-    /// One pass over the log, and one over `.hpm` to count its traces if the table is not made yet.
+    /// One pass over the log, and one over `.hpm` to count its traces if the reader does not have the table yet.
     ///
     /// # Errors
-    /// If an option makes no sense, if there would be more snapshots than [the
+    /// If an option is out of range, if there would be more snapshots than [the
     /// limit](DigestOptions::max_snapshots), or if the log cannot be read.
     pub fn digest_with(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let bytes = self.source()?.digest(options, Cursor::new(Vec::new()))?;
@@ -141,13 +144,13 @@ impl Reader {
 
     /// Makes a digest, writes it to the profile's `.hpc` file, and uses it from now on.
     ///
-    /// Whatever happens meanwhile, a crash, a full disk, another process that does the same: who
-    /// looks at the file finds the old one or the new one, whole.
+    /// The file is replaced atomically: after a crash, with a full disk, or while another process does the same, it
+    /// is the old digest or the new one, whole.
     ///
-    /// A digest that the options' progress [stops](DigestOptions::progress) is written too, if it has
-    /// a snapshot, and if there is not a whole one that fits already; that one stays then, and is
-    /// given. A stopped one can be [read](Digest::open), but the reader, and who opens the profile
-    /// anew, does not use it: it lacks the end of the log.
+    /// A digest that the progress callback [stops](DigestOptions::progress) is written too, if it has a snapshot and
+    /// the file is not a whole digest that fits; otherwise the file stays, and the call returns its digest. A
+    /// stopped digest can be [opened](Digest::open), but no reader of the profile uses it: it lacks the end of the
+    /// log.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Reader};
@@ -160,15 +163,14 @@ impl Reader {
     /// assert!(!reader.has_digest());
     /// reader.make_digest(DigestOptions::default())?;
     ///
-    /// // From now on it is there at once.
+    /// // A new reader finds it.
     /// assert!(Reader::open(folder.path().join("demo"))?.has_digest());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// # Errors
-    /// As [`digest_with`](Self::digest_with), or if the file cannot be written, or if another
-    /// recording has taken the name, or if the profile was [made from bytes](Self::from_bytes) and has
-    /// no place for one.
+    /// As [`digest_with`](Self::digest_with); also if the file cannot be written, if another recording has taken the
+    /// name, or if the profile is [from bytes](Self::from_bytes).
     #[doc(alias = "makeDigest")]
     pub fn make_digest(&self, options: DigestOptions<'_>) -> Result<Digest> {
         let path = self.path(FileKind::Hpc).ok_or(Error::NoPlace)?;
@@ -176,9 +178,9 @@ impl Reader {
         let source = self.source()?;
         let replacement = Replacement::begin(&path, &beside)?;
         replacement.write(|out| source.digest(options, out))?;
-        // Not what stands at the path by then: another process may have written that.
+        // Not by its path: another process may have replaced the file there.
         let digest = Digest::of(replacement.file(), path.clone(), self.access)?;
-        // It would stand beside a log that it is not of.
+        // Otherwise the digest would be beside the log of another recording.
         self.recording.iter().try_for_each(|it| it.check_name())?;
         if digest.is_stopped() {
             let kept = Digest::at(path, self.access).ok();
@@ -190,12 +192,12 @@ impl Reader {
             }
         } else {
             replacement.place()?;
-            self.adopt(&digest, true);
+            self.set_fitting_digest(&digest);
         }
         Ok(digest)
     }
 
-    /// All snapshots of the [digest](Self::digest), in the order of time.
+    /// All snapshots of the [digest](Self::digest), from the earliest.
     ///
     /// # Errors
     /// As [`digest`](Self::digest); each item fails if its bytes are damaged.
@@ -203,8 +205,8 @@ impl Reader {
         Ok(self.digest()?.into_snapshots())
     }
 
-    /// The latest snapshot of the [digest](Self::digest) at or before `time`. Before the first it is
-    /// empty; at or after the end of the log it is the last.
+    /// The latest snapshot of the [digest](Self::digest) at or before `time`: an empty one before the first, and the
+    /// last one at or after the end of the log.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader};

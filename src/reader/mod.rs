@@ -1,4 +1,4 @@
-//! [`Reader`]: opens a profile and hands out everything else.
+//! [`Reader`]: a profile, and what is derived from it.
 
 mod digests;
 mod open;
@@ -11,7 +11,7 @@ use std::time::SystemTime;
 
 use crate::bytes::{Access, Bytes, FileIdentity};
 use crate::digest::{Digest, Source, UnusedDigest};
-use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
+use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
 use crate::filebase::Filebase;
 use crate::log::{Log, LogEvents, Pass};
 use crate::raw::hpm::Header;
@@ -20,14 +20,14 @@ use crate::raw::{LogPosition, TraceLog};
 use crate::time::{Clock, Elapsed, StartTime};
 use crate::trace::TraceTable;
 
-/// A profile: the front door to its log, its traces and its digest.
+/// A profile: its log, its traces and its digest.
 ///
-/// Opening one reads headers only. What takes a pass over a file (the table of traces, the end of
-/// the log, a digest) is made when it is first asked for, once, also if several threads ask; the
-/// rest of the library takes it from there. A reader sees the log as long as it was when it was
-/// opened; for what was written since, [reopen](Self::reopen) it and [go on](Self::events_from) from
-/// where the first stood. If another recording is written over this one, what is asked of the files
-/// then fails with [`Error::Replaced`].
+/// Opening a profile reads headers only. Results that need a pass over a file (the table of traces, the end of the
+/// log, a digest) are computed on the first call and shared by all later calls, from any thread.
+///
+/// A reader sees the log with the length that it had when it was opened. To see events that were written since,
+/// [reopen](Self::reopen) the profile and [continue](Self::events_from) at the last position. If another recording
+/// overwrites the files, calls that read them fail with [`Error::Replaced`].
 ///
 /// ```
 /// use heapprof::Reader;
@@ -43,7 +43,7 @@ use crate::trace::TraceTable;
 /// ```
 pub struct Reader {
     files: Option<Filebase>,
-    /// How `.hpm` and `.hpc` come to memory.
+    /// How `.hpm` and `.hpc` are loaded.
     access: Access,
     hpm: Bytes,
     /// The identity of the `.hpm` file, and so of the recording.
@@ -55,32 +55,32 @@ pub struct Reader {
     /// The clock in use.
     clock: Clock,
     traces: OnceLock<TraceTable>,
-    counted: OnceLock<Counted>,
+    hpm_summary: OnceLock<HpmSummary>,
     end: OnceLock<LogPosition>,
     log_damage: OnceLock<Vec<DecodeError>>,
-    digest: RwLock<Option<InUse>>,
-    /// What the `.hpc` file held when the profile was opened, in use or not.
+    digest: RwLock<Option<CurrentDigest>>,
+    /// The digest of the `.hpc` file when the profile was opened, in use or not.
     stored: Option<Digest>,
     unused: Option<UnusedDigest>,
-    /// Held while something is made that must be made once.
-    making: Mutex<()>,
-    /// Held while traces are counted, which what is made asks for: taken after `making`.
-    counting: Mutex<()>,
+    /// Serialises the initialisers of all cells but `hpm_summary`, and of `digest`.
+    init_lock: Mutex<()>,
+    /// Serialises the initialisers of `hpm_summary`. Other initialisers need it, so it is locked after `init_lock`.
+    summary_lock: Mutex<()>,
 }
 
 /// What a pass over the log needs to know of the `.hpm` file.
 #[derive(Debug)]
-struct Counted {
-    /// How many whole traces it has.
+struct HpmSummary {
+    /// The number of whole traces.
     traces: u32,
-    /// Its header is damaged, or the traces end in a damaged one. Names are not looked at.
-    damaged: Damaged,
+    /// Damage in the header and at the end of the traces. File names are not read.
+    damaged: Taint,
 }
 
-/// The digest in use, and whether it is a whole one of this log, with these rates: a caller can give
-/// any.
-struct InUse {
+/// The digest in use.
+struct CurrentDigest {
     digest: Digest,
+    /// Whether it is a whole digest of this log, with the rates and the clock in use. A caller can set any digest.
     fits: bool,
 }
 
@@ -96,20 +96,20 @@ impl Reader {
             header,
             log,
             traces: OnceLock::new(),
-            counted: OnceLock::new(),
+            hpm_summary: OnceLock::new(),
             end: OnceLock::new(),
             log_damage: OnceLock::new(),
             digest: RwLock::default(),
             stored: None,
             unused: None,
-            making: Mutex::new(()),
-            counting: Mutex::new(()),
+            init_lock: Mutex::default(),
+            summary_lock: Mutex::default(),
         }
     }
 
-    /// Takes the log as one in which everything was recorded, whatever rates the file states.
+    /// Reads the log as one in which everything was recorded, whatever rates the file states.
     ///
-    /// A recording that heapprof 1.0 made on 64-bit Linux is such a one, unless a probability is 0.
+    /// That is true of every recording by heapprof 1.0 on 64-bit Linux, unless a probability is 0.
     ///
     /// ```
     /// use heapprof::Reader;
@@ -123,22 +123,22 @@ impl Reader {
         self.with_rates(SamplingRates::unsampled())
     }
 
-    /// Makes estimates with these rates, whatever rates the file states.
+    /// Uses these rates for estimates, whatever rates the file states.
     ///
-    /// A digest that was made with others is not used any more.
+    /// A digest with other rates is no longer used.
     #[must_use]
     pub fn with_rates(mut self, rates: SamplingRates) -> Self {
         if self.rates == rates {
             return self;
         }
         self.rates = rates;
-        self.forget()
+        self.reset()
     }
 
-    /// Tells all times on this clock: those of events, of what is live at a moment, of digests and
-    /// their snapshots, of series. By default they are as recorded.
+    /// Uses this clock for all times: of events, queries, digests, snapshots and series. The default is the clock
+    /// as recorded.
     ///
-    /// A digest that was made with another clock is not used any more.
+    /// A digest with another clock is no longer used.
     ///
     /// ```
     /// use heapprof::{Clock, DigestOptions, Elapsed, Reader};
@@ -157,18 +157,18 @@ impl Reader {
             return self;
         }
         self.clock = clock;
-        self.forget()
+        self.reset()
     }
 
-    /// Drops what was made with other rates or another clock.
-    fn forget(mut self) -> Self {
+    /// Drops all results that depend on the rates and the clock.
+    fn reset(mut self) -> Self {
         self.end = OnceLock::new();
         self.log_damage = OnceLock::new();
         self.digest = RwLock::default();
         if self.stored.is_some() {
             self.unused = None;
         }
-        self.consider_stored()
+        self.use_stored_digest()
     }
 
     /// When the recording began.
@@ -183,18 +183,17 @@ impl Reader {
         &self.header.rates
     }
 
-    /// The sampling rates that estimates are made with: those stated, unless the caller chose
-    /// others.
+    /// The sampling rates in use: those that the file states, unless the caller chose others.
     pub fn rates(&self) -> &SamplingRates {
         &self.rates
     }
 
-    /// The clock whose times are told: that which was recorded, unless the caller chose another.
+    /// The clock in use: the clock as recorded, unless the caller chose another.
     pub fn clock(&self) -> Clock {
         self.clock
     }
 
-    /// Where one of the profile's files is, or would be; `None` if the profile was [made from
+    /// The path of a file of the profile, whether the file exists or not; `None` for a profile [from
     /// bytes](Self::from_bytes).
     #[doc(alias = "filebase")]
     pub fn path(&self, file: FileKind) -> Option<PathBuf> {
@@ -206,7 +205,7 @@ impl Reader {
             let path = self.path(FileKind::Hpd).unwrap_or_default();
             match Log::open(&path, None) {
                 Err(error) => error.or_missing(FileKind::Hpd),
-                // It has come since.
+                // The log was created after the profile was opened.
                 Ok(_) => Error::Missing {
                     path,
                     file: FileKind::Hpd,
@@ -215,8 +214,8 @@ impl Reader {
         })
     }
 
-    /// The events of the log, from the first, through a buffer of 256 KB. A log that is cut just
-    /// [ends](LogEvents::cut).
+    /// The events of the log, from the first, through a buffer of 256 KB. A cut log [ends](LogEvents::cut) without
+    /// an error.
     ///
     /// An event whose estimate with the [`rates`](Self::rates) in use is over 2⁶³ − 1 ends the log.
     ///
@@ -243,9 +242,9 @@ impl Reader {
         self.events_from(LogPosition::START)
     }
 
-    /// The events of the log from where another iterator over it [stood](LogEvents::position), on
-    /// whatever clock: so a log can be followed that is still being written. [Reopen](Self::reopen) the
-    /// profile for that; this reader sees the log as long as it was when it was opened.
+    /// The events of the log from the [position](LogEvents::position) of another iterator over it, which can have
+    /// another clock. To follow a log that is still being written, [reopen](Self::reopen) the profile: this reader
+    /// sees the log with the length that it had when it was opened.
     ///
     /// # Errors
     /// If the profile has no log.
@@ -254,61 +253,65 @@ impl Reader {
         Ok(self.log()?.events(&self.rates, position.on(self.clock)))
     }
 
-    /// The stacks of all traces, made on the first call: one pass over the `.hpm` file.
+    /// The stacks of all traces. The first call makes one pass over the `.hpm` file.
     ///
-    /// A cut or damaged file keeps every whole trace before the damage, and the table [says
-    /// so](TraceTable::damage).
+    /// Of a cut or damaged file the table has every whole trace before the damage, and [reports](TraceTable::damage)
+    /// the damage.
     ///
     /// # Errors
     /// [`Error::Replaced`] if another recording was written over the file.
     #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
     pub fn traces(&self) -> Result<&TraceTable> {
-        once(&self.traces, &self.making, || {
-            self.in_hpm(TraceTable::from_log)
+        get_or_try_init(&self.traces, &self.init_lock, || {
+            self.read_hpm(TraceTable::from_log)
         })
     }
 
-    /// What `look` finds in the `.hpm` file.
-    fn in_hpm<'s, T>(&'s self, look: impl FnOnce(&TraceLog<'s>) -> T) -> Result<T> {
+    /// Reads the `.hpm` file with `read`.
+    fn read_hpm<'s, T>(&'s self, read: impl FnOnce(&TraceLog<'s>) -> T) -> Result<T> {
         let mapped = self.recording.iter();
         let mapped = mapped.filter(|_| self.access == Access::Map);
         let check = || mapped.clone().try_for_each(|recording| recording.check());
-        // A mapped file that was shortened would end the process, and one that was rewritten is of another
-        // recording.
+        // Reading a mapped file that was shortened ends the process; one that was rewritten is another recording.
         check()?;
-        let found = look(&TraceLog::with_header(&self.hpm, self.header.clone()));
+        let (bytes, header) = (&*self.hpm, self.header.clone());
+        let result = read(&TraceLog { bytes, header });
         check()?;
-        Ok(found)
+        Ok(result)
     }
 
-    /// How many whole traces there are.
+    /// The number of whole traces.
     pub(crate) fn trace_count(&self) -> Result<u32> {
-        Ok(self.counted()?.traces)
+        Ok(self.hpm_summary()?.traces)
     }
 
-    fn counted(&self) -> Result<&Counted> {
-        once(&self.counted, &self.counting, || match self.traces.get() {
-            Some(table) => {
-                let names = |error: &&DecodeError| error.kind() == DecodeErrorKind::NotUtf8;
-                Ok(Counted {
-                    traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
-                    damaged: Damaged::of(table.damage().iter().filter(|it| !names(it))),
-                })
+    fn hpm_summary(&self) -> Result<&HpmSummary> {
+        let from_table = |table: &TraceTable| {
+            let damage = table.damage().iter();
+            HpmSummary {
+                traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
+                damaged: Taint::of(damage.filter(|it| it.kind() != DecodeErrorKind::NotUtf8)),
             }
-            None => self.in_hpm(|log| {
-                let (traces, end) = log.count_and_damage();
-                let damage = [log.header_damage(), end];
-                Counted {
-                    traces,
-                    damaged: Damaged::of(damage.iter().flatten()),
-                }
-            }),
+        };
+        let from_log = |log: &TraceLog<'_>| {
+            let (traces, end) = log.count_and_damage();
+            let damage = [log.header_damage(), end];
+            HpmSummary {
+                traces,
+                damaged: Taint::of(damage.iter().flatten()),
+            }
+        };
+        get_or_try_init(&self.hpm_summary, &self.summary_lock, || {
+            match self.traces.get() {
+                Some(table) => Ok(from_table(table)),
+                None => self.read_hpm(from_log),
+            }
         })
     }
 
-    /// Whether what a pass over the log needs of the `.hpm` file is damaged.
-    pub(crate) fn traces_damaged(&self) -> Result<Damaged> {
-        Ok(self.counted()?.damaged)
+    /// Whether the header or the end of the traces is damaged.
+    pub(crate) fn traces_damaged(&self) -> Result<Taint> {
+        Ok(self.hpm_summary()?.damaged)
     }
 
     /// A pass over the log from `position` on, with the clock and the rates in use.
@@ -323,8 +326,8 @@ impl Reader {
             clock: self.clock,
             traces: self.trace_count()?,
             start: self.start(),
-            // Not the end that a digest states: if it is of another log after all, its end would choose an
-            // interval with millions of snapshots.
+            // Not the end that a digest states: a digest of another log would choose an interval with millions
+            // of snapshots.
             end: self.end.get().copied(),
         })
     }
@@ -336,14 +339,14 @@ impl Reader {
 
     /// The end of the log: its bytes and events, and both clocks at the last whole event.
     ///
-    /// Known from a digest, or by a pass over the log on the first call.
+    /// It comes from a digest that fits, or the first call makes a pass over the log.
     ///
     /// # Errors
     /// If the log cannot be read.
     pub fn end(&self) -> Result<LogPosition> {
         match self.known_end() {
             Some(end) => Ok(end),
-            None => once(&self.end, &self.making, || {
+            None => get_or_try_init(&self.end, &self.init_lock, || {
                 let end = self.source()?.find_end(|_| ControlFlow::Continue(()))?;
                 Ok(end.unwrap_or_default())
             })
@@ -351,11 +354,11 @@ impl Reader {
         }
     }
 
-    /// How long the recording is, on the clock that only grows.
+    /// The length of the recording, in elapsed time.
     ///
-    /// heapprof's recorder cuts each difference of time to whole microseconds, so this is about
-    /// half a microsecond an event less than the program ran, unless the [corrected
-    /// clock](Clock::Corrected) is in use.
+    /// heapprof's recorder rounds each time difference down to whole microseconds. So this is shorter than the
+    /// program ran, by about half a microsecond for each event, unless the [corrected clock](Clock::Corrected) is in
+    /// use.
     ///
     /// # Errors
     /// As [`end`](Self::end).
@@ -364,7 +367,7 @@ impl Reader {
         Ok(self.end()?.elapsed())
     }
 
-    /// What the wall clock showed at the last event; `None` where the platform cannot hold it.
+    /// The wall clock at the last event; `None` if it is out of the range of [`SystemTime`].
     ///
     /// # Errors
     /// As [`end`](Self::end).
@@ -373,28 +376,28 @@ impl Reader {
         Ok(self.start().at(self.end()?.wall()))
     }
 
-    /// What is wrong with the `.hpm` file and the log: the first record of each kind, in the order
-    /// of the files. Empty for a whole profile.
+    /// The damage of the `.hpm` file, then that of the log: the first record of each kind, in the order of the file.
+    /// Empty for a whole profile.
     ///
-    /// Makes the [table](Self::traces) if it is not made yet, and knows what is wrong with the log
-    /// from a digest, or by a pass over it on the first call.
+    /// Needs the [table](Self::traces). The damage of the log comes from a digest that fits, or the first call makes
+    /// a pass over the log.
     ///
     /// # Errors
     /// As [`end`](Self::end).
     pub fn damage(&self) -> Result<Vec<DecodeError>> {
-        let of_the_traces = self.traces()?.damage();
-        let of_the_log = once(&self.log_damage, &self.making, || {
+        let of_traces = self.traces()?.damage();
+        let of_log = get_or_try_init(&self.log_damage, &self.init_lock, || {
             let digested = self.fitting_digest();
             match digested.as_ref().and_then(Digest::log_damage) {
                 Some(damage) => Ok(damage.to_vec()),
                 None => self.source()?.damage(),
             }
         })?;
-        Ok(of_the_traces.iter().chain(of_the_log).copied().collect())
+        Ok(of_traces.iter().chain(of_log).copied().collect())
     }
 
-    /// Whether there is any [damage](Self::damage) besides that the recording just ends. What is
-    /// derived from damaged input [says so](crate::Usage::is_damaged) itself.
+    /// Whether there is any [damage](Self::damage) other than a cut. Results that are derived from damaged input are
+    /// [marked](crate::Usage::is_damaged) too.
     ///
     /// ```
     /// use heapprof::Reader;
@@ -407,7 +410,7 @@ impl Reader {
     /// # Errors
     /// As [`end`](Self::end).
     pub fn is_damaged(&self) -> Result<bool> {
-        Ok(Damaged::of(&self.damage()?).0)
+        Ok(Taint::of(&self.damage()?).0)
     }
 }
 
@@ -418,28 +421,25 @@ impl fmt::Debug for Reader {
             .field("start", &self.start())
             .field("rates", &self.rates)
             .field("clock", &self.clock)
-            .field("digest", &self.digest_at_hand())
+            .field("digest", &self.current_digest())
             .field("unused_digest", &self.unused)
             .finish_non_exhaustive()
     }
 }
 
-/// What is in `place`, made by `make` if it is not there: once, though that can fail, for whoever
-/// makes it holds `making`.
-fn once<'a, T>(
-    place: &'a OnceLock<T>,
-    making: &Mutex<()>,
-    make: impl FnOnce() -> Result<T>,
+/// A fallible `get_or_init`. `lock` serialises the initialisers, so that only one of them runs.
+fn get_or_try_init<'a, T>(
+    cell: &'a OnceLock<T>,
+    lock: &Mutex<()>,
+    init: impl FnOnce() -> Result<T>,
 ) -> Result<&'a T> {
-    if let Some(made) = place.get() {
-        return Ok(made);
+    if let Some(value) = cell.get() {
+        return Ok(value);
     }
-    let _making = making.lock().unwrap_or_else(PoisonError::into_inner);
-    match place.get() {
-        Some(made) => Ok(made),
-        None => {
-            let made = make()?;
-            Ok(place.get_or_init(|| made))
-        }
+    let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(value) = cell.get() {
+        return Ok(value);
     }
+    let value = init()?;
+    Ok(cell.get_or_init(|| value))
 }

@@ -1,4 +1,4 @@
-//! A profile is opened: from its files, from memory, once more.
+//! Opens a [`Reader`]: from files, from memory, and again.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,35 +13,34 @@ use crate::log::Log;
 use crate::raw::hpm::Header;
 
 impl Reader {
-    /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The
-    /// name of one of the files will do as well.
+    /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The name of one of the
+    /// files works too.
     ///
-    /// Reads headers only: the time does not depend on the size of the files. A `.hpc` file is used
-    /// if it is a digest of ours that fits the log beside it, else [`unused_digest`] says why not.
-    /// The log may be missing, as where only the digest was kept; then what needs it fails.
+    /// Reads headers only, so the time does not depend on the size of the files. The `.hpc` file is used if it is a
+    /// digest of this crate that fits the log; otherwise [`unused_digest`] says why not. The log may be missing; then
+    /// calls that need it fail.
     ///
-    /// `.hpm` and `.hpc` are mapped, and the caller sees to it that no program shortens them while the
-    /// reader lives: that can end this process. A recorder that is started again with the same name
-    /// does, and so does heapprof 1.0 when it makes a digest anew; this crate never does.
-    /// [`open_unmapped`](Self::open_unmapped) needs no such promise. The log is read and never mapped:
-    /// it may grow, and one that is shortened is a cut log.
+    /// `.hpm` and `.hpc` are mapped. The caller makes sure that no program shortens them while the reader lives: that
+    /// can end this process. A recorder that is started again with the same name shortens them, and so does heapprof
+    /// 1.0 when it replaces a digest; this crate never does. [`open_unmapped`](Self::open_unmapped) has no such
+    /// condition. The log is never mapped: it may grow, and a shortened log is a cut log.
     ///
     /// [`unused_digest`]: Self::unused_digest
     ///
     /// # Errors
-    /// If `.hpm` is missing or has no whole header, or the system refuses; [`Error::Replaced`] if
-    /// another recording takes the name meanwhile.
+    /// If `.hpm` is missing, cannot be read or has no whole header; [`Error::Replaced`] if another recording takes
+    /// the name meanwhile.
     #[doc(alias = "read")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(&Filebase::new(path.as_ref()), Access::Map)
     }
 
-    /// As [`open`](Self::open), but reads `.hpm` and `.hpc` to memory as a whole instead of mapping
-    /// them: whatever another program does to the files, no access of this one can fail for it. For a
-    /// program that must stay alive, and opens what others may be writing.
+    /// As [`open`](Self::open), but reads `.hpm` and `.hpc` into memory instead of mapping them: no access fails,
+    /// whatever another program does to the files. For a program that must stay alive, and opens files that others
+    /// may be writing.
     ///
-    /// The answers are the same. Time and memory: O(`.hpm` + `.hpc`), where a mapped file costs what is
-    /// looked at. The log is read through a buffer either way.
+    /// Results are the same. Time and memory: O(`.hpm` + `.hpc`); of a mapped file, only the parts that are used
+    /// cost. Both read the log through a buffer.
     ///
     /// ```
     /// use heapprof::Reader;
@@ -52,13 +51,13 @@ impl Reader {
     /// ```
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if there is not so much memory.
+    /// As [`open`](Self::open); also if there is not enough memory.
     pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(&Filebase::new(path.as_ref()), Access::Read)
     }
 
-    /// Opens the profile again, in the same way, and with the same rates and clock: to see what was
-    /// written since. What one reader has made, another does not know.
+    /// Opens the profile again in the same way, with the same rates and clock, to see events that were written since.
+    /// The new reader shares no computed results with this one.
     ///
     /// ```
     /// use heapprof::raw::{EventKind, EventWriter};
@@ -77,7 +76,7 @@ impl Reader {
     /// let second = first.reopen()?;
     /// assert_eq!(second.events_from(end)?.next().unwrap()?.size, 100);
     ///
-    /// // A place in one recording is none in another.
+    /// // A position in one recording means nothing in another.
     /// std::fs::copy("tests/data/tiny/tiny.hpm", &hpm)?;
     /// std::fs::copy("tests/data/tiny/tiny.hpd", &hpd)?;
     /// assert!(matches!(first.reopen(), Err(Error::Replaced { path }) if path == hpm));
@@ -85,9 +84,8 @@ impl Reader {
     /// ```
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::Replaced`] if another recording has taken the name, or if the
-    /// log is shorter than it was; [`Error::NoPlace`] if the profile was [made from
-    /// bytes](Self::from_bytes).
+    /// As [`open`](Self::open); [`Error::Replaced`] if another recording has taken the name, or if the log is shorter
+    /// than it was; [`Error::NoPlace`] if the profile is [from bytes](Self::from_bytes).
     pub fn reopen(&self) -> Result<Self> {
         let files = self.files.as_ref().ok_or(Error::NoPlace)?;
         let again = Self::open_as(files, self.access)?;
@@ -119,9 +117,9 @@ impl Reader {
         };
         let head = hpm.get(..Header::IDENTITY_LEN).unwrap_or(&hpm);
         let recording = Arc::new(FileIdentity::of(file, &hpm_path, head)?);
-        // What needs the log says why it is not there.
+        // If the log is missing, calls that need it say why.
         let log = Log::open(&files.file(FileKind::Hpd), Some(recording.clone())).ok();
-        // The log can be that of a recording which took the name after `.hpm` was opened.
+        // The log can be that of a recording that took the name after `.hpm` was opened.
         recording.check_name()?;
         let reader = Self {
             access,
@@ -131,7 +129,7 @@ impl Reader {
         Ok(reader.find_digest())
     }
 
-    /// A profile from the bytes of its files; a `.hpc` file is used under the same conditions as by
+    /// A profile from the bytes of its files. The `.hpc` file is used under the same conditions as in
     /// [`open`](Self::open).
     ///
     /// ```
@@ -158,7 +156,7 @@ impl Reader {
         let log = Log::Memory(Bytes::Owned(hpd.into()));
         let reader = Self::new(None, hpm, header, Some(log));
         Ok(match hpc {
-            Some(bytes) => reader.found(Digest::from_bytes(bytes)),
+            Some(bytes) => reader.with_stored_digest(Digest::from_bytes(bytes)),
             None => reader,
         })
     }

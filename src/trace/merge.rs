@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::{Table, TraceTable};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::{FrameId, TraceId};
 use crate::id_vec::IdVec;
 use crate::intern::Interner;
@@ -50,7 +50,7 @@ impl MergedTraces {
         let mut tree = TreeBuilder::new();
         let mut leaves = Vec::new();
         let mut trace_of: HashMap<NodeId, TraceId> = HashMap::new();
-        let mut damaged = Damaged(false);
+        let mut damaged = Taint(false);
         let ids = tables
             .into_iter()
             .map(|table| {

@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use smallvec::SmallVec;
 
-use crate::error::{Damaged, DecodeError};
+use crate::error::{DecodeError, Taint};
 use crate::frame::Frame;
 use crate::id::{FrameId, Id, TraceId};
 use crate::id_vec::IdVec;
@@ -50,7 +50,7 @@ struct Table {
     leaves: Box<[NodeId]>,
     damage: Vec<DecodeError>,
     /// Whether a table that this one was made of is damaged.
-    damaged: Damaged,
+    damaged: Taint,
     /// The frames in the order of file and line. The first search sorts them.
     sorted: OnceLock<Box<[FrameId]>>,
     /// Made by the first view that counts a recurring line once.
@@ -141,8 +141,8 @@ impl TraceTable {
 
     /// All distinct lines of code, in the order of their ids.
     pub fn frames(&self) -> impl ExactSizeIterator<Item = (FrameId, Frame<'_>)> + FusedIterator {
-        let id = <FrameId as Id>::from_index;
-        (0..self.frame_count()).map(move |index| (id(index), self.frame_or_empty(id(index))))
+        let ids = (0..self.frame_count()).map(<FrameId as Id>::from_index);
+        ids.map(|id| (id, self.frame_or_empty(id)))
     }
 
     /// The id of a line; `None` if no stack contains it. [`search`](Self::search) finds a line as people type it.
@@ -160,11 +160,10 @@ impl TraceTable {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn find<'f>(&self, frame: impl Into<Frame<'f>>) -> Option<FrameId> {
-        let frame = frame.into();
+        let frame = Some(frame.into());
         let sorted = self.sorted();
-        let index = sorted.partition_point(|&id| self.frame(id) < Some(frame));
-        let &id = sorted.get(index)?;
-        (self.frame(id) == Some(frame)).then_some(id)
+        let index = sorted.binary_search_by_key(&frame, |&id| self.frame(id));
+        sorted.get(index.ok()?).copied()
     }
 
     /// The ids of the lines that a typed or pasted text names: the line with exactly this path, or else all
@@ -185,16 +184,13 @@ impl TraceTable {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn search(&self, text: &str) -> Vec<FrameId> {
-        let without_column = || {
-            // FILE:LINE:COLUMN, and the output of `grep -n`.
-            let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-            let mut colons = text.match_indices(':').map(|(at, _)| at).skip(1);
-            colons.find_map(|end| {
-                let head = text.get(..end)?;
-                digits(head.rsplit_once(':')?.1).then_some(head)
-            })
-        };
-        [Some(text), without_column()]
+        // FILE:LINE:COLUMN, and the output of `grep -n`.
+        let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+        let mut heads = text
+            .match_indices(':')
+            .filter_map(|(end, _)| text.get(..end));
+        let ends_with_line = |head: &&str| head.rsplit_once(':').is_some_and(|it| is_number(it.1));
+        [Some(text), heads.find(ends_with_line)]
             .into_iter()
             .flatten()
             .filter_map(|text| Frame::parse(text).ok())
@@ -244,8 +240,8 @@ impl TraceTable {
         self.damaged().0
     }
 
-    pub(crate) fn damaged(&self) -> Damaged {
-        self.0.damaged | Damaged::of(&self.0.damage)
+    pub(crate) fn damaged(&self) -> Taint {
+        self.0.damaged | Taint::of(&self.0.damage)
     }
 }
 

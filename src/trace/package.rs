@@ -62,19 +62,14 @@ fn is_library(part: &str, next: &str) -> bool {
 
 /// Whether a name is `python` or `pypy` in any case, and a digit follows.
 fn is_python(name: &str) -> bool {
-    ["python", "pypy"].into_iter().any(|python| {
-        let parts = name.split_at_checked(python.len());
-        parts.is_some_and(|(start, version)| {
-            start.eq_ignore_ascii_case(python) && version.starts_with(|c: char| c.is_ascii_digit())
-        })
-    })
+    let name = name.to_ascii_lowercase();
+    let version = name.strip_prefix("python").or(name.strip_prefix("pypy"));
+    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
 }
 
-/// Whether a name has this suffix in any case.
+/// Whether a name has this suffix, which is in lower case, in any case.
 fn has_suffix(name: &str, suffix: &str) -> bool {
-    let start = name.len().checked_sub(suffix.len());
-    let end = start.and_then(|start| name.get(start..));
-    end.is_some_and(|end| end.eq_ignore_ascii_case(suffix))
+    name.to_ascii_lowercase().ends_with(suffix)
 }
 
 impl TraceTable {

@@ -58,9 +58,9 @@ impl TraceTable {
     /// damage. One pass; O(bytes of the file).
     pub fn from_log(log: &TraceLog<'_>) -> Self {
         let mut reader = TableReader {
-            bytes: log.bytes(),
+            bytes: log.bytes,
             interner: RecordInterner::new(),
-            tree: TreeBuilder::with_capacity(log.bytes().len() / BYTES_PER_NODE),
+            tree: TreeBuilder::with_capacity(log.bytes.len() / BYTES_PER_NODE),
             previous: Vec::new(),
             last_level: IdVec::new(),
             decoded: Vec::new(),
@@ -68,7 +68,7 @@ impl TraceTable {
         let mut damage: Vec<DecodeError> = log.header_damage().into_iter().collect();
         let mut not_utf8 = None;
         let mut leaves = Vec::new();
-        let mut at = log.first_trace();
+        let mut at = log.header.first_trace;
         while at < reader.bytes.len() {
             let error = |kind| DecodeError::new(FileKind::Hpm, at as u64, kind);
             // An empty trace is one byte on disk and four in memory.
@@ -153,9 +153,8 @@ impl TableReader<'_> {
 
     /// Whether the `len` bytes at `at` equal those that end at `end`.
     fn equals_end(&self, at: usize, end: usize, len: usize) -> bool {
-        let known = end
-            .checked_sub(len)
-            .and_then(|start| self.bytes.get(start..end));
-        known.is_some() && known == self.bytes.get(at..).and_then(|rest| rest.get(..len))
+        let current = self.bytes.get(at..).and_then(|rest| rest.get(..len));
+        let previous = self.bytes.get(..end);
+        current.is_some_and(|current| previous.is_some_and(|it| it.ends_with(current)))
     }
 }

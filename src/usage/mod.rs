@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 pub use rows::UsageIter;
 
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::TraceId;
 
 /// A weight for each trace: how many bytes are live by trace, or were allocated, or have grown.
@@ -34,7 +34,7 @@ use crate::id::TraceId;
 /// assert_eq!(&before + &growth, after);
 /// ```
 #[derive(Clone)]
-pub struct Usage(Arc<Table>, Damaged);
+pub struct Usage(Arc<Table>, Taint);
 
 struct Table {
     /// Ascending by trace index, none 0.
@@ -66,7 +66,7 @@ impl Usage {
             total: saturated(total),
             heaviest: OnceLock::new(),
         };
-        Self(Arc::new(table), Damaged(false))
+        Self(Arc::new(table), Taint(false))
     }
 
     /// From pairs that ascend by trace, each trace at most once; unknown is first.
@@ -120,11 +120,11 @@ impl Usage {
         self
     }
 
-    pub(crate) fn marked(self, damaged: Damaged) -> Self {
+    pub(crate) fn marked(self, damaged: Taint) -> Self {
         self.damaged_if(damaged.0)
     }
 
-    pub(crate) fn damaged(&self) -> Damaged {
+    pub(crate) fn damaged(&self) -> Taint {
         self.1
     }
 

@@ -1,7 +1,7 @@
 //! [`LineErrorBars`]: error bars of lines of code.
 
 use super::{ErrorBars, Estimate, Sum};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::FrameId;
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
@@ -28,7 +28,7 @@ use crate::tree::NodeId;
 #[derive(Debug, Clone)]
 pub struct LineErrorBars {
     lines: IdVec<FrameId, LineEstimate>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The estimates of one line.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::{FlameGraph, FlameIndex, FlameWeight, Label, Node};
 use crate::analysis::groups::Groups;
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::Id;
 use crate::id_vec::{DenseId, IdVec};
 use crate::trace::TraceTable;
@@ -69,7 +69,7 @@ impl FlameGraph {
         traces: TraceTable,
         order: Order,
         raw: &IdVec<RawId, RawNode>,
-        damaged: Damaged,
+        damaged: Taint,
     ) -> Self {
         let own = raw.values().iter().map(|node| node.own);
         let mut totals: IdVec<RawId, FlameWeight> = own.collect();

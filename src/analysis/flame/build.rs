@@ -3,7 +3,7 @@
 use super::arrange::{Order, RawId, RawNode};
 use super::{FlameGraph, FlameWeight, Label};
 use crate::analysis::subtree::{PlaceId, Subtree};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
@@ -70,7 +70,7 @@ impl FlameGraph {
     pub(in crate::analysis) fn of_stacks(
         traces: &TraceTable,
         stacks: Vec<(Vec<FrameId>, FlameWeight)>,
-        damaged: Damaged,
+        damaged: Taint,
     ) -> Self {
         Self::finish(traces, merge(stacks), FlameWeight::default(), damaged)
     }
@@ -99,7 +99,7 @@ impl FlameGraph {
         traces: &TraceTable,
         mut raw: IdVec<RawId, RawNode>,
         unknown: FlameWeight,
-        damaged: Damaged,
+        damaged: Taint,
     ) -> Self {
         raw.push(RawNode {
             own: unknown,

@@ -7,7 +7,7 @@ mod prune;
 
 use std::fmt;
 
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::frame::Frame;
 use crate::id::{FrameId, Id};
 use crate::id_vec::{DenseId, IdVec};
@@ -57,7 +57,7 @@ pub struct FlameGraph {
     traces: TraceTable,
     order: Order,
     nodes: IdVec<FlameIndex, Node>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// A node of a flame graph, in preorder.

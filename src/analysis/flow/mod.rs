@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::OnceLock;
 
 use crate::analysis::groups::{Groups, Ranges};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
@@ -84,7 +84,7 @@ pub struct FlowGraph {
     outgoing: Ranges<NodeIndex>,
     /// The edges to each node, once a caller asks for some.
     incoming: OnceLock<Groups<NodeIndex, EdgeIndex>>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The sums of one usage.

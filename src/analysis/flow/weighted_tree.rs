@@ -3,7 +3,7 @@
 
 use super::Column;
 use crate::analysis::subtree::{PlaceId, Subtree};
-use crate::error::Damaged;
+use crate::error::Taint;
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
 use crate::usage::{Usage, saturated};
@@ -13,7 +13,7 @@ pub(super) struct WeightedTree<'t> {
     pub(super) traces: &'t TraceTable,
     pub(super) subtree: Subtree<'t>,
     pub(super) columns: Vec<PlaceWeights>,
-    pub(super) damaged: Damaged,
+    pub(super) damaged: Taint,
 }
 
 /// The weights of one usage in the tree.

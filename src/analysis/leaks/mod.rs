@@ -10,7 +10,7 @@ use floors::{Floors, Recording};
 use hashbrown::HashMap;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{Damaged, Result};
+use crate::error::{Result, Taint};
 use crate::heap::LiveHeap;
 use crate::id::{FrameId, TraceId};
 use crate::reader::Reader;
@@ -68,7 +68,7 @@ pub struct Leaks {
     window: Duration,
     traces: Vec<TraceLeak>,
     lines: Vec<LineLeak>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// A trace that may leak.

@@ -63,7 +63,9 @@ impl Copies {
             std::mem::swap(&mut self.last, &mut self.earlier);
         }
         self.last.position = start;
-        self.last.heap.clone_from(heap);
+        // Frees the old copy first, so that there are never three.
+        self.last.heap = LiveHeap::new(0);
+        self.last.heap = heap.clone();
     }
 
     /// The last copy that is not after the chunk at `peak`.

@@ -13,7 +13,7 @@
 use std::ops::ControlFlow;
 
 use super::copies::{Copies, Copy};
-use crate::error::{Damaged, DecodeError, DecodeErrorKind, Error, FileKind, Result};
+use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::log::PassEnd;
 use crate::raw::LogPosition;
@@ -39,7 +39,7 @@ pub struct HighWater {
     pub(super) time: Elapsed,
     pub(super) events: u64,
     pub(super) total: i64,
-    pub(super) damaged: Damaged,
+    pub(super) damaged: Taint,
 }
 
 impl HighWater {
@@ -49,7 +49,7 @@ impl HighWater {
             time: position.elapsed(),
             events: position.events(),
             total: saturated(total),
-            damaged: reader.traces_damaged()? | Damaged::of(&end.damage),
+            damaged: reader.traces_damaged()? | Taint::of(&end.damage),
         })
     }
 

@@ -1,4 +1,4 @@
-//! When was the most memory in use, and by whom?
+//! [`Peak`]: when the most memory was in use, and the usage then.
 
 mod copies;
 mod high_water;
@@ -12,12 +12,10 @@ use crate::reader::Reader;
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// The high-water mark: the first moment at which the live bytes were the most, and what was live
-/// then.
+/// The high-water mark: the largest total of live bytes, the first time it is reached, and the usage at that time.
 ///
-/// It is exact, from the log and not from the snapshots of a digest, between which a spike can hide.
-/// The state before the first event counts too, so that of an empty log the peak is 0 bytes at time
-/// 0 after 0 events.
+/// It is exact: it comes from the log, not from the snapshots of a digest, between which a spike can hide. The
+/// empty heap before the first event counts too, so the peak of an empty log is 0 bytes at time 0 after 0 events.
 ///
 /// ```
 /// use heapprof::{Lines, Reader};
@@ -27,7 +25,7 @@ use crate::usage::Usage;
 /// assert_eq!(peak.total(), 19_241_503);
 /// assert_eq!(peak.time().as_micros(), 12_678_881);
 /// assert_eq!(peak.events(), 29_174);
-/// // Any view shows what was live then.
+/// // Any view shows the usage at the peak.
 /// let lines = Lines::new(reader.traces()?, peak.usage());
 /// let heaviest = lines.by_local().next().unwrap();
 /// assert_eq!(heaviest.frame.to_string(), "/srv/app/workloads/shop/customers.py:11");
@@ -40,34 +38,34 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Asks for the peak of the whole log; what it [returns](PeakQuestion) takes a window, or a set
-    /// of traces.
+    /// The question for the peak of the whole log. Its [methods](PeakQuestion) limit it to a window or to a set of
+    /// traces.
     pub fn question() -> PeakQuestion {
         PeakQuestion::new()
     }
 
-    /// When it was reached.
+    /// The time at which it was first reached.
     pub fn time(&self) -> Elapsed {
         self.high.time()
     }
 
-    /// How many events the log has up to the one that reached it, that one included. So it is told
-    /// from others at the same time.
+    /// The number of events up to and including the one that reached it. It identifies the event among those of
+    /// the same time.
     pub fn events(&self) -> u64 {
         self.high.events()
     }
 
-    /// The estimate of all live bytes then, or of those of the set that was asked for.
+    /// The estimate of all live bytes at that time, or of those of the set of traces.
     pub fn total(&self) -> i64 {
         self.high.total()
     }
 
-    /// All this together, without the usage.
+    /// The peak without its usage.
     pub fn high_water(&self) -> &HighWater {
         &self.high
     }
 
-    /// What was live then, by trace; of a set of traces, theirs alone.
+    /// The live bytes at that time, by trace; with a set of traces, only theirs.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
@@ -77,20 +75,20 @@ impl Peak {
         self.usage.is_damaged()
     }
 
-    /// The usage alone.
+    /// Returns the usage.
     pub fn into_usage(self) -> Usage {
         self.usage
     }
 }
 
 impl Reader {
-    /// The exact peak: when the live bytes were the most, and what was live then. For a part of the
-    /// log or of the program, and together with other questions, [ask](Self::ask) a [`PeakQuestion`];
-    /// for how high and when alone, [ask](Self::high_water) for less.
+    /// The exact peak: when the live bytes were the most, and the usage then. For a part of the log or of the
+    /// program, or together with other questions, [ask](Self::ask) a [`PeakQuestion`]. Without the usage,
+    /// [`high_water`](Self::high_water) costs less.
     ///
-    /// One pass over the log on each call, and a second one over what leads to the peak from a copy of
-    /// what was live before: a few in a hundred of the events of a long log, or some for each trace where
-    /// that is more. Memory: 24 to 48 bytes a trace.
+    /// One pass over the log on each call, then a second one over the events between the last copy of the heap and
+    /// the peak: a few per cent of the events of a long log, or a few events for each trace if that is more.
+    /// Memory: 24 to 48 bytes a trace.
     ///
     /// # Errors
     /// If the log cannot be read; [`Error::Replaced`](crate::Error::Replaced) if it changed meanwhile.

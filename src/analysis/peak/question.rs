@@ -1,12 +1,12 @@
-//! The peak of a part of the log, or of some traces, and together with other questions.
+//! [`PeakQuestion`]: the peak of a part of the log or of some traces, also together with other questions.
 
 use std::ops::ControlFlow;
 
 use super::{HighWater, Peak};
 use crate::analysis::question::{LogEnd, LogPlace, LogStep, Question};
+use crate::analysis::scope::Scope;
 use crate::analysis::trace_set::TraceSet;
 use crate::analysis::undo_log::UndoLog;
-use crate::analysis::window::Window;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::time::Elapsed;
@@ -14,9 +14,8 @@ use crate::usage::{Usage, saturated};
 
 /// Asks for a [`Peak`].
 ///
-/// One pass over the log, at about the cost of knowing what is live at its end: the heap is not
-/// copied at a new maximum. Memory: up to 16 bytes for each trace that has changed since the
-/// maximum, and a bit a trace.
+/// One pass over the log, at about the cost of [`live_at_end`](crate::Reader::live_at_end): a new maximum does not
+/// copy the heap. Memory: up to 16 bytes for each trace that has changed since the maximum, and one bit a trace.
 ///
 /// ```
 /// use heapprof::{Elapsed, Peak, Reader, TraceSet, Track};
@@ -38,79 +37,72 @@ use crate::usage::{Usage, saturated};
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct PeakQuestion {
-    window: Window,
-    set: Option<TraceSet>,
-    /// What is live now of the traces that are asked for.
+    scope: Scope,
+    /// The live bytes of the traces in the scope.
     total: i128,
-    /// The highest of these, and where it was first reached.
+    /// The highest total, and when it was first reached.
     highest: i128,
     time: Elapsed,
     events: u64,
-    /// The traces that have changed since, with what they had then.
-    touched: UndoLog,
-    /// What was live then, once the window is over.
+    /// The changes since then.
+    undo: UndoLog,
+    /// The usage at the peak, once the window is over.
     usage: Option<Usage>,
 }
 
 impl PeakQuestion {
     pub(super) fn new() -> Self {
         Self {
-            window: Window::WHOLE,
-            set: None,
+            scope: Scope::WHOLE,
             total: 0,
             highest: i128::MIN,
             time: Elapsed::ZERO,
             events: 0,
-            touched: UndoLog::new(0),
+            undo: UndoLog::new(0),
             usage: None,
         }
     }
 
-    /// The peak up to one moment.
+    /// The peak up to a time.
     pub fn until(mut self, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::until(to);
+        self.scope = self.scope.until(to);
         self
     }
 
-    /// The peak from one moment to another, both included. What is live at `from` counts, whenever
-    /// it was allocated: if nothing exceeds it, `from` is the time of the peak. Also if `to` is
-    /// before `from`.
+    /// The peak between two times, both included. The live bytes at `from` count, whenever they were allocated: if
+    /// no later total exceeds theirs, the peak is at `from`. That also holds if `to` is before `from`.
     pub fn within(mut self, from: impl Into<Elapsed>, to: impl Into<Elapsed>) -> Self {
-        self.window = Window::new(from, to);
+        self.scope = self.scope.within(from, to);
         self
     }
 
-    /// The peak of these traces: the moment at which they, and not all, had the most live bytes.
+    /// The peak of these traces: when they, and not all traces, had the most live bytes.
     ///
     /// [`TraceSet::of`] gives the traces of a line.
     pub fn of(mut self, traces: TraceSet) -> Self {
-        self.set = Some(traces);
+        self.scope = self.scope.of(traces);
         self
     }
 
-    /// What is live now is the highest so far.
+    /// The current total is the highest so far.
     #[inline]
     fn mark(&mut self, time: Elapsed, events: u64) {
         self.highest = self.total;
         self.time = time;
         self.events = events;
-        self.touched.clear();
+        self.undo.clear();
     }
 
-    /// An event after the window has changed a balance that was `before`.
+    /// Takes the usage at the peak. The first event after the window changed the balance of a trace from `before`.
     #[cold]
     fn end(&mut self, index: u32, before: i64, heap: &LiveHeap) {
-        self.touched.record(index, before);
-        self.usage = Some(self.usage_then(heap));
+        self.undo.record(index, before);
+        self.usage = Some(self.usage_at_peak(heap));
     }
 
-    /// What was live at the peak, given what is live now.
-    fn usage_then(&mut self, heap: &LiveHeap) -> Usage {
-        let usage = self.touched.usage_before(heap);
-        match &self.set {
-            Some(set) => set.filter(&usage),
-            None => usage,
-        }
+    /// The usage at the peak, from the live heap now.
+    fn usage_at_peak(&mut self, heap: &LiveHeap) -> Usage {
+        self.scope.filter(self.undo.usage_before(heap))
     }
 }
 
@@ -118,53 +110,47 @@ impl Question for PeakQuestion {
     type Answer = Peak;
 
     fn from(&self) -> Elapsed {
-        self.window.from()
+        self.scope.window().from()
     }
 
     fn begin(&mut self, heap: &LiveHeap, place: &LogPlace<'_>) {
-        self.touched = UndoLog::new(place.traces as usize);
-        self.total = match &self.set {
-            Some(set) => {
-                let live = set.filter(&heap.usage());
-                live.by_trace().map(|(_, bytes)| i128::from(bytes)).sum()
-            }
-            None => heap.total(),
-        };
-        self.mark(self.window.from(), place.events);
+        self.undo = UndoLog::new(place.traces as usize);
+        let live = self.scope.filter(heap.usage());
+        self.total = live.by_trace().map(|(_, bytes)| i128::from(bytes)).sum();
+        self.mark(self.scope.window().from(), place.events);
     }
 
     #[expect(
         clippy::inline_always,
-        reason = "a step in memory costs more than to replay it"
+        reason = "a step that is passed through memory costs more than to replay it"
     )]
     #[inline(always)]
     fn take(&mut self, step: &LogStep, heap: &LiveHeap) -> ControlFlow<()> {
         let index = TraceId::to_disk(step.event.trace);
         let time = step.event.elapsed;
-        if self.window.is_over(time) {
+        if self.scope.is_over(time) {
             self.end(index, step.before, heap);
             return ControlFlow::Break(());
         }
-        if self.set.as_ref().is_none_or(|set| set.has(index)) {
+        if self.scope.has_trace(index) {
             self.total += i128::from(step.live) - i128::from(step.before);
             if self.total > self.highest {
                 self.mark(time, step.number);
             } else {
-                self.touched.record(index, step.before);
+                self.undo.record(index, step.before);
             }
         }
-        if !self.window.has_begun(time) {
-            // Of a window that begins at time 0, events at time 0 lead to its beginning.
-            self.mark(self.window.from(), step.number);
+        let window = self.scope.window();
+        if !window.has_begun(time) {
+            // Events at time 0 are before a window that begins at time 0.
+            self.mark(window.from(), step.number);
         }
         ControlFlow::Continue(())
     }
 
     fn answer(mut self, end: &LogEnd<'_>) -> Peak {
-        let usage = match self.usage.take() {
-            Some(usage) => usage,
-            None => self.usage_then(end.heap),
-        };
+        let usage = self.usage.take();
+        let usage = usage.unwrap_or_else(|| self.usage_at_peak(end.heap));
         Peak {
             high: HighWater {
                 time: self.time,

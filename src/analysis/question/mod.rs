@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use asking::Asking;
 use open::Open;
 
-use crate::error::{Damaged, DecodeError, Result};
+use crate::error::{DecodeError, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::raw::{Event, LogPosition};
@@ -212,7 +212,7 @@ pub struct LogEnd<'a> {
     /// What is wrong with the log up to there: the first record of each kind, in the order of the
     /// file.
     pub damage: &'a [DecodeError],
-    pub(crate) damaged: Damaged,
+    pub(crate) damaged: Taint,
 }
 
 impl LogEnd<'_> {
@@ -274,7 +274,7 @@ impl Reader {
         } = asking;
         let end = pass.end(replay.damage(), is_stopped);
         let damage = first_of_each_kind(before, &end.damage);
-        let damaged = self.traces_damaged()? | Damaged::of(&damage);
+        let damaged = self.traces_damaged()? | Taint::of(&damage);
         let mut heap = replay.heap;
         heap.mark(damaged);
         Ok(questions.answers(&LogEnd {

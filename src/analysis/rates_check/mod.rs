@@ -14,7 +14,7 @@ pub use evidence::RatesEvidence;
 use speed::Speed;
 
 use crate::analysis::question::{LogEnd, LogStep, Question};
-use crate::error::{Damaged, Result};
+use crate::error::{Result, Taint};
 use crate::heap::LiveHeap;
 use crate::raw::rates::SamplingRates;
 use crate::reader::Reader;
@@ -85,7 +85,7 @@ pub struct RatesCheck {
     verdict: RatesVerdict,
     log_odds: f64,
     evidence: Vec<RatesEvidence>,
-    damaged: Damaged,
+    damaged: Taint,
 }
 
 /// The result of a [`RatesCheck`].

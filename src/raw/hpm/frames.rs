@@ -154,9 +154,8 @@ impl<'a> RawTrace<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn outermost_first(self) -> OutermostFirst<'a> {
-        let stack: SmallVec<[RawFrame<'a>; 32]> = self.innermost_first().collect();
         OutermostFirst {
-            reversed: stack.into_iter().rev(),
+            stack: self.innermost_first().collect(),
         }
     }
 }
@@ -204,18 +203,19 @@ impl FusedIterator for RawFrames<'_> {}
 /// ```
 #[derive(Debug, Clone)]
 pub struct OutermostFirst<'a> {
-    reversed: std::iter::Rev<smallvec::IntoIter<[RawFrame<'a>; 32]>>,
+    /// The innermost frame first.
+    stack: SmallVec<[RawFrame<'a>; 32]>,
 }
 
 impl<'a> Iterator for OutermostFirst<'a> {
     type Item = RawFrame<'a>;
 
     fn next(&mut self) -> Option<RawFrame<'a>> {
-        self.reversed.next()
+        self.stack.pop()
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.reversed.size_hint()
+        (self.stack.len(), Some(self.stack.len()))
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) struct Header {
     pub(crate) start: StartTime,
     pub(crate) rates: SamplingRates,
     /// The offset of the first trace.
-    pub(super) first_trace: usize,
+    pub(crate) first_trace: usize,
 }
 
 impl Header {

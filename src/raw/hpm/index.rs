@@ -5,7 +5,7 @@ use super::traces::RawTraces;
 use crate::error::DecodeError;
 use crate::id::TraceId;
 
-/// The offset of each trace of a `.hpm` file. [`TraceLog::index`] makes it.
+/// The offset of each trace of a `.hpm` file. [`TraceLog::index`](super::TraceLog::index) makes it.
 ///
 /// ```
 /// use heapprof::{TraceId, raw::TraceLog};

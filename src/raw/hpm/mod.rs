@@ -37,8 +37,8 @@ use crate::time::StartTime;
 /// ```
 #[derive(Debug, Clone)]
 pub struct TraceLog<'a> {
-    bytes: &'a [u8],
-    header: Header,
+    pub(crate) bytes: &'a [u8],
+    pub(crate) header: Header,
 }
 
 impl<'a> TraceLog<'a> {
@@ -47,21 +47,7 @@ impl<'a> TraceLog<'a> {
     /// # Errors
     /// If the bytes do not begin with a whole header of version 1.
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        Header::read(bytes).map(|header| Self::with_header(bytes, header))
-    }
-
-    /// A log whose header was read earlier.
-    pub(crate) fn with_header(bytes: &'a [u8], header: Header) -> Self {
-        Self { bytes, header }
-    }
-
-    pub(crate) fn bytes(&self) -> &'a [u8] {
-        self.bytes
-    }
-
-    /// The offset of the first trace.
-    pub(crate) fn first_trace(&self) -> usize {
-        self.header.first_trace
+        Header::read(bytes).map(|header| Self { bytes, header })
     }
 
     /// When the recording began.

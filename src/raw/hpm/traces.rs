@@ -66,26 +66,18 @@ impl TracePosition {
 pub struct RawTraces<'a> {
     /// The bytes of the file; after an error, those before the trace with the error.
     bytes: &'a [u8],
-    at: usize,
-    next: u32,
+    position: TracePosition,
 }
 
 impl<'a> RawTraces<'a> {
-    pub(super) fn new(bytes: &'a [u8], position: TracePosition) -> Self {
-        let at = usize::try_from(position.offset).unwrap_or(usize::MAX);
-        Self {
-            bytes,
-            at: at.min(bytes.len()),
-            next: position.next,
-        }
+    pub(super) fn new(bytes: &'a [u8], mut position: TracePosition) -> Self {
+        position.offset = position.offset.min(bytes.len() as u64);
+        Self { bytes, position }
     }
 
     /// The position after the last whole trace, also after an error.
     pub const fn position(&self) -> TracePosition {
-        TracePosition {
-            offset: self.at as u64,
-            next: self.next,
-        }
+        self.position
     }
 }
 
@@ -94,21 +86,20 @@ impl<'a> Iterator for RawTraces<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.at >= self.bytes.len() {
+        let TracePosition { offset, next } = self.position;
+        let at = usize::try_from(offset).ok()?;
+        if at >= self.bytes.len() {
             return None;
         }
-        let read = TraceId::new(self.next)
-            .ok_or(Kind::TooManyTraces)
-            .and_then(|id| RawTrace::read(self.bytes, self.at, id));
-        Some(match read {
+        let id = TraceId::new(next).ok_or(Kind::TooManyTraces);
+        Some(match id.and_then(|id| RawTrace::read(self.bytes, at, id)) {
             Ok((trace, end)) => {
-                self.at = end;
-                self.next += 1;
+                self.position = TracePosition::new(end as u64, next);
                 Ok(trace)
             }
             Err(kind) => {
-                self.bytes = self.bytes.get(..self.at).unwrap_or_default();
-                Err(DecodeError::new(FileKind::Hpm, self.at as u64, kind))
+                self.bytes = self.bytes.get(..at).unwrap_or_default();
+                Err(DecodeError::new(FileKind::Hpm, offset, kind))
             }
         })
     }
