@@ -147,7 +147,7 @@ impl Reader {
         };
         let before = digest.times().take_while(|&taken| taken <= time).count();
         let snapshot = before.checked_sub(1).and_then(|number| {
-            let place = digest.place(number)?;
+            let place = digest.position(number)?;
             // If a snapshot cannot be read, the log still has everything.
             Some((place, digest.get(number)?.ok()?))
         });

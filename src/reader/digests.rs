@@ -186,10 +186,10 @@ impl Reader {
                 return Ok(kept);
             }
             if !digest.is_empty() {
-                replacement.place()?;
+                replacement.commit()?;
             }
         } else {
-            replacement.place()?;
+            replacement.commit()?;
             self.adopt(&digest, true);
         }
         Ok(digest)
