@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use build::Source;
-use checksum::Checksum;
+use checksum::checksum;
 pub use compat::UnusedDigest;
 pub use options::{DigestOptions, Progress};
 pub(crate) use replace::Replacement;
@@ -248,7 +248,7 @@ impl Digest {
         }
         let run = inner.trailer.as_ref().zip(inner.layout.run_of(number));
         if let Some(expected) = run.and_then(|(trailer, run)| trailer.checksum(run)) {
-            let found = Checksum::of(entries.read_bytes());
+            let found = checksum(&[entries.read_bytes()]);
             if found != expected {
                 let kind = Kind::Checksum { expected, found };
                 return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));

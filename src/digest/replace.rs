@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::checksum::Checksum;
+use super::checksum::checksum;
 use crate::error::{EncodeError, Error, Result};
 
 /// The size of the write buffer.
@@ -62,20 +62,17 @@ impl Replacement {
         })
     }
 
-    /// Writes the new file through a buffer, which `write` returns to be flushed.
-    pub(crate) fn write<'f>(
+    /// Calls `write` with a buffered writer of the new file, which it must flush.
+    pub(crate) fn write<'f, T>(
         &'f self,
-        write: impl FnOnce(BufWriter<&'f File>) -> Result<BufWriter<&'f File>>,
-    ) -> Result<()> {
-        let not_stored = |source| Error::not_stored(&self.path, "write")(source);
-        match write(BufWriter::with_capacity(BUFFER_BYTES, &self.file)) {
-            Ok(out) => match out.into_inner() {
-                Ok(_) => Ok(()),
-                Err(error) => Err(not_stored(error.into_error())),
-            },
-            Err(Error::Encode(EncodeError::Io(source))) => Err(not_stored(source)),
-            Err(error) => Err(error),
-        }
+        write: impl FnOnce(BufWriter<&'f File>) -> Result<T>,
+    ) -> Result<T> {
+        write(BufWriter::with_capacity(BUFFER_BYTES, &self.file)).map_err(|error| match error {
+            Error::Encode(EncodeError::Io(source)) => {
+                Error::not_stored(&self.path, "write")(source)
+            }
+            other => other,
+        })
     }
 
     /// The new file, for reading.
@@ -111,8 +108,8 @@ fn folder_of(path: &Path) -> &Path {
 
 /// The start of the names of temporary files for `target`. A checksum keeps names short.
 fn prefix(target: &Path) -> String {
-    let name = target.file_name().unwrap_or_default();
-    format!(".hpc-{:08x}-", Checksum::of(name.as_encoded_bytes()))
+    let name = target.file_name().unwrap_or_default().as_encoded_bytes();
+    format!(".hpc-{:08x}-", checksum(&[name]))
 }
 
 /// Creates a locked temporary file for `target`.
@@ -187,7 +184,7 @@ mod tests {
         let replacement = Replacement::begin(path, Path::new("none"))?;
         replacement.write(|mut out| {
             out.write_all(text.as_bytes()).map_err(EncodeError::Io)?;
-            Ok(out)
+            Ok(out.flush().map_err(EncodeError::Io)?)
         })?;
         Ok(replacement)
     }
@@ -223,7 +220,7 @@ mod tests {
         let replacement = Replacement::begin(&path, &path).unwrap();
         let full = replacement.write(|mut out| {
             out.write_all(b"half").map_err(EncodeError::Io)?;
-            Err(EncodeError::Io(io::Error::other("disk full")).into())
+            Err::<(), _>(EncodeError::Io(io::Error::other("disk full")).into())
         });
         assert_eq!(
             full.unwrap_err().to_string(),

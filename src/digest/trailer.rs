@@ -29,7 +29,7 @@
 //! that event, so the heap at any time can be replayed from the snapshot before it. Snapshots with no event between
 //! them share a position, so idle time takes no bytes here.
 
-use super::checksum::Checksum;
+use super::checksum::checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
 use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_rates, push_varint};
@@ -160,7 +160,7 @@ impl Trailer {
             return Err(Kind::Place { found });
         }
         let mut checksums = Vec::new();
-        for _ in 0..layout.run_count() {
+        for _ in layout.runs() {
             checksums.push(cursor.fixed32()?);
         }
         let origin = Origin {
@@ -205,7 +205,7 @@ impl TrailerBuilder {
 
     /// Adds the checksum of the encoded entries of a snapshot.
     pub(crate) fn entries(&mut self, entries: &[u8]) {
-        push_fixed32(&mut self.checksums, Checksum::of(entries));
+        push_fixed32(&mut self.checksums, checksum(&[entries]));
     }
 
     /// The trailer of a digest with this start, interval and index.
@@ -323,13 +323,9 @@ fn decode_kind(code: u64, a: u64, b: u64) -> Option<Kind> {
 }
 
 fn checksum_of(start: StartTime, interval_ms: u64, index: &[u8], body: &[u8]) -> u32 {
-    let mut checksum = Checksum::default();
-    for field in [start.seconds(), start.nanoseconds(), interval_ms] {
-        checksum.update(&field.to_be_bytes());
-    }
-    checksum.update(index);
-    checksum.update(body);
-    checksum.finish()
+    let [seconds, nanoseconds, interval] =
+        [start.seconds(), start.nanoseconds(), interval_ms].map(u64::to_be_bytes);
+    checksum(&[&seconds, &nanoseconds, &interval, index, body])
 }
 
 #[cfg(test)]

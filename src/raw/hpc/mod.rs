@@ -70,7 +70,7 @@ pub(crate) struct Layout {
     /// The number of snapshots.
     pub(crate) len: usize,
     /// The number and the offset of each snapshot that has bytes of its own. It begins a run: the snapshots
-    /// that follow share its bytes.
+    /// that follow share its bytes. Last, `len` and the offset of the index.
     runs: Vec<(usize, u64)>,
     /// The position of the index.
     index_at: usize,
@@ -145,13 +145,10 @@ impl Layout {
                 }
             }
         }
+        self.runs.push((self.len, self.index_at as u64));
+        self.runs.shrink_to_fit();
         self.trailer_at = cursor.at();
         Ok(())
-    }
-
-    /// The number of runs.
-    pub(crate) fn run_count(&self) -> usize {
-        self.runs.len()
     }
 
     /// The index of the run that contains a snapshot.
@@ -162,16 +159,17 @@ impl Layout {
 
     /// The snapshots of each run, which are equal.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        let firsts = self.runs.iter().map(|&(first, _)| first);
-        let ends = firsts.clone().skip(1).chain([self.len]);
-        firsts.zip(ends).map(|(first, end)| first..end)
+        let next_runs = self.runs.iter().skip(1);
+        let pairs = self.runs.iter().zip(next_runs);
+        pairs.map(|(&(first, _), &(end, _))| first..end)
     }
 
     /// The time of a snapshot.
     pub(crate) fn time(&self, snapshot: usize) -> Option<Elapsed> {
-        let micros = snapshot_micros(snapshot as u64 + 1, self.interval_ms);
-        let time = micros.map_or(Elapsed::MAX, Elapsed::from_micros);
-        (snapshot < self.len).then_some(time)
+        (snapshot < self.len).then(|| {
+            let micros = snapshot_micros(snapshot as u64 + 1, self.interval_ms);
+            micros.map_or(Elapsed::MAX, Elapsed::from_micros)
+        })
     }
 
     /// Whether a snapshot shares the bytes of the previous one.
@@ -183,15 +181,9 @@ impl Layout {
     /// The entries of a snapshot. They end where the next run or the index begins, so all snapshots together
     /// are no longer than the file.
     pub(crate) fn entries<'a>(&self, bytes: &'a [u8], snapshot: usize) -> Option<Entries<'a>> {
-        let run = self.run_of(snapshot)?;
-        let &(_, offset) = self.runs.get(run)?;
-        let next = match self.runs.get(run + 1) {
-            Some(&(_, next)) => usize::try_from(next).ok(),
-            None => Some(self.index_at),
-        };
-        let until_next = next
-            .filter(|&next| next as u64 > offset)
-            .and_then(|next| bytes.get(..next));
+        let &[(_, offset), (_, next)] = self.runs.get(self.run_of(snapshot)?..)?.first_chunk()?;
+        let end = usize::try_from(next).ok().filter(|_| next > offset);
+        let until_next = end.and_then(|end| bytes.get(..end));
         Some(Entries::new(
             until_next.unwrap_or(bytes),
             offset,
@@ -441,6 +433,7 @@ mod tests {
         assert_eq!(digest.time(0), Some(Elapsed::from_secs(60)));
         assert_eq!(digest.time(2), Some(Elapsed::from_secs(180)));
         assert_eq!(digest.time(3), None);
+        assert_eq!(digest.time(usize::MAX), None);
         assert_eq!(entries_of(&digest, 0).unwrap(), [(7, 1000), (0, 1)]);
         assert_eq!(entries_of(&digest, 1).unwrap(), [(7, 1000), (0, 1)]);
         assert_eq!(entries_of(&digest, 2).unwrap(), [(128, -1)]);
@@ -448,7 +441,7 @@ mod tests {
             [0, 1, 2, 3, 4].map(|at| digest.shares(at)),
             [false, true, false, false, false]
         );
-        assert!(digest.entries(3).is_none());
+        assert!(digest.entries(3).is_none() && digest.entries(usize::MAX).is_none());
         assert_eq!(digest.trailer(), b"");
 
         let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 60_000).unwrap();

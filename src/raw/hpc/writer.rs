@@ -46,9 +46,7 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
 #[derive(Debug)]
 pub struct DigestWriter<W> {
     out: W,
-    /// The position in `out` of the start of the file.
-    base: u64,
-    /// The offset of the header field that holds the offset of the index.
+    /// The position in `out` of the header field that holds the offset of the index.
     index_field: u64,
     interval_ms: u64,
     /// The number of bytes written.
@@ -58,8 +56,6 @@ pub struct DigestWriter<W> {
     last: u64,
     /// The encoded index so far.
     index: Vec<u8>,
-    /// A buffer that is reused.
-    record: Vec<u8>,
 }
 
 impl<W: Write + Seek> DigestWriter<W> {
@@ -72,25 +68,22 @@ impl<W: Write + Seek> DigestWriter<W> {
             let millis = interval_ms;
             return Err(EncodeError::Interval { millis });
         }
-        let base = out.stream_position()?;
-        let mut record = Vec::new();
-        push_fixed32(&mut record, VERSION);
-        push_fixed64(&mut record, start.seconds());
-        push_fixed64(&mut record, start.nanoseconds());
-        push_varint(&mut record, interval_ms);
-        let index_field = record.len() as u64;
-        push_fixed64(&mut record, 0);
-        out.write_all(&record)?;
+        let mut header = Vec::new();
+        push_fixed32(&mut header, VERSION);
+        push_fixed64(&mut header, start.seconds());
+        push_fixed64(&mut header, start.nanoseconds());
+        push_varint(&mut header, interval_ms);
+        let index_field = out.stream_position()?.saturating_add(header.len() as u64);
+        push_fixed64(&mut header, 0);
+        out.write_all(&header)?;
         Ok(Self {
             out,
-            base,
             index_field,
             interval_ms,
-            len: record.len() as u64,
+            len: header.len() as u64,
             count: 0,
             last: 0,
             index: Vec::new(),
-            record,
         })
     }
 
@@ -120,16 +113,14 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// Writes the next snapshot from its number of entries and their bytes.
     pub(crate) fn encoded(&mut self, count: u64, body: &[u8]) -> Result<(), EncodeError> {
         self.check_time()?;
-        self.record.clear();
-        push_fixed32(&mut self.record, SNAPSHOT);
-        push_varint(&mut self.record, count);
-        let offset = self.len;
-        for part in [&self.record, body] {
-            self.out.write_all(part)?;
-            self.len += part.len() as u64;
-        }
-        push_varint(&mut self.index, offset - self.last);
-        self.last = offset;
+        let mut header = Vec::new();
+        push_fixed32(&mut header, SNAPSHOT);
+        push_varint(&mut header, count);
+        self.out.write_all(&header)?;
+        self.out.write_all(body)?;
+        push_varint(&mut self.index, self.len - self.last);
+        self.last = self.len;
+        self.len += (header.len() + body.len()) as u64;
         self.count += 1;
         Ok(())
     }
@@ -182,11 +173,10 @@ impl<W: Write + Seek> DigestWriter<W> {
         self.out.write_all(&index)?;
         self.out.write_all(&trailer(&index))?;
 
-        let field = SeekFrom::Start(self.base.saturating_add(self.index_field));
-        self.out.seek(field)?;
-        self.record.clear();
-        push_fixed64(&mut self.record, self.len);
-        self.out.write_all(&self.record)?;
+        let mut index_offset = Vec::new();
+        push_fixed64(&mut index_offset, self.len);
+        self.out.seek(SeekFrom::Start(self.index_field))?;
+        self.out.write_all(&index_offset)?;
         self.out.seek(SeekFrom::End(0))?;
         self.out.flush()?;
         Ok(self.out)
