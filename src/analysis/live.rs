@@ -146,7 +146,7 @@ impl Reader {
             let digest = self.fitting_digest()?;
             let count = digest.times().take_while(|&taken| taken <= time).count();
             let number = count.checked_sub(1)?;
-            let position = digest.place(number)?;
+            let position = digest.position(number)?;
             // If the snapshot cannot be read, the log still has everything.
             let snapshot = digest.get(number)?.ok()?;
             Some((digest, position, snapshot))

@@ -106,7 +106,7 @@ impl Reader {
             return Ok(());
         };
         let mut before = LogPosition::START.on(self.clock());
-        for place in digest.places().chain(digest.end()) {
+        for place in digest.positions().chain(digest.end()) {
             let (from, to) = (before.elapsed(), place.elapsed());
             let flow = if lag_at(before) == lag_at(place) {
                 visit(ClockSpan {

@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use super::changes::Changes;
 use super::options::{DigestOptions, Progress, default_interval_ms};
 use super::order::{Edits, Encoded, Ordered};
-use super::trailer::{End, TrailerBuilder};
+use super::trailer::{Origin, TrailerBuilder};
 use crate::error::{DecodeError, EncodeError, Error, Result};
 use crate::heap::LiveHeap;
 use crate::log::{Log, Pass};
@@ -103,7 +103,7 @@ impl<'a> Source<'a> {
         let interval = Elapsed::from_millis(interval_ms).as_micros();
         let mut snapshots = Snapshots {
             writer: DigestWriter::new(out, self.start, interval_ms)?,
-            trailer: TrailerBuilder::new(),
+            trailer: TrailerBuilder::default(),
             edits: Edits::default(),
             ordered: Ordered::default(),
             precision,
@@ -170,19 +170,19 @@ impl<'a> Source<'a> {
                 elapsed: end.position.elapsed(),
             });
         }
-        let end = End {
-            stopped: is_stopped,
+        let origin = Origin {
+            is_stopped,
             log_len,
             precision,
-            rates: self.rates,
+            rates: self.rates.clone(),
             clock: self.clock,
-            place: end.position,
-            damage: &end.damage,
+            end: end.position,
+            damage: end.damage,
         };
         let trailer = snapshots.trailer;
         let out = snapshots
             .writer
-            .finish_with(|index| trailer.finish(self.start, interval_ms, index, &end))?;
+            .finish_with(|index| trailer.finish(self.start, interval_ms, index, &origin))?;
         Ok(out)
     }
 
@@ -233,7 +233,7 @@ impl<W: Write + Seek> Snapshots<W> {
         position: LogPosition,
     ) -> Result<(), EncodeError> {
         let number = self.writer.count();
-        self.trailer.place(number, position);
+        self.trailer.position(number, position);
         let mut has_changed = number == 0;
         changes.drain(heap, |index, before, after| {
             has_changed = true;
@@ -252,7 +252,7 @@ impl<W: Write + Seek> Snapshots<W> {
             return self.writer.repeat();
         }
         self.writer.encoded(encoded.count(), encoded.bytes())?;
-        self.trailer.written(encoded.bytes());
+        self.trailer.entries(encoded.bytes());
         Ok(())
     }
 }

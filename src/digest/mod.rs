@@ -1,10 +1,10 @@
-//! [`Digest`]: what was live at regular moments, made once from the log and kept in memory or in a
+//! [`Digest`]: snapshots of the live heap at a fixed interval, made once from the log and kept in memory or in a
 //! `.hpc` file.
 
 mod build;
 mod changes;
 mod checksum;
-mod fit;
+mod compat;
 mod options;
 mod order;
 mod replace;
@@ -20,12 +20,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) use build::Source;
-use checksum::Checksum;
-pub use fit::UnusedDigest;
+use checksum::checksum;
+pub use compat::UnusedDigest;
 pub use options::{DigestOptions, Progress};
 pub(crate) use replace::Replacement;
 pub use snapshot::Snapshot;
-use trailer::{Found, Trailer};
+use trailer::{Origin, Trailer};
 
 use crate::bytes::{self, Access, Bytes};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, Error, FileKind, Result, Taint};
@@ -39,14 +39,13 @@ use crate::usage::Usage;
 
 /// Snapshots of the live heap at a fixed interval.
 ///
-/// Snapshot *k*, from 0, is the live heap at elapsed time (*k* + 1) × interval, and is labelled
-/// with that time. Before the first the heap is empty. The last is the first at or after the last
-/// event, so that what is live at the end is never lost.
+/// Snapshot *k*, from 0, is the live heap at elapsed time (*k* + 1) × interval, and is labelled with that time.
+/// Before the first snapshot the heap is empty. The last snapshot is the first at or after the last event, so nothing
+/// at the end is lost.
 ///
-/// A digest is made from the log by [`Reader::digest`](crate::Reader::digest) and its relatives,
-/// or read from a `.hpc` file. It keeps each snapshot encoded, 2 to 3 bytes a live trace, and
-/// decodes one when it is asked for; snapshots that do not differ from the one before cost a byte.
-/// A clone shares everything.
+/// [`Reader::digest`](crate::Reader::digest) and its relatives make a digest from the log, or read it from a `.hpc`
+/// file. It keeps each snapshot encoded, in 2 to 3 bytes a live trace, and decodes it on demand. A snapshot that
+/// equals the previous one takes a byte. Clones share everything.
 ///
 /// ```
 /// use heapprof::{DigestOptions, Elapsed, Reader};
@@ -75,31 +74,31 @@ struct Inner {
 }
 
 impl Digest {
-    /// Reads the digest of a profile from its `.hpc` file, ours or heapprof 1.0's, given the
-    /// filebase or the name of the file. Header and index are read; the file is mapped.
+    /// Reads the digest of a profile from its `.hpc` file, written by this crate or by heapprof 1.0. Takes the
+    /// filebase or the name of the file. Reads the header and the index, and maps the file.
     ///
-    /// The caller sees to it that no program shortens the file while the digest lives, since that can
-    /// end this process. This crate never does: it replaces a digest as a whole. heapprof 1.0 does
-    /// when it makes a digest anew. [`open_unmapped`](Self::open_unmapped) needs no such promise.
+    /// No program may shorten the file while the digest lives: that can end this process. This crate never does,
+    /// since it replaces a digest as a whole. heapprof 1.0 shortens the file when it makes the digest again.
+    /// [`open_unmapped`](Self::open_unmapped) has no such condition.
     ///
-    /// [`Reader::open`](crate::Reader::open) takes a digest that fits the log beside it by itself.
-    /// This is for those that heapprof 1.0 wrote, which by default are unreliable: a precision
-    /// above 0 made it read past the end of an array, and the end of the recording is missing.
+    /// [`Reader::open`](crate::Reader::open) finds a digest that fits the log by itself. This function is for digests
+    /// of heapprof 1.0. By default these are unreliable: with a precision above 0, heapprof 1.0 read past the end of
+    /// an array, and the end of the recording is missing.
     ///
-    /// The snapshots are labelled as ours are. heapprof 1.0 labels them one interval earlier, and
-    /// they hold one event more: the first after the label.
+    /// Each snapshot is labelled with its own time. heapprof 1.0 labels it one interval earlier. Its snapshots also
+    /// contain one event more: the first after the label.
     ///
     /// # Errors
-    /// If there is no such file, or it has no whole header, or no index.
+    /// If there is no such file, or it has no whole header or no index.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(path.as_ref(), Access::Map)
     }
 
-    /// As [`open`](Self::open), but reads the whole file to memory instead of mapping it: whatever
-    /// happens to the file then, the digest stays as it is.
+    /// As [`open`](Self::open), but reads the whole file into memory, so that later changes of the file have no
+    /// effect.
     ///
     /// # Errors
-    /// As [`open`](Self::open), or if there is not so much memory.
+    /// As [`open`](Self::open), or if there is not enough memory.
     pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(path.as_ref(), Access::Read)
     }
@@ -123,7 +122,7 @@ impl Digest {
         Self::of(&file, path, access)
     }
 
-    /// The digest that was written to `file`, which stands at `path` or is about to.
+    /// The digest in an open file. `path` is its name, or will be.
     pub(crate) fn of(file: &File, path: PathBuf, access: Access) -> Result<Self> {
         let bytes = Bytes::of(file, &path, access.replaceable())?;
         Self::new(bytes, Some(path))
@@ -134,17 +133,13 @@ impl Digest {
             Ok(layout) => layout,
             Err(source) => return Err(Error::Decode { path, source }),
         };
-        let (trailer, own) = match Trailer::read(&layout, &bytes) {
-            Found::Whole(trailer) => (Some(trailer), None),
-            Found::Damaged(error) => (None, Some(error)),
-            Found::Foreign => (None, None),
+        let (trailer, trailer_damage) = match Trailer::read(&layout, &bytes) {
+            Ok(trailer) => (trailer, None),
+            Err(error) => (None, Some(error)),
         };
-        let of_the_log = trailer.iter().flat_map(|trailer| &trailer.damage);
-        let damage = of_the_log
-            .copied()
-            .chain(layout.damage)
-            .chain(own)
-            .collect();
+        let log_damage = trailer.iter().flat_map(|trailer| &trailer.origin.damage);
+        let own_damage = layout.damage.into_iter().chain(trailer_damage);
+        let damage = log_damage.copied().chain(own_damage).collect();
         Ok(Self(Arc::new(Inner {
             bytes,
             path,
@@ -154,7 +149,7 @@ impl Digest {
         })))
     }
 
-    /// The `.hpc` file, if the digest is from one.
+    /// The `.hpc` file that the digest was read from, if any.
     pub fn path(&self) -> Option<&Path> {
         self.0.path.as_deref()
     }
@@ -170,48 +165,47 @@ impl Digest {
         Duration::from_millis(self.0.layout.interval_ms)
     }
 
-    /// How many snapshots there are.
+    /// The number of snapshots.
     pub fn len(&self) -> usize {
-        self.0.layout.len()
+        self.0.layout.len
     }
 
-    /// Whether there is no snapshot: the log has no events.
+    /// Whether there are no snapshots: the log has no events.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// The time of each snapshot.
     pub fn times(&self) -> impl ExactSizeIterator<Item = Elapsed> + FusedIterator + Clone {
-        (0..self.len()).map(|number| self.0.layout.time(number).unwrap_or(Elapsed::MAX))
+        (0..self.len()).map(|number| self.time(number))
     }
 
-    /// Snapshot `number`, from 0; `None` if there are not so many.
+    fn time(&self, number: usize) -> Elapsed {
+        self.0.layout.time(number).unwrap_or(Elapsed::MAX)
+    }
+
+    /// Snapshot `number`, from 0; `None` if there are fewer.
     ///
-    /// O(its entries × log of these); no other snapshot is touched.
+    /// O(n log n) in its entries. Decodes no other snapshot.
     ///
     /// # Errors
-    /// If its bytes are damaged. A digest of ours notices by a checksum.
+    /// If its bytes are damaged. Digests of this crate have a checksum for that.
     pub fn get(&self, number: usize) -> Option<Result<Snapshot>> {
-        (number < self.len()).then(|| self.snapshot(number))
+        (number < self.len()).then(|| self.snapshot(number, self.usage(number)))
     }
 
-    fn snapshot(&self, number: usize) -> Result<Snapshot> {
-        self.usage(number)
-            .map(|usage| self.taken(number, usage))
-            .map_err(|source| self.error(source))
+    fn snapshot(&self, number: usize, usage: Result<Usage, DecodeError>) -> Result<Snapshot> {
+        let usage = usage.map_err(|source| self.error(source))?;
+        Ok(Snapshot {
+            time: self.time(number),
+            usage: usage.marked(self.damaged_up_to(number)),
+        })
     }
 
     fn usage(&self, number: usize) -> Result<Usage, DecodeError> {
         let mut pairs = Vec::new();
-        self.walk(number, |trace, bytes| pairs.push((trace, bytes)))?;
+        self.decode(number, |trace, bytes| pairs.push((trace, bytes)))?;
         Ok(pairs.into_iter().collect())
-    }
-
-    fn taken(&self, number: usize, usage: Usage) -> Snapshot {
-        Snapshot {
-            time: self.0.layout.time(number).unwrap_or(Elapsed::MAX),
-            usage: usage.marked(self.damaged_up_to(number)),
-        }
     }
 
     fn error(&self, source: DecodeError) -> Error {
@@ -219,49 +213,42 @@ impl Digest {
         Error::Decode { path, source }
     }
 
-    /// Whether the digest is damaged, or the log up to where this snapshot was taken.
+    /// Whether the digest is damaged, or the log before the position of the snapshot.
     fn damaged_up_to(&self, number: usize) -> Taint {
-        let place = self.0.trailer.as_ref().and_then(|it| it.place(number));
-        // The last has seen all of the log, and what broke it off.
-        let seen = place.filter(|_| number + 1 < self.len());
-        let damage = self.0.damage.iter().filter(|error| {
-            error.file() != FileKind::Hpd || seen.is_none_or(|seen| error.offset() < seen.offset())
-        });
-        Taint::of(damage)
+        let position = self.0.trailer.as_ref().and_then(|it| it.position(number));
+        // The last snapshot is after all of the log, and so after the damage that ends it.
+        let end = position.filter(|_| number + 1 < self.len());
+        Taint::of(self.0.damage.iter().filter(|error| {
+            error.file() != FileKind::Hpd || end.is_none_or(|end| error.offset() < end.offset())
+        }))
     }
 
-    /// Walks over the entries of a snapshot, heaviest first. A trace can stand twice.
+    /// Calls `entry` for each entry of a snapshot, heaviest first. A trace can have several.
     pub(crate) fn visit(
         &self,
         number: usize,
         entry: impl FnMut(Option<TraceId>, i64),
     ) -> Result<()> {
-        self.walk(number, entry)
+        self.decode(number, entry)
             .map_err(|source| self.error(source))
     }
 
-    fn walk(
+    fn decode(
         &self,
         number: usize,
         mut entry: impl FnMut(Option<TraceId>, i64),
     ) -> Result<(), DecodeError> {
-        let Inner {
-            bytes,
-            layout,
-            trailer,
-            ..
-        } = &*self.0;
-        let Some(mut entries) = layout.entries(bytes, number) else {
+        let inner = &*self.0;
+        let Some(mut entries) = inner.layout.entries(&inner.bytes, number) else {
             return Ok(());
         };
         for pair in &mut entries {
             let (trace, bytes) = pair?;
             entry(trace, bytes);
         }
-        let run = layout.run_of(number);
-        let checksum = |trailer: &Trailer| run.and_then(|run| trailer.checksum(run));
-        if let Some(expected) = trailer.as_ref().and_then(checksum) {
-            let found = Checksum::of(entries.read_bytes());
+        let run = inner.trailer.as_ref().zip(inner.layout.run_of(number));
+        if let Some(expected) = run.and_then(|(trailer, run)| trailer.checksum(run)) {
+            let found = checksum(&[entries.read_bytes()]);
             if found != expected {
                 let kind = Kind::Checksum { expected, found };
                 return Err(DecodeError::new(FileKind::Hpc, entries.offset(), kind));
@@ -270,18 +257,18 @@ impl Digest {
         Ok(())
     }
 
-    /// The snapshots, those together that are known to be equal without a look at them.
+    /// Ranges of snapshots that share their bytes, and so are equal.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.0.layout.runs()
     }
 
-    /// All snapshots, in the order of time. Those that share the bytes of the one before share its
-    /// rows too, and cost no more than their time.
+    /// All snapshots, in order of time. A snapshot that shares the bytes of the previous one shares its rows too, and
+    /// is O(1).
     pub fn snapshots(&self) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator {
         self.clone().into_snapshots()
     }
 
-    /// All snapshots, in the order of time, from an iterator that owns the digest.
+    /// As [`snapshots`](Self::snapshots), from an iterator that owns the digest.
     pub(crate) fn into_snapshots(
         self,
     ) -> impl ExactSizeIterator<Item = Result<Snapshot>> + FusedIterator + use<> {
@@ -290,14 +277,12 @@ impl Digest {
             let shared = before.take().filter(|_| self.0.layout.shares(number));
             let usage = shared.unwrap_or_else(|| self.usage(number));
             before = Some(usage.clone());
-            usage
-                .map(|usage| self.taken(number, usage))
-                .map_err(|source| self.error(source))
+            self.snapshot(number, usage)
         })
     }
 
-    /// The latest snapshot at or before `time`. Before the first it is empty, at time 0; at or after
-    /// the end of the log it is the last.
+    /// The latest snapshot at or before `time`. Before the first snapshot it is empty, at time 0. At or after the end
+    /// of the log it is the last.
     ///
     /// # Errors
     /// If its bytes are damaged.
@@ -305,13 +290,12 @@ impl Digest {
     pub fn snapshot_at(&self, time: impl Into<Elapsed>) -> Result<Snapshot> {
         let time = time.into();
         let interval = Elapsed::from_millis(self.0.layout.interval_ms).as_micros();
+        let due = usize::try_from(time.as_micros() / interval).unwrap_or(usize::MAX);
         let ended = self.end().is_some_and(|end| time >= end.elapsed());
         let before = if ended {
             self.len()
         } else {
-            usize::try_from(time.as_micros() / interval)
-                .unwrap_or(usize::MAX)
-                .min(self.len())
+            due.min(self.len())
         };
         match before.checked_sub(1).and_then(|number| self.get(number)) {
             Some(snapshot) => snapshot,
@@ -322,22 +306,27 @@ impl Digest {
         }
     }
 
-    /// How much of the log was digested: bytes, events and both clocks at the last whole event;
-    /// `None` for a [foreign](Self::is_foreign) digest, which does not say, and for a damaged one.
-    pub fn end(&self) -> Option<LogPosition> {
-        self.0.trailer.as_ref().map(|trailer| trailer.end)
+    /// The log and the options it was made with; `None` for a foreign or damaged digest.
+    fn origin(&self) -> Option<&Origin> {
+        self.0.trailer.as_ref().map(|trailer| &trailer.origin)
     }
 
-    /// What is wrong with the log that was digested, the first record of each kind, and with the
-    /// `.hpc` file itself. Empty for whole files, and for what a foreign digest does not say.
+    /// The position of the log up to which it was digested: bytes, events and both clocks at the last whole event.
+    /// `None` for a [foreign](Self::is_foreign) or damaged digest.
+    pub fn end(&self) -> Option<LogPosition> {
+        self.origin().map(|origin| origin.end)
+    }
+
+    /// The damage of the log, the first record of each kind, then the damage of the `.hpc` file. Empty for whole
+    /// files. A foreign digest does not store the damage of the log.
     pub fn damage(&self) -> &[DecodeError] {
         &self.0.damage
     }
 
-    /// Whether what is [wrong](Self::damage) is more than that the log just ends: then what follows
-    /// the digest through all of the recording is [damaged](Usage::is_damaged), and of its snapshots
-    /// those that were taken after the first record that makes no sense; all, if the `.hpc` file
-    /// itself is.
+    /// Whether the [damage](Self::damage) is more than a log that ends inside a record.
+    ///
+    /// Then usages of the whole recording are [damaged](Usage::is_damaged), and so are the snapshots after the first
+    /// invalid record. If the `.hpc` file is damaged, all snapshots are.
     pub fn is_damaged(&self) -> bool {
         self.damaged().0
     }
@@ -346,26 +335,23 @@ impl Digest {
         Taint::of(&self.0.damage)
     }
 
-    /// What is wrong with the log alone.
+    /// The damage of the log alone.
     pub(crate) fn log_damage(&self) -> Option<&[DecodeError]> {
-        self.0.trailer.as_ref().map(|trailer| &*trailer.damage)
+        self.origin().map(|origin| &*origin.damage)
     }
 
     /// Whether the digest was stopped before the end of the log.
     pub fn is_stopped(&self) -> bool {
-        self.0
-            .trailer
-            .as_ref()
-            .is_some_and(|trailer| trailer.stopped)
+        self.origin().is_some_and(|origin| origin.is_stopped)
     }
 
-    /// Whether the digest does not say which log it is of, since another program wrote it, as
-    /// heapprof 1.0 does: then its precision, rates and damage are not known either.
+    /// Whether the digest does not identify its log, since another program wrote it, such as heapprof 1.0. Its
+    /// precision, rates and damage are not known either.
     pub fn is_foreign(&self) -> bool {
         self.0.trailer.is_none() && self.own_damage().is_none()
     }
 
-    /// What is wrong with the `.hpc` file, as far as it can be told without a look at the snapshots.
+    /// The damage of the `.hpc` file, without that of its snapshots.
     pub(crate) fn own_damage(&self) -> Option<DecodeError> {
         let mut damage = self.0.damage.iter().copied();
         damage.find(|error| error.file() == FileKind::Hpc)
@@ -373,35 +359,29 @@ impl Digest {
 
     /// The fraction of the total that may be folded into unknown; `None` for a foreign digest.
     pub fn precision(&self) -> Option<f64> {
-        self.0.trailer.as_ref().map(|trailer| trailer.precision)
+        self.origin().map(|origin| origin.precision)
     }
 
-    /// The sampling rates that the estimates were made with; `None` for a foreign digest.
+    /// The sampling rates of the estimates; `None` for a foreign digest.
     pub fn rates(&self) -> Option<&SamplingRates> {
-        self.0.trailer.as_ref().map(|trailer| &trailer.rates)
+        self.origin().map(|origin| &origin.rates)
     }
 
-    /// The clock whose times it has; `None` for a foreign digest, which has those recorded.
+    /// The clock of its times; `None` for a foreign digest, whose times are as recorded.
     pub fn clock(&self) -> Option<Clock> {
-        self.0.trailer.as_ref().map(|trailer| trailer.clock)
+        self.origin().map(|origin| origin.clock)
     }
 
-    /// How long the log was when it was digested.
-    pub(crate) fn log_len(&self) -> Option<u64> {
-        self.0.trailer.as_ref().map(|trailer| trailer.log_len)
+    /// The positions in the log at which snapshots were taken, in order.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = LogPosition> + '_ {
+        self.0.trailer.iter().flat_map(Trailer::positions)
     }
 
-    /// Places in the log, in its order, at which snapshots were taken.
-    pub(crate) fn places(&self) -> impl Iterator<Item = LogPosition> + '_ {
-        self.0.trailer.iter().flat_map(Trailer::places)
-    }
-
-    /// Where the log goes on after a snapshot from which nothing was folded away.
-    pub(crate) fn place(&self, number: usize) -> Option<LogPosition> {
-        let trailer = self.0.trailer.as_ref()?;
-        (trailer.precision <= 0.0)
-            .then(|| trailer.place(number))
-            .flatten()
+    /// Where the log goes on after a snapshot; `None` if traces may have been folded away.
+    pub(crate) fn position(&self, number: usize) -> Option<LogPosition> {
+        let trailer = self.0.trailer.as_ref();
+        let exact = trailer.filter(|trailer| trailer.origin.precision <= 0.0);
+        exact.and_then(|trailer| trailer.position(number))
     }
 }
 

@@ -1,14 +1,15 @@
-//! How a digest is to be made.
+//! [`DigestOptions`] and [`Progress`]: how to make a digest, and how far it is.
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::time::{Elapsed, LARGEST};
+use crate::raw::hpc::LARGEST_INTERVAL;
+use crate::time::Elapsed;
 
-/// How to make a digest: the interval between snapshots, the precision, and who is told how far it
-/// is.
+/// Options for making a digest: the interval between snapshots, their number, the precision, and a callback that
+/// observes the progress.
 ///
 /// ```
 /// use heapprof::{DigestOptions, Reader};
@@ -35,7 +36,7 @@ pub struct DigestOptions<'a> {
     progress: Option<Box<dyn FnMut(Progress) -> ControlFlow<()> + 'a>>,
 }
 
-/// An interval chosen from the length of the recording, precision 0, and nobody told.
+/// An interval that depends on the length of the recording, precision 0, and no callback.
 impl Default for DigestOptions<'_> {
     fn default() -> Self {
         Self {
@@ -48,16 +49,15 @@ impl Default for DigestOptions<'_> {
 }
 
 impl<'a> DigestOptions<'a> {
-    /// By default a digest has no more snapshots than this, a day at 1 ms: each takes a byte at
-    /// least, also where nothing happens, and a clock can be off by a hundred years.
+    /// The default limit for the number of snapshots: about a day at 1 ms. Each snapshot takes at least a byte, even
+    /// if nothing happens, and a clock can be off by a hundred years.
     pub const MAX_SNAPSHOTS: u64 = 100_000_000;
 
-    /// The time between snapshots: whole milliseconds, at least one.
+    /// Sets the time between snapshots: whole milliseconds, at least one.
     ///
-    /// By default it is chosen from the length of the recording, so that there are at most a
-    /// thousand snapshots, at a round number: 1, 2, 5, 10, … ms, and whole seconds, minutes, hours.
-    /// That takes a look through the log ahead, unless its length is known.
-    /// heapprof 1.0 takes 60 s.
+    /// The default depends on the length of the recording: a round number (1, 2, 5, 10, … ms, or whole seconds,
+    /// minutes, hours) that gives at most a thousand snapshots. It takes another pass over the log, unless the
+    /// length is known. heapprof 1.0 uses 60 s.
     #[doc(alias = "timeInterval")]
     #[must_use]
     pub fn interval(mut self, interval: Duration) -> Self {
@@ -65,11 +65,11 @@ impl<'a> DigestOptions<'a> {
         self
     }
 
-    /// How many snapshots there may be: by default [`MAX_SNAPSHOTS`](Self::MAX_SNAPSHOTS). Who makes
-    /// digests of a stranger's logs at an interval of their own may want fewer.
+    /// Limits the number of snapshots. The default is [`MAX_SNAPSHOTS`](Self::MAX_SNAPSHOTS); a lower limit helps
+    /// with untrusted logs and a fixed interval.
     ///
-    /// An interval that gives more is an error, which names one that works; without one, one is
-    /// chosen that does. Two are always allowed.
+    /// An [interval](Self::interval) that gives more is an error, which names an interval that works. The default
+    /// interval respects the limit. Two snapshots are always allowed.
     ///
     /// ```
     /// use heapprof::{DigestOptions, Error, Reader};
@@ -88,24 +88,25 @@ impl<'a> DigestOptions<'a> {
     /// ```
     #[must_use]
     pub fn max_snapshots(mut self, snapshots: u64) -> Self {
-        // One could need an interval that is out of range.
+        // A limit of one could need an interval that is out of range.
         self.max_snapshots = snapshots.max(2);
         self
     }
 
-    /// Which fraction of the total the smallest traces of a snapshot may be together to be folded
-    /// into "unknown": at least 0 and below 1. The total never changes.
+    /// Folds the smallest traces of a snapshot into "unknown", up to this fraction of its total: at least 0, and
+    /// below 1. The total does not change.
     ///
-    /// By default it is 0: nothing is folded. heapprof 1.0 takes 0.01.
+    /// The default is 0: nothing is folded. heapprof 1.0 uses 0.01.
     #[must_use]
     pub fn precision(mut self, precision: f64) -> Self {
         self.precision = precision;
         self
     }
 
-    /// Who is told, after 5000 events or sooner each time and at the end, how far the digest is, and
-    /// can stop it with [`ControlFlow::Break`]. What was digested so far is a valid digest then, as if the log ended
-    /// there, and [says so](crate::Digest::is_stopped).
+    /// Sets a callback that observes the progress: at least every 5000 events, and at the end.
+    ///
+    /// It can stop the pass with [`ControlFlow::Break`]. The result is a valid digest of the log up to there, and
+    /// [is marked as stopped](crate::Digest::is_stopped).
     #[doc(alias = "verbose")]
     #[must_use]
     pub fn progress(mut self, progress: impl FnMut(Progress) -> ControlFlow<()> + 'a) -> Self {
@@ -113,17 +114,17 @@ impl<'a> DigestOptions<'a> {
         self
     }
 
-    /// The interval in milliseconds, if one was chosen.
+    /// The interval in milliseconds, if one was set.
     pub(crate) fn checked_interval_ms(&self) -> Result<Option<u64>> {
         let Some(interval) = self.interval else {
             return Ok(None);
         };
-        u64::try_from(interval.as_millis())
-            .ok()
-            .filter(|&millis| (1..=LARGEST / 1000).contains(&millis))
-            .filter(|&millis| Duration::from_millis(millis) == interval)
-            .map(Some)
-            .ok_or(Error::Interval { found: interval })
+        match u64::try_from(interval.as_millis()) {
+            Ok(millis @ 1..=LARGEST_INTERVAL) if Duration::from_millis(millis) == interval => {
+                Ok(Some(millis))
+            }
+            _ => Err(Error::Interval { found: interval }),
+        }
     }
 
     pub(crate) fn max(&self) -> u64 {
@@ -131,13 +132,9 @@ impl<'a> DigestOptions<'a> {
     }
 
     pub(crate) fn checked_precision(&self) -> Result<f64> {
-        if (0.0..1.0).contains(&self.precision) {
-            Ok(self.precision)
-        } else {
-            Err(Error::Precision {
-                found: self.precision,
-            })
-        }
+        let found = self.precision;
+        let is_valid = (0.0..1.0).contains(&found);
+        is_valid.then_some(found).ok_or(Error::Precision { found })
     }
 
     pub(crate) fn report(&mut self, progress: Progress) -> ControlFlow<()> {
@@ -158,36 +155,36 @@ impl fmt::Debug for DigestOptions<'_> {
     }
 }
 
-/// How far a digest is.
+/// The progress of a pass that makes a digest.
 ///
 /// ```
 /// use heapprof::{DigestOptions, Reader};
 /// use std::ops::ControlFlow;
 ///
 /// let reader = Reader::open("examples/data/demo")?;
-/// let mut told = Vec::new();
+/// let mut observed = Vec::new();
 /// reader.digest_with(DigestOptions::default().progress(|progress| {
-///     told.push((progress.bytes, progress.fraction()));
+///     observed.push((progress.bytes, progress.fraction()));
 ///     ControlFlow::Continue(())
 /// }))?;
 /// let length = std::fs::metadata("examples/data/demo.hpd").unwrap().len();
-/// assert_eq!(told.last(), Some(&(2 * length, 1.0))); // how long it runs had to be found first
+/// assert_eq!(observed.last(), Some(&(2 * length, 1.0))); // a first pass measured the recording
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes of the log that were read.
+    /// The number of bytes of the log that were read.
     pub bytes: u64,
-    /// Bytes that are to be read in all: the length of the log, or twice that where its length in
-    /// time has to be found first.
+    /// The number of bytes to read: the length of the log, or twice that if a first pass measures how long the
+    /// recording took.
     pub total_bytes: u64,
-    /// How far into the recording the pass is.
+    /// The elapsed time that the pass has reached.
     pub elapsed: Elapsed,
 }
 
 impl Progress {
-    /// Which fraction of the bytes was read, 0 to 1.
+    /// The fraction of the bytes that was read, 0 to 1.
     #[expect(clippy::cast_precision_loss, reason = "a fraction for people")]
     pub fn fraction(self) -> f64 {
         if self.total_bytes == 0 {
@@ -198,9 +195,8 @@ impl Progress {
     }
 }
 
-/// The interval for a recording of this length: at most a thousand snapshots, or as few as there may
-/// be, at a round number.
-pub(crate) fn default_interval_ms(elapsed: Elapsed, most: u64) -> u64 {
+/// A round interval, in milliseconds, that gives at most a thousand snapshots and at most `max_snapshots`.
+pub(crate) fn default_interval_ms(elapsed: Elapsed, max_snapshots: u64) -> u64 {
     const SECOND: u64 = 1000;
     const MINUTE: u64 = 60 * SECOND;
     const HOUR: u64 = 60 * MINUTE;
@@ -212,20 +208,20 @@ pub(crate) fn default_interval_ms(elapsed: Elapsed, most: u64) -> u64 {
         MINUTE, 2 * MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE,
         HOUR, 2 * HOUR, 6 * HOUR, 12 * HOUR,
     ];
-    // At least this many milliseconds give so few.
-    let least = elapsed.as_micros().div_ceil(1000 * most.clamp(2, 1000));
-    ROUND
-        .into_iter()
-        .find(|&round| round >= least)
-        .unwrap_or_else(|| least.div_ceil(DAY) * DAY)
+    let least = elapsed
+        .as_micros()
+        .div_ceil(1000 * max_snapshots.clamp(2, 1000));
+    let round = ROUND.into_iter().find(|&round| round >= least);
+    round.unwrap_or_else(|| least.div_ceil(DAY) * DAY)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::LARGEST;
 
     #[test]
-    fn the_default_is_round_and_gives_a_thousand_snapshots_at_most() {
+    fn default_interval_is_round_and_gives_at_most_a_thousand_snapshots() {
         for (seconds, millis) in [
             (0, 1),
             (1, 1),
@@ -251,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn intervals_and_precisions_that_make_no_sense_are_refused() {
+    fn rejects_invalid_intervals_and_precisions() {
         for wrong in [
             Duration::ZERO,
             Duration::from_micros(999),

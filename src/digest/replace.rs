@@ -1,111 +1,102 @@
-//! Writes a file so that whoever looks finds the old one or the new one, never half of one.
+//! [`Replacement`]: replaces a file atomically. Readers find the old file or the new one, never a part of one.
 //!
-//! The new file is written under another name beside the old one, flushed to the disk, and renamed.
-//! A process that is killed leaves its temporary file behind; the next that replaces the same file
-//! takes it away. It tells one that is still being written by the lock its writer holds.
+//! The new file is written under a temporary name in the same folder, flushed to the disk, and renamed. A process
+//! that is killed leaves its temporary file behind, and the next replacement of the same file removes it. Writers
+//! hold a lock on their temporary files, which are not removed.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::checksum::Checksum;
+use super::checksum::checksum;
 use crate::error::{EncodeError, Error, Result};
 
-/// How much is written at once.
-const BUFFER: usize = 256 * 1024;
+/// The size of the write buffer.
+const BUFFER_BYTES: usize = 256 * 1024;
 
-/// A file that is to take the place of another: written under a temporary name, locked, and removed
-/// unless it is [placed](Self::place).
+/// A new file with a temporary name. Dropping it removes the file, unless it was [committed](Self::commit).
 #[derive(Debug)]
 pub(crate) struct Replacement {
+    /// The name that the caller gave, for errors.
     path: PathBuf,
+    /// The file to replace: `path`, with links followed.
     target: PathBuf,
     temporary: PathBuf,
     file: File,
-    placed: bool,
+    is_committed: bool,
 }
 
 impl Drop for Replacement {
     fn drop(&mut self) {
-        if !self.placed {
-            // If even this fails, the next run takes it away.
+        if !self.is_committed {
+            // If this fails, the next replacement removes the file.
             let _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
 impl Replacement {
-    /// Begins a file for `path`, whether or not there is one. Who may read `beside`, or the old one
-    /// if there is one, may read it.
+    /// Creates the new file for `path`, which need not exist. Copies permissions from the old file, or from `beside`
+    /// if there is none.
     pub(crate) fn begin(path: &Path, beside: &Path) -> Result<Self> {
-        // A name that is a link goes on being one.
-        let target = followed(path);
+        let target = resolved(path);
         if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {
-            // A device can be replaced by who may do all, and is missed then.
+            // A privileged user can replace a device such as /dev/null by a file, and breaks the system.
             let path = path.to_owned();
             return Err(Error::NotAFile { path });
         }
-        let replacement =
-            create(path, &target).map_err(Error::not_stored(path, "create a file beside it"))?;
+        let (temporary, file) =
+            create(&target).map_err(Error::not_stored(path, "create a file beside it"))?;
         if let Ok(model) = fs::metadata(&target).or_else(|_| fs::metadata(beside)) {
-            // Where that cannot be, it is no reason to have none.
-            let _ = replacement.file.set_permissions(model.permissions());
+            // A digest with other permissions is better than none.
+            let _ = file.set_permissions(model.permissions());
         }
-        Ok(replacement)
+        Ok(Self {
+            path: path.to_owned(),
+            target,
+            temporary,
+            file,
+            is_committed: false,
+        })
     }
 
-    /// Writes it, with a buffer.
-    pub(crate) fn write<'f>(
+    /// Calls `write` with a buffered writer of the new file, which it must flush.
+    pub(crate) fn write<'f, T>(
         &'f self,
-        write: impl FnOnce(BufWriter<&'f File>) -> Result<BufWriter<&'f File>>,
-    ) -> Result<()> {
-        write(BufWriter::with_capacity(BUFFER, &self.file))
-            .and_then(|out| match out.into_inner() {
-                Ok(_) => Ok(()),
-                Err(error) => Err(EncodeError::Io(error.into_error()).into()),
-            })
-            .map_err(|error| match error {
-                Error::Encode(EncodeError::Io(source)) => {
-                    Error::not_stored(&self.path, "write")(source)
-                }
-                other => other,
-            })
+        write: impl FnOnce(BufWriter<&'f File>) -> Result<T>,
+    ) -> Result<T> {
+        write(BufWriter::with_capacity(BUFFER_BYTES, &self.file)).map_err(|error| match error {
+            Error::Encode(EncodeError::Io(source)) => {
+                Error::not_stored(&self.path, "write")(source)
+            }
+            other => other,
+        })
     }
 
-    /// The file, to be read.
+    /// The new file, for reading.
     pub(crate) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Lets it take the place of the old one, if there is one.
-    pub(crate) fn place(mut self) -> Result<()> {
+    /// Replaces the old file, if there is one, by the new file.
+    pub(crate) fn commit(mut self) -> Result<()> {
         self.file
             .sync_all()
             .map_err(Error::not_stored(&self.path, "write"))?;
         fs::rename(&self.temporary, &self.target)
             .map_err(Error::not_stored(&self.path, "replace"))?;
-        self.placed = true;
-        // The new name reaches the disk with the folder. Not every system can do that.
-        if let Ok(folder) = File::open(folder_of(&self.target)) {
-            let _ = folder.sync_all();
-        }
+        self.is_committed = true;
         Ok(())
     }
 }
 
-/// Where a chain of links leads, whether or not a file is there.
-fn followed(path: &Path) -> PathBuf {
-    let mut target = path.to_owned();
-    for _ in 0..40 {
-        match fs::read_link(&target) {
-            Ok(next) => target = folder_of(&target).join(next),
-            Err(_) => break,
-        }
-    }
-    target
+/// The file that a path leads to through links. It need not exist.
+fn resolved(path: &Path) -> PathBuf {
+    let follow_broken = |_| fs::read_link(path).map(|link| folder_of(path).join(link));
+    let target = fs::canonicalize(path).or_else(follow_broken);
+    target.unwrap_or_else(|_| path.to_owned())
 }
 
 fn folder_of(path: &Path) -> &Path {
@@ -115,84 +106,70 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// What the names of temporary files for `target` begin with: short, however long its own is.
+/// The start of the names of temporary files for `target`. A checksum keeps names short.
 fn prefix(target: &Path) -> String {
-    let mut checksum = Checksum::new();
-    checksum.update(target.file_name().unwrap_or_default().as_encoded_bytes());
-    format!(".hpc-{:08x}-", checksum.finish())
+    let name = target.file_name().unwrap_or_default().as_encoded_bytes();
+    format!(".hpc-{:08x}-", checksum(&[name]))
 }
 
-fn create(path: &Path, target: &Path) -> io::Result<Replacement> {
+/// Creates a locked temporary file for `target`.
+fn create(target: &Path) -> io::Result<(PathBuf, File)> {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    let prefix = prefix(target);
-    sweep(folder_of(target), &prefix);
+    let (folder, prefix) = (folder_of(target), prefix(target));
+    remove_abandoned(folder, &prefix);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    // Private until the permissions are copied.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    // A process in another container can have the same id, and so the same names.
     for _ in 0..100 {
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{prefix}{}-{count}.tmp", process::id());
-        let temporary = folder_of(target).join(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create_new(true);
-        // Until it is known who may read it, nobody else may.
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = match options.open(&temporary) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+        let temporary = folder.join(format!("{prefix}{}-{count}.tmp", process::id()));
+        match options.open(&temporary) {
+            Ok(file) => {
+                // A file system without locks removes no files either.
+                let _ = file.lock();
+                // Another process may have removed the file before it was locked.
+                if is_at(&file, &temporary) {
+                    return Ok((temporary, file));
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
-        };
-        // Where nothing can be locked, nobody sweeps.
-        let _ = file.lock();
-        // Another process may have swept it away before it was locked.
-        if is_same(&file, &temporary) {
-            return Ok(Replacement {
-                path: path.to_owned(),
-                target: target.to_owned(),
-                temporary,
-                file,
-                placed: false,
-            });
         }
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// Whether a file is still what stands at its path, as far as the system can tell.
-fn is_same(file: &File, path: &Path) -> bool {
-    let (Ok(file), Ok(there)) = (file.metadata(), fs::symlink_metadata(path)) else {
+/// Whether `path` is the name of an open file, as far as the system can tell.
+fn is_at(file: &File, path: &Path) -> bool {
+    let (Ok(file), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else {
         return false;
     };
     #[cfg(unix)]
-    let same = {
+    let is_same = {
         use std::os::unix::fs::MetadataExt;
-        (file.dev(), file.ino()) == (there.dev(), there.ino())
+        (file.dev(), file.ino()) == (named.dev(), named.ino())
     };
     #[cfg(not(unix))]
-    let same = file.is_file() && there.is_file();
-    same
+    let is_same = file.is_file() && named.is_file();
+    is_same
 }
 
-/// Takes away what killed processes have left.
-fn sweep(folder: &Path, prefix: &str) {
-    let is_ours = |name: &OsStr| {
-        let name = name.to_string_lossy();
-        name.starts_with(prefix) && name.ends_with(".tmp")
-    };
+/// Removes the temporary files of dead processes.
+fn remove_abandoned(folder: &Path, prefix: &str) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if !is_ours(&entry.file_name()) || !entry.file_type().is_ok_and(|kind| kind.is_file()) {
-            continue;
-        }
-        // That of a recording which nobody may write is such a file too.
         let path = entry.path();
-        let opened = File::open(&path).or_else(|_| OpenOptions::new().write(true).open(&path));
-        let Ok(file) = opened else {
-            continue;
-        };
-        match file.try_lock() {
-            // It may have been placed meanwhile, and the name be another's by now.
-            Ok(()) if is_same(&file, &path) => {
-                let _ = fs::remove_file(&path);
-            }
-            Ok(()) | Err(TryLockError::WouldBlock | TryLockError::Error(_)) => {}
+        let name = entry.file_name();
+        if name.as_encoded_bytes().starts_with(prefix.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && let Ok(file) = File::open(&path)
+            && file.try_lock().is_ok()
+            // Its writer may have renamed the file meanwhile, and another process reused the name.
+            && is_at(&file, &path)
+        {
+            let _ = fs::remove_file(&path);
         }
     }
 }
@@ -203,17 +180,17 @@ mod tests {
 
     use super::*;
 
-    fn begun(path: &Path, text: &str) -> Result<Replacement> {
+    fn written(path: &Path, text: &str) -> Result<Replacement> {
         let replacement = Replacement::begin(path, Path::new("none"))?;
         replacement.write(|mut out| {
             out.write_all(text.as_bytes()).map_err(EncodeError::Io)?;
-            Ok(out)
+            Ok(out.flush().map_err(EncodeError::Io)?)
         })?;
         Ok(replacement)
     }
 
     fn put(path: &Path, text: &str) -> Result<()> {
-        begun(path, text)?.place()
+        written(path, text)?.commit()
     }
 
     fn names(folder: &Path) -> Vec<String> {
@@ -226,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_new_one_takes_the_place_of_the_old_one_and_nothing_stays_behind() {
+    fn replaces_a_file_and_leaves_no_other() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         put(&path, "one").unwrap();
@@ -236,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_the_old_one() {
+    fn failure_and_drop_keep_the_old_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         put(&path, "one").unwrap();
         let replacement = Replacement::begin(&path, &path).unwrap();
         let full = replacement.write(|mut out| {
             out.write_all(b"half").map_err(EncodeError::Io)?;
-            Err(EncodeError::Io(io::Error::other("disk full")).into())
+            Err::<(), _>(EncodeError::Io(io::Error::other("disk full")).into())
         });
         assert_eq!(
             full.unwrap_err().to_string(),
@@ -256,8 +233,8 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
-        // Not placed: somebody thought better of it.
-        drop(begun(&path, "two").unwrap());
+        // Dropped without a commit.
+        drop(written(&path, "two").unwrap());
         assert_eq!(fs::read_to_string(&path).unwrap(), "one");
         assert_eq!(names(folder.path()), ["run.hpc"]);
 
@@ -266,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_left_is_taken_away_but_not_what_is_written() {
+    fn removes_unlocked_temporary_files_of_the_same_target_only() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         let prefix = prefix(&path);
@@ -287,7 +264,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_name_that_is_a_link_goes_on_being_one() {
+    fn writes_through_links_even_if_broken() {
         let folder = tempfile::tempdir().unwrap();
         let other = tempfile::tempdir().unwrap();
         let target = other.path().join("target.hpc");
@@ -302,7 +279,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_was_left_of_a_recording_that_nobody_may_write_is_taken_away_too() {
+    fn removes_read_only_temporary_files() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
@@ -315,28 +292,28 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_and_a_folder_are_not_replaced() {
+    fn rejects_devices_and_folders() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
         fs::create_dir(folder.path().join("target")).unwrap();
-        // As little a file as a device is, and no harm is done if it is replaced.
+        // Like a device it is no file, but a failing test that replaces it does no harm.
         let socket = folder.path().join("socket");
         let _bound = std::os::unix::net::UnixListener::bind(&socket).unwrap();
         for target in ["socket", "target"] {
             std::os::unix::fs::symlink(target, &path).unwrap();
             let error = put(&path, "new").unwrap_err();
-            assert!(matches!(&error, Error::NotAFile { path: told } if *told == path));
+            assert!(matches!(&error, Error::NotAFile { path: found } if *found == path));
             fs::remove_file(&path).unwrap();
         }
         assert_eq!(names(folder.path()), ["socket", "target"]);
-        // A link in a circle leads to no file.
+        // A link to itself is replaced.
         std::os::unix::fs::symlink("run.hpc", &path).unwrap();
         assert!(put(&path, "new").is_ok());
     }
 
     #[cfg(unix)]
     #[test]
-    fn who_may_read_the_old_one_or_the_recording_may_read_the_new_one() {
+    fn copies_permissions_from_the_old_file_or_the_recording() {
         use std::os::unix::fs::PermissionsExt;
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("run.hpc");
@@ -349,15 +326,15 @@ mod tests {
         set(&log, 0o600);
         let replacement = Replacement::begin(&path, &log).unwrap();
         assert_eq!(mode(&replacement.temporary), 0o600);
-        replacement.place().unwrap();
+        replacement.commit().unwrap();
         assert_eq!(mode(&path), 0o600);
         set(&path, 0o640);
-        Replacement::begin(&path, &log).unwrap().place().unwrap();
+        Replacement::begin(&path, &log).unwrap().commit().unwrap();
         assert_eq!(mode(&path), 0o640);
     }
 
     #[test]
-    fn a_long_name_has_a_short_temporary_one() {
+    fn temporary_names_of_long_names_are_short() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(format!("{}.hpc", "x".repeat(250)));
         put(&path, "one").unwrap();

@@ -1,15 +1,15 @@
-//! [`Snapshot`]: what was live at one of the moments of a digest.
+//! [`Snapshot`]: the live heap at one time of a digest.
 
 use crate::time::Elapsed;
 use crate::usage::Usage;
 
-/// The live heap at one moment: its time, and the usage by trace.
+/// The live heap at one time: the time, and the usage by trace.
 ///
 /// ```
 /// use heapprof::{Elapsed, Reader};
 ///
 /// let reader = Reader::open("examples/data/demo")?;
-/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest up to that
+/// let snapshot = reader.snapshot_at(Elapsed::from_millis(12_020))?; // the latest until then
 /// assert_eq!(snapshot.time(), Elapsed::from_secs(12));
 /// assert_eq!(snapshot.into_usage(), reader.live_at(Elapsed::from_secs(12))?);
 /// # Ok::<(), heapprof::Error>(())
@@ -21,24 +21,23 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The moment, on the clock that only grows.
+    /// The time of the snapshot.
     #[doc(alias = "relativeTime")]
     pub fn time(&self) -> Elapsed {
         self.time
     }
 
-    /// What is live then, by trace.
+    /// The live bytes at that time, by trace.
     pub fn usage(&self) -> &Usage {
         &self.usage
     }
 
-    /// Whether the digest, or what it saw of the log up to that moment, is
-    /// [damaged](Usage::is_damaged).
+    /// Whether the digest, or the part of the log before the snapshot, is [damaged](Usage::is_damaged).
     pub fn is_damaged(&self) -> bool {
         self.usage.is_damaged()
     }
 
-    /// The usage alone.
+    /// The usage, without the time.
     pub fn into_usage(self) -> Usage {
         self.usage
     }

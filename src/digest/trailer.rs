@@ -1,151 +1,136 @@
-//! What our digests say about themselves, after the index, where heapprof 1.0 does not look.
+//! [`Trailer`]: identifies the log of a digest. Digests of this crate have one after the index, where heapprof 1.0
+//! does not look.
 //!
 //! ```text
-//! mark               fixed32   0x68707472
-//! version            varint    1, or 2 for one that begins with its clock
-//! clock              varint    from version 2 on: 1 for the corrected clock; else it is 0, as recorded
-//! flags              varint    bit 0: making it was stopped before the end of the log
+//! magic number       fixed32   0x68707472
+//! version            varint    1, or 2 if a clock follows
+//! clock              varint    version 2 only: 1, the corrected clock; version 1 has the recorded clock
+//! flags              varint    bit 0: the digest was stopped before the end of the log
 //! log length         varint    bytes of the log when it was digested
 //! precision          fixed64   as an IEEE 754 double
-//! sampling rates     varint    number, then fixed64 upper size and fixed32 probability of each:
-//!                              those the estimates were made with
-//! end                place     of the log up to which it was digested
+//! sampling rates     varint    number, then fixed64 upper size and fixed32 probability of each
+//! end                position  of the log up to which it was digested
 //! damage             varint    number, then of each: offset, kind and its two values, all varints
-//! places             varint    number, then of each: a varint, by how many snapshots it is later
-//!                              than the one before, and the place at which that snapshot was taken
-//! checksums          fixed32   of the entries of each snapshot that does not share its bytes, in order
+//! positions          varint    number, then of each: a varint, the number of snapshots since the previous one,
+//!                              and the position at which that snapshot was taken
+//! checksums          fixed32   of the entries of each snapshot that has bytes of its own, in order
 //! checksum           fixed32   of start, interval, index and all of the above
-//! mark               fixed32   0x68706532, at the end of the file
+//! magic number       fixed32   0x68706532, at the end of the file
 //!
-//! place    four varints, each the difference to the place before: offset, events, elapsed µs, and
-//!          (zigzag) by how much the wall clock fell behind that
+//! position    four varints, the differences to the previous position: offset, events, elapsed µs, and
+//!             (zigzag) the lag of the wall clock behind the elapsed time
 //! ```
 //!
-//! Places have the times as recorded, whatever the clock is. Only a digest of another clock has
-//! version 2, so that who knows version 1 alone takes that one for foreign. The mark at the end says how
-//! the checksums are computed, as it did when they were computed otherwise and it was another.
+//! Stored positions have recorded times, whatever the clock is. Version 2 is used only with the corrected clock, so
+//! that version-1 readers treat such a digest as foreign. The magic number at the end changes with the algorithm of
+//! the checksums.
 //!
-//! A snapshot is the heap after the last event at or before its time. Its place says where the log
-//! goes on after that event, so that the heap at any moment can be replayed from the snapshot
-//! before it. Snapshots between which there was no event have one place: an idle hour costs
-//! nothing here.
+//! A snapshot is the heap after the last event at or before its time. Its position is where the log goes on after
+//! that event, so the heap at any time can be replayed from the snapshot before it. Snapshots with no event between
+//! them share a position, so idle time takes no bytes here.
 
-use std::mem::discriminant;
-
-use super::checksum::Checksum;
+use super::checksum::checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::raw::LogPosition;
-use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_varint};
+use crate::raw::block::{Cursor, push_fixed32, push_fixed64, push_rates, push_varint};
 use crate::raw::hpc::Layout;
 use crate::raw::hpd::record::{MAX_LEN, MIN_LEN};
 use crate::raw::rates::SamplingRates;
 use crate::time::{Clock, Elapsed, StartTime, WallOffset};
 
-/// The mark that begins a trailer.
-const MARK: u32 = 0x6870_7472;
-/// The mark that ends it, and so the file. It is found also where the index is damaged.
-const END: u32 = 0x6870_6532;
-/// Of a digest with the times as recorded.
+/// The magic number at the start of a trailer.
+const MAGIC: u32 = 0x6870_7472;
+/// The magic number at the end of a trailer, and so of the file. A reader finds it even if the index is damaged.
+const END_MAGIC: u32 = 0x6870_6532;
+/// The version with recorded times.
 const VERSION: u64 = 1;
-/// Of one that says whose times it has.
+/// The version that names its clock.
 const VERSION_WITH_CLOCK: u64 = 2;
 const CORRECTED: u64 = 1;
 const STOPPED: u64 = 1;
+/// The number of kinds of damage that have a code.
+const KINDS: u64 = 10;
 
-/// What a digest of ours says about itself.
+/// The log that a digest was made of, and the options it was made with.
 #[derive(Debug, Clone)]
-pub(crate) struct Trailer {
-    pub(crate) stopped: bool,
+pub(crate) struct Origin {
+    pub(crate) is_stopped: bool,
     pub(crate) log_len: u64,
     pub(crate) precision: f64,
     pub(crate) rates: SamplingRates,
     pub(crate) clock: Clock,
+    /// The position of the log up to which it was digested.
     pub(crate) end: LogPosition,
+    /// The damage of the log.
     pub(crate) damage: Vec<DecodeError>,
-    /// From which snapshot on which place holds.
-    places: Vec<(u64, LogPosition)>,
+}
+
+/// A decoded trailer.
+#[derive(Debug, Clone)]
+pub(crate) struct Trailer {
+    pub(crate) origin: Origin,
+    /// The first snapshot of each position, and the position.
+    positions: Vec<(u64, LogPosition)>,
     /// One for each run of equal snapshots.
     checksums: Vec<u32>,
 }
 
-/// What stands after the index of a digest.
-#[derive(Debug)]
-pub(crate) enum Found {
-    /// Nothing of ours, or of a later version.
-    Foreign,
-    /// A trailer of ours that is damaged, or whose header or index is.
-    Damaged(DecodeError),
-    Whole(Trailer),
-}
-
 impl Trailer {
-    /// Where the log goes on after the snapshot.
-    pub(crate) fn place(&self, snapshot: usize) -> Option<LogPosition> {
-        let after = self
-            .places
-            .partition_point(|&(first, _)| first <= snapshot as u64);
-        let &(_, place) = self.places.get(after.checked_sub(1)?)?;
-        Some(place)
+    /// Where the log goes on after a snapshot.
+    pub(crate) fn position(&self, snapshot: usize) -> Option<LogPosition> {
+        let is_before = |&(first, _): &(u64, LogPosition)| first <= snapshot as u64;
+        let count = self.positions.partition_point(is_before);
+        let &(_, position) = self.positions.get(count.checked_sub(1)?)?;
+        Some(position)
     }
 
-    /// Where the log goes on after each snapshot that another event came before.
-    pub(crate) fn places(&self) -> impl Iterator<Item = LogPosition> + '_ {
-        self.places.iter().map(|&(_, place)| place)
+    /// Where the log goes on after each snapshot that has a position of its own.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = LogPosition> + '_ {
+        self.positions.iter().map(|&(_, position)| position)
     }
 
-    /// The checksum of the bytes of the entries of a run of equal snapshots.
+    /// The checksum of the entries of a run of equal snapshots.
     pub(crate) fn checksum(&self, run: usize) -> Option<u32> {
         self.checksums.get(run).copied()
     }
 
-    /// Reads what stands after the index.
-    pub(crate) fn read(layout: &Layout, bytes: &[u8]) -> Found {
-        let Some((rest, end)) = bytes.split_last_chunk() else {
-            return Found::Foreign;
+    /// Reads the trailer at the end of a digest. Returns `None` if there is none, or one of a later version.
+    ///
+    /// # Errors
+    /// If the trailer is damaged, or the header or the index, which its checksum covers.
+    pub(crate) fn read(layout: &Layout, bytes: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let Some(bytes) = bytes.strip_suffix(&END_MAGIC.to_be_bytes()) else {
+            return Ok(None);
         };
-        if u32::from_be_bytes(*end) != END {
-            return Found::Foreign;
-        }
-        let (index, trailer) = layout.index_and_trailer(rest);
-        let at = bytes.len().saturating_sub(trailer.len() + end.len());
-        let damaged = |kind| Found::Damaged(DecodeError::new(FileKind::Hpc, at as u64, kind));
-        let Some((body, stated)) = trailer.split_last_chunk() else {
-            return damaged(Kind::Cut);
+        let (index, trailer) = layout.index_and_trailer(bytes);
+        let read = || {
+            let (body, stated) = trailer.split_last_chunk().ok_or(Kind::Cut)?;
+            let expected = u32::from_be_bytes(*stated);
+            let found = checksum_of(layout.start, layout.interval_ms, index, body);
+            if expected != found {
+                return Err(Kind::Checksum { expected, found });
+            }
+            Self::decode(layout, body)
         };
-        let expected = u32::from_be_bytes(*stated);
-        let found = checksum_of(layout.start, layout.interval_ms, index, body);
-        if expected != found {
-            return damaged(Kind::Checksum { expected, found });
-        }
-        match Self::decode(layout, body) {
-            Ok(Some(trailer)) => Found::Whole(trailer),
-            Ok(None) => Found::Foreign,
-            Err(kind) => damaged(kind),
-        }
+        let offset = bytes.len().saturating_sub(trailer.len()) as u64;
+        read().map_err(|kind| DecodeError::new(FileKind::Hpc, offset, kind))
     }
 
-    /// `None` for what a later version may write.
     fn decode(layout: &Layout, body: &[u8]) -> Result<Option<Self>, Kind> {
         let mut cursor = Cursor::new(body, 0);
-        if cursor.fixed32()? != MARK {
+        if cursor.fixed32()? != MAGIC {
             return Ok(None);
         }
         let clock = match cursor.varint()? {
             VERSION => Clock::Recorded,
-            VERSION_WITH_CLOCK => match cursor.varint()? {
-                CORRECTED => Clock::Corrected,
-                _ => return Ok(None),
-            },
+            VERSION_WITH_CLOCK if cursor.varint()? == CORRECTED => Clock::Corrected,
             _ => return Ok(None),
         };
-        let flags = cursor.varint()?;
+        let is_stopped = cursor.varint()? & STOPPED != 0;
         let log_len = cursor.varint()?;
         let precision = f64::from_bits(cursor.fixed64()?);
-        let mut ranges = Vec::new();
-        for _ in 0..cursor.varint()? {
-            ranges.push((cursor.fixed64()?, cursor.fixed32()?));
-        }
-        let end = read_place(&mut cursor, LogPosition::START)?;
+        let rates = cursor.rates()?;
+        let end = read_position(&mut cursor, LogPosition::START)?;
         let mut damage = Vec::new();
         for _ in 0..cursor.varint()? {
             let offset = cursor.varint()?;
@@ -155,88 +140,72 @@ impl Trailer {
             };
             damage.push(DecodeError::new(FileKind::Hpd, offset, kind));
         }
-        let mut places = Vec::new();
-        let (mut first, mut place) = (0_u64, LogPosition::START);
+        let mut positions = Vec::new();
+        let (mut first, mut last) = (0_u64, LogPosition::START);
         for _ in 0..cursor.varint()? {
             first = first.saturating_add(cursor.varint()?);
-            let before = place;
-            place = read_place(&mut cursor, place)?;
-            if !places.is_empty() || place != before {
-                check_order(before, place)?;
+            let position = read_position(&mut cursor, last)?;
+            // Only the first snapshot can precede all events.
+            if !positions.is_empty() || position != last {
+                check_order(last, position)?;
             }
-            places.push((first, place.on(clock)));
+            positions.push((first, position.on(clock)));
+            last = position;
         }
-        if place != end {
-            check_order(place, end)?;
+        if end != last {
+            check_order(last, end)?;
         }
         if end.offset() > log_len {
             let found = end.offset();
             return Err(Kind::Place { found });
         }
         let mut checksums = Vec::new();
-        for _ in 0..layout.run_count() {
+        for _ in layout.runs() {
             checksums.push(cursor.fixed32()?);
         }
-        Ok((cursor.left() == 0).then(|| Self {
-            stopped: flags & STOPPED != 0,
+        let origin = Origin {
+            is_stopped,
             log_len,
             precision,
-            rates: SamplingRates::from_stored(ranges),
+            rates,
             clock,
             end: end.on(clock),
             damage,
-            places,
+        };
+        Ok((cursor.left() == 0).then_some(Self {
+            origin,
+            positions,
             checksums,
         }))
     }
 }
 
-/// Collects what a trailer says while the snapshots are written.
-#[derive(Debug)]
+/// Encodes positions and checksums while the snapshots are written.
+#[derive(Debug, Default)]
 pub(crate) struct TrailerBuilder {
-    places: Vec<u8>,
-    place_count: u64,
-    /// The snapshot and the place noted last.
+    positions: Vec<u8>,
+    count: u64,
+    /// The last snapshot with a position of its own, and the position.
     last: (u64, LogPosition),
     checksums: Vec<u8>,
 }
 
-/// What of a trailer is known only at the end.
-pub(crate) struct End<'a> {
-    pub(crate) stopped: bool,
-    pub(crate) log_len: u64,
-    pub(crate) precision: f64,
-    pub(crate) rates: &'a SamplingRates,
-    pub(crate) clock: Clock,
-    pub(crate) place: LogPosition,
-    pub(crate) damage: &'a [DecodeError],
-}
-
 impl TrailerBuilder {
-    pub(crate) fn new() -> Self {
-        Self {
-            places: Vec::new(),
-            place_count: 0,
-            last: (0, LogPosition::START),
-            checksums: Vec::new(),
-        }
-    }
-
-    /// Snapshot `number` was taken at this place.
-    pub(crate) fn place(&mut self, number: u64, place: LogPosition) {
-        let place = place.on(Clock::Recorded);
+    /// Adds the position of snapshot `number`.
+    pub(crate) fn position(&mut self, number: u64, position: LogPosition) {
+        let position = position.on(Clock::Recorded);
         let (last_number, last) = self.last;
-        if self.place_count == 0 || place != last {
-            push_varint(&mut self.places, number.saturating_sub(last_number));
-            push_place(&mut self.places, last, place);
-            self.place_count += 1;
-            self.last = (number, place);
+        if self.count == 0 || position != last {
+            push_varint(&mut self.positions, number.saturating_sub(last_number));
+            push_position(&mut self.positions, last, position);
+            self.count += 1;
+            self.last = (number, position);
         }
     }
 
-    /// A snapshot with entries of these bytes was written.
-    pub(crate) fn written(&mut self, entries: &[u8]) {
-        push_fixed32(&mut self.checksums, Checksum::of(entries));
+    /// Adds the checksum of the encoded entries of a snapshot.
+    pub(crate) fn entries(&mut self, entries: &[u8]) {
+        push_fixed32(&mut self.checksums, checksum(&[entries]));
     }
 
     /// The trailer of a digest with this start, interval and index.
@@ -245,113 +214,93 @@ impl TrailerBuilder {
         start: StartTime,
         interval_ms: u64,
         index: &[u8],
-        end: &End<'_>,
+        origin: &Origin,
     ) -> Vec<u8> {
         let mut out = Vec::new();
-        push_fixed32(&mut out, MARK);
-        match end.clock {
+        push_fixed32(&mut out, MAGIC);
+        match origin.clock {
             Clock::Recorded => push_varint(&mut out, VERSION),
             Clock::Corrected => {
                 push_varint(&mut out, VERSION_WITH_CLOCK);
                 push_varint(&mut out, CORRECTED);
             }
         }
-        push_varint(&mut out, if end.stopped { STOPPED } else { 0 });
-        push_varint(&mut out, end.log_len);
-        push_fixed64(&mut out, end.precision.to_bits());
-        push_varint(&mut out, end.rates.ranges().len() as u64);
-        for range in end.rates.ranges() {
-            push_fixed64(&mut out, range.upper_size());
-            push_fixed32(&mut out, range.stored_probability());
-        }
-        push_place(&mut out, LogPosition::START, end.place.on(Clock::Recorded));
-        let damage: Vec<_> = end
-            .damage
-            .iter()
-            .filter_map(|error| Some((error.offset(), encode_kind(error.kind())?)))
-            .collect();
+        push_varint(&mut out, if origin.is_stopped { STOPPED } else { 0 });
+        push_varint(&mut out, origin.log_len);
+        push_fixed64(&mut out, origin.precision.to_bits());
+        push_rates(&mut out, &origin.rates);
+        let end = origin.end.on(Clock::Recorded);
+        push_position(&mut out, LogPosition::START, end);
+        let damage: Vec<_> = origin.damage.iter().filter_map(encode_damage).collect();
         push_varint(&mut out, damage.len() as u64);
-        for (offset, (code, a, b)) in damage {
-            for value in [offset, code, a, b] {
-                push_varint(&mut out, value);
-            }
+        for value in damage.into_iter().flatten() {
+            push_varint(&mut out, value);
         }
-        push_varint(&mut out, self.place_count);
-        out.extend_from_slice(&self.places);
+        push_varint(&mut out, self.count);
+        out.extend_from_slice(&self.positions);
         out.extend_from_slice(&self.checksums);
         let checksum = checksum_of(start, interval_ms, index, &out);
         push_fixed32(&mut out, checksum);
-        push_fixed32(&mut out, END);
+        push_fixed32(&mut out, END_MAGIC);
         out
     }
 }
 
-/// By how many microseconds the wall clock is behind the elapsed time.
-fn behind(place: LogPosition) -> i64 {
-    place
-        .elapsed()
-        .as_micros()
-        .cast_signed()
-        .wrapping_sub(place.wall().as_micros())
+/// The lag of the wall clock behind the elapsed time in microseconds.
+fn lag_of(position: LogPosition) -> i64 {
+    let elapsed = position.elapsed().as_micros().cast_signed();
+    elapsed.wrapping_sub(position.wall().as_micros())
 }
 
-fn push_place(out: &mut Vec<u8>, before: LogPosition, place: LogPosition) {
-    let fell = behind(place).wrapping_sub(behind(before));
-    let zigzag = ((fell << 1) ^ (fell >> 63)).cast_unsigned();
-    let elapsed = place.elapsed().since(before.elapsed()).as_micros();
-    push_varint(out, place.offset().saturating_sub(before.offset()));
-    push_varint(out, place.events().saturating_sub(before.events()));
-    push_varint(out, u64::try_from(elapsed).unwrap_or(u64::MAX));
-    push_varint(out, zigzag);
+fn push_position(out: &mut Vec<u8>, before: LogPosition, position: LogPosition) {
+    let micros = |position: LogPosition| position.elapsed().as_micros();
+    let lag = lag_of(position).wrapping_sub(lag_of(before));
+    for value in [
+        position.offset().saturating_sub(before.offset()),
+        position.events().saturating_sub(before.events()),
+        micros(position).saturating_sub(micros(before)),
+        ((lag << 1) ^ (lag >> 63)).cast_unsigned(),
+    ] {
+        push_varint(out, value);
+    }
 }
 
-fn read_place(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPosition, Kind> {
+fn read_position(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPosition, Kind> {
     let offset = before.offset().saturating_add(cursor.varint()?);
     let events = before.events().saturating_add(cursor.varint()?);
-    let elapsed = before
-        .elapsed()
-        .as_micros()
-        .saturating_add(cursor.varint()?);
+    let elapsed = before.elapsed().as_micros();
+    let elapsed = elapsed.saturating_add(cursor.varint()?);
     let zigzag = cursor.varint()?;
-    let fell = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
-    let wall = elapsed
-        .cast_signed()
-        .wrapping_sub(behind(before).wrapping_add(fell));
-    Ok(LogPosition::new(
-        offset,
-        events,
-        Elapsed::from_micros(elapsed),
-        WallOffset::from_micros(wall),
-    ))
+    let lag = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
+    let lag = lag.wrapping_add(lag_of(before));
+    let wall = WallOffset::from_micros(elapsed.cast_signed().wrapping_sub(lag));
+    let elapsed = Elapsed::from_micros(elapsed);
+    Ok(LogPosition::new(offset, events, elapsed, wall))
 }
 
-/// Whether a place can follow on another: a checksum is no proof that somebody meant well, and what
-/// lies between two places is read on the word of the digest.
-fn check_order(before: LogPosition, place: LogPosition) -> Result<(), Kind> {
-    let bytes = place.offset().saturating_sub(before.offset());
-    let events = place.events().saturating_sub(before.events());
+/// Checks that `position` can follow `before`. A checksum does not protect against malice, and queries read the log
+/// between these positions.
+fn check_order(before: LogPosition, position: LogPosition) -> Result<(), Kind> {
+    let bytes = position.offset().saturating_sub(before.offset());
+    let events = position.events().saturating_sub(before.events());
     let shortest = events.saturating_mul(MIN_LEN as u64);
     let longest = events.saturating_mul(MAX_LEN as u64);
     if events == 0 || !(shortest..=longest).contains(&bytes) {
-        let found = place.offset();
+        let found = position.offset();
         return Err(Kind::Place { found });
     }
     Ok(())
 }
 
-/// The code of a kind of damage of a log, and its values; `None` for a kind that no log has.
-fn encode_kind(kind: Kind) -> Option<(u64, u64, u64)> {
-    let same = |code| decode_kind(code, 0, 0).map(|it| discriminant(&it) == discriminant(&kind));
-    let code = (0..)
-        .map_while(|code| Some((code, same(code)?)))
-        .find(|&(_, same)| same)?
-        .0;
-    let (_, values) = kind.parts();
+/// Damage as offset, code and values; `None` for a kind that no log has.
+fn encode_damage(error: &DecodeError) -> Option<[u64; 4]> {
+    let (_, values) = error.kind().parts();
     let [a, b] = values.map(|value| value.map_or(0, |(_, value)| value));
-    Some((code, a, b))
+    let code = (0..KINDS).find(|&code| decode_kind(code, a, b) == Some(error.kind()))?;
+    Some([error.offset(), code, a, b])
 }
 
-/// The kind of damage that has a code, with its values.
+/// The kind of damage with this code and these values; `None` for an unknown code or an impossible value.
 fn decode_kind(code: u64, a: u64, b: u64) -> Option<Kind> {
     Some(match code {
         0 => Kind::Cut,
@@ -374,13 +323,9 @@ fn decode_kind(code: u64, a: u64, b: u64) -> Option<Kind> {
 }
 
 fn checksum_of(start: StartTime, interval_ms: u64, index: &[u8], body: &[u8]) -> u32 {
-    let mut checksum = Checksum::new();
-    for field in [start.seconds(), start.nanoseconds(), interval_ms] {
-        checksum.update(&field.to_be_bytes());
-    }
-    checksum.update(index);
-    checksum.update(body);
-    checksum.finish()
+    let [seconds, nanoseconds, interval] =
+        [start.seconds(), start.nanoseconds(), interval_ms].map(u64::to_be_bytes);
+    checksum(&[&seconds, &nanoseconds, &interval, index, body])
 }
 
 #[cfg(test)]
@@ -388,8 +333,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn places_with_clocks_that_step_back_come_back() {
-        let place = |offset, events, elapsed, wall| {
+    fn round_trips_positions_after_clock_steps() {
+        let position = |offset, events, elapsed, wall| {
             LogPosition::new(
                 offset,
                 events,
@@ -397,28 +342,28 @@ mod tests {
                 WallOffset::from_micros(wall),
             )
         };
-        let places = [
-            place(10, 1, 5, 5),
-            place(20, 2, 5, -1_000_000),
-            place(31, 3, i64::MAX as u64, -i64::MAX),
-            place(40, 4, i64::MAX as u64, -i64::MAX),
+        let positions = [
+            position(10, 1, 5, 5),
+            position(20, 2, 5, -1_000_000),
+            position(31, 3, i64::MAX as u64, -i64::MAX),
+            position(40, 4, i64::MAX as u64, -i64::MAX),
         ];
         let mut bytes = Vec::new();
         let mut before = LogPosition::START;
-        for place in places {
-            push_place(&mut bytes, before, place);
-            before = place;
+        for position in positions {
+            push_position(&mut bytes, before, position);
+            before = position;
         }
         let mut cursor = Cursor::new(&bytes, 0);
         let mut before = LogPosition::START;
-        for place in places {
-            before = read_place(&mut cursor, before).unwrap();
-            assert_eq!(before, place);
+        for position in positions {
+            before = read_position(&mut cursor, before).unwrap();
+            assert_eq!(before, position);
         }
     }
 
     #[test]
-    fn places_ascend_by_as_many_bytes_as_events_have() {
+    fn rejects_positions_whose_bytes_do_not_match_their_events() {
         let at = |offset, events| LogPosition::new(offset, events, Elapsed::ZERO, WallOffset::ZERO);
         let before = at(100, 10);
         for (offset, events, fits) in [
@@ -445,15 +390,16 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_damage_of_a_log_comes_back() {
-        for code in 0.. {
-            let Some(kind) = decode_kind(code, 7, 9) else {
-                assert_eq!(code, 10);
-                break;
-            };
-            let (again, a, b) = encode_kind(kind).unwrap();
-            assert_eq!(again, code);
-            assert_eq!(decode_kind(again, a, b), Some(kind));
+    fn round_trips_every_kind_of_damage_of_a_log() {
+        for code in 0..KINDS {
+            let kind = decode_kind(code, 7, 9).unwrap();
+            let error = DecodeError::new(FileKind::Hpd, 70, kind);
+            let [offset, encoded, a, b] = encode_damage(&error).unwrap();
+            assert_eq!((offset, encoded), (70, code));
+            assert_eq!(decode_kind(encoded, a, b), Some(kind));
         }
+        assert_eq!(decode_kind(KINDS, 7, 9), None);
+        let of_a_digest = DecodeError::new(FileKind::Hpc, 0, Kind::Unfinished);
+        assert_eq!(encode_damage(&of_a_digest), None);
     }
 }

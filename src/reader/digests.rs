@@ -188,10 +188,10 @@ impl Reader {
                 return Ok(kept);
             }
             if !digest.is_empty() {
-                replacement.place()?;
+                replacement.commit()?;
             }
         } else {
-            replacement.place()?;
+            replacement.commit()?;
             self.set_fitting_digest(&digest);
         }
         Ok(digest)

@@ -1,6 +1,6 @@
-//! `.hpc`: the digest, heap snapshots at a fixed interval with an index for random access.
+//! [`DigestFile`], the reader of `.hpc` files: heap snapshots at a fixed interval, and an index for random access.
 //!
-//! The layout stands in [`raw`](crate::raw).
+//! [`raw`](crate::raw) describes the format.
 
 mod writer;
 
@@ -16,16 +16,27 @@ use crate::id::TraceId;
 use crate::time::{Elapsed, LARGEST, StartTime};
 
 /// The version of the format.
-pub(crate) const VERSION: u32 = 1;
-/// The mark that begins a snapshot.
-pub(crate) const SNAPSHOT: u32 = 0x5379_a0bd;
-/// The mark that begins the index.
-pub(crate) const INDEX: u32 = 0xab93_5776;
-/// The largest interval in milliseconds whose first snapshot has a time.
+const VERSION: u32 = 1;
+/// The magic number at the start of a snapshot.
+const SNAPSHOT: u32 = 0x5379_a0bd;
+/// The magic number at the start of the index.
+const INDEX: u32 = 0xab93_5776;
+/// The largest interval, in milliseconds, whose first snapshot has a time.
 pub(crate) const LARGEST_INTERVAL: u64 = LARGEST / 1000;
 
-/// A `.hpc` file as bytes: its header and index, decoded, and its snapshots, to be decoded one by
-/// one.
+/// The time of the last of `count` snapshots in microseconds; `None` if it exceeds 64 bits.
+fn snapshot_micros(count: u64, interval_ms: u64) -> Option<u64> {
+    count.checked_mul(interval_ms)?.checked_mul(1000)
+}
+
+/// A position in a file of `len` bytes from a stated offset.
+fn position(found: u64, len: usize) -> Result<usize, Kind> {
+    let position = usize::try_from(found).ok().filter(|&at| at < len);
+    let len = len as u64;
+    position.ok_or(Kind::Offset { found, len })
+}
+
+/// A `.hpc` file in memory: decoded header and index, and snapshots that are decoded one by one.
 ///
 /// ```
 /// use heapprof::raw::{DigestFile, DigestWriter};
@@ -51,175 +62,150 @@ pub struct DigestFile<'a> {
     layout: Layout,
 }
 
-/// The header and the index of a digest, without a borrow of it.
+/// The header and the index of a digest, without a borrow of the file.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     pub(crate) start: StartTime,
     pub(crate) interval_ms: u64,
-    /// How many snapshots there are.
-    len: usize,
-    /// The snapshots that have bytes of their own: number and where they begin. Those after each
-    /// share its bytes.
-    runs: Box<[(usize, u64)]>,
-    /// Where the index begins.
+    /// The number of snapshots.
+    pub(crate) len: usize,
+    /// The number and the offset of each snapshot that has bytes of its own. It begins a run: the snapshots
+    /// that follow share its bytes. Last, `len` and the offset of the index.
+    runs: Vec<(usize, u64)>,
+    /// The position of the index.
     index_at: usize,
-    /// Where the index ends.
+    /// The position of the end of the index.
     trailer_at: usize,
+    /// Why the index ends early.
     pub(crate) damage: Option<DecodeError>,
 }
 
 impl Layout {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let header = || {
-            let mut cursor = Cursor::new(bytes, 0);
-            let version = cursor.fixed32()?;
-            if version != VERSION {
-                return Err(Kind::Version { found: version });
-            }
-            let start = StartTime::new(cursor.fixed64()?, cursor.fixed64()?);
-            let interval_ms = cursor.varint()?;
-            if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
-                return Err(Kind::Interval { found: interval_ms });
-            }
-            let index_at = cursor.fixed64()?;
-            if index_at == 0 {
-                return Err(Kind::Unfinished);
-            }
-            let len = bytes.len();
-            let index_at = usize::try_from(index_at)
-                .ok()
-                .filter(|&at| at < len)
-                .ok_or(Kind::Offset {
-                    found: index_at,
-                    len: len as u64,
-                })?;
-            Ok((start, interval_ms, index_at))
-        };
-        let (start, interval_ms, index_at) =
-            header().map_err(|kind| DecodeError::new(FileKind::Hpc, 0, kind))?;
+        let mut layout =
+            Self::read_header(bytes).map_err(|kind| DecodeError::new(FileKind::Hpc, 0, kind))?;
+        let offset = layout.index_at as u64;
+        layout
+            .read_index(bytes)
+            .map_err(|kind| DecodeError::new(FileKind::Hpc, offset, kind))?;
+        Ok(layout)
+    }
 
-        let index_error = |kind| DecodeError::new(FileKind::Hpc, index_at as u64, kind);
-        let mut cursor = Cursor::new(bytes, index_at);
-        let found = cursor.fixed32().map_err(index_error)?;
-        if found != INDEX {
-            let expected = INDEX;
-            return Err(index_error(Kind::Magic { expected, found }));
+    /// The layout without snapshots.
+    fn read_header(bytes: &[u8]) -> Result<Self, Kind> {
+        let mut cursor = Cursor::new(bytes, 0);
+        let version = cursor.fixed32()?;
+        if version != VERSION {
+            return Err(Kind::Version { found: version });
         }
-        let count = cursor.varint().map_err(index_error)?;
-        // The last snapshot is the first at or after the last event, so it can be over 63 bits.
-        if count
-            .checked_mul(interval_ms)
-            .and_then(|millis| millis.checked_mul(1000))
-            .is_none()
-        {
-            let found = interval_ms;
-            return Err(index_error(Kind::Interval { found }));
+        let start = StartTime::new(cursor.fixed64()?, cursor.fixed64()?);
+        let interval_ms = cursor.varint()?;
+        if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
+            return Err(Kind::Interval { found: interval_ms });
         }
-        let mut len = 0;
-        let mut runs: Vec<(usize, u64)> = Vec::new();
+        let index_at = match cursor.fixed64()? {
+            0 => return Err(Kind::Unfinished),
+            found => position(found, bytes.len())?,
+        };
+        Ok(Self {
+            start,
+            interval_ms,
+            len: 0,
+            runs: Vec::new(),
+            index_at,
+            trailer_at: index_at,
+            damage: None,
+        })
+    }
+
+    fn read_index(&mut self, bytes: &[u8]) -> Result<(), Kind> {
+        let mut cursor = Cursor::new(bytes, self.index_at);
+        cursor.magic(INDEX)?;
+        let count = cursor.varint()?;
+        // The last snapshot is the first at or after the last event, so its time can exceed 63 bits.
+        if snapshot_micros(count, self.interval_ms).is_none() {
+            let found = self.interval_ms;
+            return Err(Kind::Interval { found });
+        }
         let mut offset = 0_u64;
-        let mut damage = None;
+        // Each snapshot takes at least a byte, so the length of the file bounds the memory.
         for _ in 0..count {
-            // Each is a byte at least, so that the bytes bound what is allocated.
             match cursor.varint() {
                 Ok(difference) => {
                     offset = offset.saturating_add(difference);
-                    if difference > 0 || runs.is_empty() {
-                        runs.push((len, offset));
+                    if difference > 0 || self.runs.is_empty() {
+                        self.runs.push((self.len, offset));
                     }
-                    len += 1;
+                    self.len += 1;
                 }
                 Err(kind) => {
-                    damage = Some(index_error(kind));
+                    let index = self.index_at as u64;
+                    self.damage = Some(DecodeError::new(FileKind::Hpc, index, kind));
                     break;
                 }
             }
         }
-        Ok(Self {
-            start,
-            interval_ms,
-            len,
-            runs: runs.into_boxed_slice(),
-            index_at,
-            trailer_at: cursor.at(),
-            damage,
-        })
+        self.runs.push((self.len, self.index_at as u64));
+        self.runs.shrink_to_fit();
+        self.trailer_at = cursor.at();
+        Ok(())
     }
 
-    pub(crate) const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// How many snapshots have bytes of their own.
-    pub(crate) fn run_count(&self) -> usize {
-        self.runs.len()
-    }
-
-    /// Which run a snapshot is of.
-    pub(crate) fn run_of(&self, position: usize) -> Option<usize> {
-        if position >= self.len {
-            return None;
-        }
-        self.runs
-            .partition_point(|&(first, _)| first <= position)
-            .checked_sub(1)
+    /// The index of the run that contains a snapshot.
+    pub(crate) fn run_of(&self, snapshot: usize) -> Option<usize> {
+        let runs = self.runs.partition_point(|&(first, _)| first <= snapshot);
+        runs.checked_sub(1).filter(|_| snapshot < self.len)
     }
 
     /// The snapshots of each run, which are equal.
     pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
-        let ends = self.runs.iter().skip(1).map(|&(first, _)| first);
-        self.runs
-            .iter()
-            .zip(ends.chain([self.len]))
-            .map(|(&(first, _), end)| first..end)
+        let next_runs = self.runs.iter().skip(1);
+        let pairs = self.runs.iter().zip(next_runs);
+        pairs.map(|(&(first, _), &(end, _))| first..end)
     }
 
-    /// The time of snapshot `position`.
-    pub(crate) fn time(&self, position: usize) -> Option<Elapsed> {
-        (position < self.len()).then(|| {
-            let intervals = position as u64 + 1;
-            Elapsed::from_millis(intervals.saturating_mul(self.interval_ms))
+    /// The time of a snapshot.
+    pub(crate) fn time(&self, snapshot: usize) -> Option<Elapsed> {
+        (snapshot < self.len).then(|| {
+            let micros = snapshot_micros(snapshot as u64 + 1, self.interval_ms);
+            micros.map_or(Elapsed::MAX, Elapsed::from_micros)
         })
     }
 
-    pub(crate) fn shares(&self, position: usize) -> bool {
-        let run = self.run_of(position).and_then(|run| self.runs.get(run));
-        run.is_some_and(|&(first, _)| first < position)
+    /// Whether a snapshot shares the bytes of the previous one.
+    pub(crate) fn shares(&self, snapshot: usize) -> bool {
+        let run = self.run_of(snapshot).and_then(|run| self.runs.get(run));
+        run.is_some_and(|&(first, _)| first < snapshot)
     }
 
-    /// The entries of a snapshot, which end where the next begins: so that all snapshots together
+    /// The entries of a snapshot. They end where the next run or the index begins, so all snapshots together
     /// are no longer than the file.
-    pub(crate) fn entries<'a>(&self, bytes: &'a [u8], position: usize) -> Option<Entries<'a>> {
-        let run = self.run_of(position)?;
-        let &(_, offset) = self.runs.get(run)?;
-        let next = match self.runs.get(run + 1) {
-            Some(&(_, next)) => usize::try_from(next).ok(),
-            None => Some(self.index_at),
-        };
-        let end = next
-            .filter(|&next| next as u64 > offset)
-            .and_then(|next| bytes.get(..next));
-        Some(Entries::new(end.unwrap_or(bytes), offset, bytes.len()))
+    pub(crate) fn entries<'a>(&self, bytes: &'a [u8], snapshot: usize) -> Option<Entries<'a>> {
+        let &[(_, offset), (_, next)] = self.runs.get(self.run_of(snapshot)?..)?.first_chunk()?;
+        let end = usize::try_from(next).ok().filter(|_| next > offset);
+        let until_next = end.and_then(|end| bytes.get(..end));
+        Some(Entries::new(
+            until_next.unwrap_or(bytes),
+            offset,
+            bytes.len(),
+        ))
     }
 
-    /// From the index to the end of the file.
+    /// The bytes of the index, and the bytes after it.
     pub(crate) fn index_and_trailer<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], &'a [u8]) {
-        (
-            bytes
-                .get(self.index_at..self.trailer_at)
-                .unwrap_or_default(),
-            bytes.get(self.trailer_at..).unwrap_or_default(),
-        )
+        let index = bytes.get(self.index_at..self.trailer_at);
+        let trailer = bytes.get(self.trailer_at..);
+        (index.unwrap_or_default(), trailer.unwrap_or_default())
     }
 }
 
 impl<'a> DigestFile<'a> {
-    /// Reads header and index: O(snapshots), 16 bytes of memory for each that does not share the
-    /// bytes of the one before. No snapshot is looked at.
+    /// Reads the header and the index. O(snapshots); takes 16 bytes of memory for each snapshot that has bytes of
+    /// its own. Reads no snapshot.
     ///
     /// # Errors
-    /// If the bytes do not begin with a whole header of version 1 that has an index. An index that
-    /// is cut is no error: see [`damage`](Self::damage).
+    /// If the bytes do not begin with a whole header of version 1, or have no index. An index that is cut is no
+    /// error: see [`damage`](Self::damage).
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         Layout::read(bytes).map(|layout| Self { bytes, layout })
     }
@@ -229,44 +215,44 @@ impl<'a> DigestFile<'a> {
         self.layout.start
     }
 
-    /// Milliseconds between snapshots.
+    /// The time between snapshots in milliseconds.
     pub const fn interval_ms(&self) -> u64 {
         self.layout.interval_ms
     }
 
-    /// How many snapshots there are.
+    /// The number of snapshots.
     pub fn len(&self) -> usize {
-        self.layout.len()
+        self.layout.len
     }
 
-    /// Whether there is no snapshot.
+    /// Whether there are no snapshots.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Where the index ends early, and why.
+    /// Why the index ends early, if it does.
     pub const fn damage(&self) -> Option<DecodeError> {
         self.layout.damage
     }
 
     /// The time of snapshot `position`, from 0: (`position` + 1) × interval.
     ///
-    /// heapprof 1.0 labels its snapshots one interval earlier than what they hold.
+    /// heapprof 1.0 labels its snapshots one interval earlier.
     pub fn time(&self, position: usize) -> Option<Elapsed> {
         self.layout.time(position)
     }
 
-    /// Whether snapshot `position` shares the bytes of the one before, and so equals it.
+    /// Whether snapshot `position` shares the bytes of the previous one, and so equals it.
     pub fn shares(&self, position: usize) -> bool {
         self.layout.shares(position)
     }
 
-    /// The entries of snapshot `position`, from 0; no other snapshot is touched.
+    /// The entries of snapshot `position`, from 0. Reads no other snapshot.
     pub fn entries(&self, position: usize) -> Option<Entries<'a>> {
         self.layout.entries(self.bytes, position)
     }
 
-    /// What stands after the index.
+    /// The bytes after the index.
     pub fn trailer(&self) -> &'a [u8] {
         self.layout.index_and_trailer(self.bytes).1
     }
@@ -274,7 +260,7 @@ impl<'a> DigestFile<'a> {
 
 /// The entries of one snapshot, heaviest first: a trace, or `None` for unknown, and its bytes.
 ///
-/// If a trace stands twice, its entries add up. After an error there is nothing.
+/// If a trace has several entries, they add up. An error ends the iteration.
 ///
 /// ```
 /// use heapprof::raw::DigestFile;
@@ -289,87 +275,68 @@ impl<'a> DigestFile<'a> {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Entries<'a> {
-    /// Up to where the next snapshot begins.
+    /// The file up to the next snapshot.
     bytes: &'a [u8],
-    /// How long the file is.
     file_len: usize,
-    at: usize,
-    /// Where the first entry begins.
-    first: usize,
-    left: u64,
-    before: Option<i64>,
+    /// The offset of the snapshot.
     offset: u64,
-    error: Option<DecodeError>,
+    /// The position of the first entry.
+    first: usize,
+    /// The position of the next entry.
+    at: usize,
+    left: u64,
+    /// The weight of the previous entry.
+    before: Option<i64>,
+    /// Why the snapshot has no entries.
+    error: Option<Kind>,
 }
 
 impl<'a> Entries<'a> {
     fn new(bytes: &'a [u8], offset: u64, file_len: usize) -> Self {
-        let mut entries = Self {
+        let header = || {
+            let mut cursor = Cursor::new(bytes, position(offset, file_len)?);
+            cursor.magic(SNAPSHOT)?;
+            Ok((cursor.varint()?, cursor.at()))
+        };
+        let (left, first, error) = match header() {
+            Ok((left, first)) => (left, first, None),
+            // One item for the error.
+            Err(kind) => (1, 0, Some(kind)),
+        };
+        Self {
             bytes,
             file_len,
-            at: 0,
-            first: 0,
-            left: 0,
-            before: None,
             offset,
-            error: None,
-        };
-        match entries.open() {
-            Ok((left, at)) => (entries.left, entries.at, entries.first) = (left, at, at),
-            Err(kind) => {
-                entries.error = Some(entries.error(kind));
-                entries.left = 1;
-            }
+            first,
+            at: first,
+            left,
+            before: None,
+            error,
         }
-        entries
     }
 
-    fn error(&self, kind: Kind) -> DecodeError {
-        let runs_on = kind == Kind::Cut && self.bytes.len() < self.file_len;
-        let kind = if runs_on { Kind::Overlap } else { kind };
-        DecodeError::new(FileKind::Hpc, self.offset, kind)
-    }
-
-    /// How many entries there are, and where they begin.
-    fn open(&self) -> Result<(u64, usize), Kind> {
-        let len = self.bytes.len();
-        let outside = Kind::Offset {
-            found: self.offset,
-            len: self.file_len as u64,
-        };
-        let start = usize::try_from(self.offset)
-            .ok()
-            .filter(|&start| start < len)
-            .ok_or(outside)?;
-        let mut cursor = Cursor::new(self.bytes, start);
-        let found = cursor.fixed32()?;
-        if found != SNAPSHOT {
-            let expected = SNAPSHOT;
-            return Err(Kind::Magic { expected, found });
-        }
-        Ok((cursor.varint()?, cursor.at()))
-    }
-
-    /// Where the snapshot begins, in bytes from the start of the file.
+    /// The offset of the snapshot in bytes from the start of the file.
     #[doc(alias = "offsets")]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The bytes of the entries up to where this stands.
+    /// The bytes of the entries that were decoded so far.
     pub(crate) fn read_bytes(&self) -> &'a [u8] {
         self.bytes.get(self.first..self.at).unwrap_or_default()
     }
 
     #[inline]
     fn entry(&mut self) -> Result<(Option<TraceId>, i64), Kind> {
+        if let Some(kind) = self.error {
+            return Err(kind);
+        }
         let (index, at) = varint(self.bytes, self.at)?;
         let (size, at) = varint(self.bytes, at)?;
-        let trace = match u32::try_from(index) {
-            Ok(0) => None,
-            Ok(known) => Some(TraceId::new(known).ok_or(Kind::TraceIndex { found: index })?),
-            Err(_) => return Err(Kind::TraceIndex { found: index }),
-        };
+        let trace = u32::try_from(index).ok().and_then(TraceId::new);
+        if trace.is_none() && index != 0 {
+            return Err(Kind::TraceIndex { found: index });
+        }
         let weight = match self.before {
             None => size.cast_signed(),
             Some(before) => before.checked_sub_unsigned(size).ok_or(Kind::Balance)?,
@@ -385,27 +352,17 @@ impl Iterator for Entries<'_> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        if let Some(error) = self.error {
+        self.left = self.left.checked_sub(1)?;
+        Some(self.entry().map_err(|kind| {
             self.left = 0;
-            return Some(Err(error));
-        }
-        match self.entry() {
-            Ok(entry) => {
-                self.left -= 1;
-                Some(Ok(entry))
-            }
-            Err(kind) => {
-                self.left = 0;
-                Some(Err(self.error(kind)))
-            }
-        }
+            let is_overlap = kind == Kind::Cut && self.bytes.len() < self.file_len;
+            let kind = if is_overlap { Kind::Overlap } else { kind };
+            DecodeError::new(FileKind::Hpc, self.offset, kind)
+        }))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        // An entry has two bytes at least, whatever the number says.
+        // An entry takes at least two bytes, whatever number of entries the file states.
         let most = self.bytes.len().saturating_sub(self.at) / 2 + 1;
         let left = usize::try_from(self.left).unwrap_or(usize::MAX);
         (0, Some(left.min(most)))
@@ -421,8 +378,7 @@ mod tests {
     use super::*;
     use crate::raw::block::push_varint;
 
-    /// Three snapshots, byte by byte as heapprof 1.0 writes them; the second shares the bytes of
-    /// the first.
+    /// Three snapshots, byte by byte as heapprof 1.0 writes them. The second shares the bytes of the first.
     #[rustfmt::skip]
     const BYTES: &[u8] = &[
         0, 0, 0, 1,                             // version
@@ -431,16 +387,16 @@ mod tests {
         0xe0, 0xd4, 0x03,                       // interval: 60000 ms
         0, 0, 0, 0, 0, 0, 0, 53,                // index offset
         // at 31: first and second snapshot
-        0x53, 0x79, 0xa0, 0xbd,                 // mark
+        0x53, 0x79, 0xa0, 0xbd,                 // magic number
         2,                                      // entries
         7, 0xe8, 0x07,                          //   trace 7: 1000
         0, 0xe7, 0x07,                          //   unknown: 999 less, 1
         // at 42: third
-        0x53, 0x79, 0xa0, 0xbd,                 // mark
+        0x53, 0x79, 0xa0, 0xbd,                 // magic number
         1,                                      // entries
         0x80, 0x01,                             //   trace 128:
         0xff, 0xff, 0xff, 0xff,                 //   -1
-        // at 53: index (the varint before goes on to 58; patched below)
+        // at 59: index; `bytes` appends the rest
     ];
 
     fn bytes() -> Vec<u8> {
@@ -448,7 +404,7 @@ mod tests {
         bytes.extend([0xff, 0xff, 0xff, 0xff, 0xff, 0x01]); // -1 has ten bytes
         let index_at = u8::try_from(bytes.len()).unwrap();
         bytes[30] = index_at;
-        bytes.extend([0xab, 0x93, 0x57, 0x76]); // mark
+        bytes.extend([0xab, 0x93, 0x57, 0x76]); // magic number
         bytes.push(3); // snapshots
         bytes.extend([31, 0, 11]); // offsets: 31, the same, 42
         bytes
@@ -467,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn the_labelled_bytes_are_read_and_written() {
+    fn reads_and_writes_the_bytes_of_heapprof() {
         let bytes = bytes();
         let digest = DigestFile::new(&bytes).unwrap();
         assert_eq!(
@@ -477,6 +433,7 @@ mod tests {
         assert_eq!(digest.time(0), Some(Elapsed::from_secs(60)));
         assert_eq!(digest.time(2), Some(Elapsed::from_secs(180)));
         assert_eq!(digest.time(3), None);
+        assert_eq!(digest.time(usize::MAX), None);
         assert_eq!(entries_of(&digest, 0).unwrap(), [(7, 1000), (0, 1)]);
         assert_eq!(entries_of(&digest, 1).unwrap(), [(7, 1000), (0, 1)]);
         assert_eq!(entries_of(&digest, 2).unwrap(), [(128, -1)]);
@@ -484,7 +441,7 @@ mod tests {
             [0, 1, 2, 3, 4].map(|at| digest.shares(at)),
             [false, true, false, false, false]
         );
-        assert!(digest.entries(3).is_none());
+        assert!(digest.entries(3).is_none() && digest.entries(usize::MAX).is_none());
         assert_eq!(digest.trailer(), b"");
 
         let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 60_000).unwrap();
@@ -497,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_take_all_64_bits() {
+    fn round_trips_weights_of_64_bits() {
         let weights = [i64::MAX, 0, -1, i64::MIN, i64::MIN];
         let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
         writer
@@ -513,7 +470,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_keeps_what_is_whole() {
+    fn cut_index_keeps_its_whole_snapshots() {
         let bytes = bytes();
         let index_at = bytes.len() - 8;
         for cut in 0..bytes.len() {
@@ -534,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_counts_and_indexes_that_cannot_be_are_errors() {
+    fn rejects_impossible_headers_offsets_and_counts() {
         let whole = bytes();
         let with = |at: usize, byte: u8| {
             let mut bytes = whole.clone();
@@ -556,7 +513,7 @@ mod tests {
         no_interval.splice(20..23, [0x80, 0x80, 0]);
         assert_eq!(refused(&no_interval), Kind::Interval { found: 0 });
 
-        // A snapshot without its mark; an index beyond the end; 2^63 entries.
+        // A snapshot without its magic number, an offset beyond the end, and below, 2^63 entries.
         let first = |bytes: &[u8]| {
             let digest = DigestFile::new(bytes).unwrap();
             let mut entries = digest.entries(0).unwrap();
@@ -570,7 +527,7 @@ mod tests {
             first(&with(index, 127)),
             (127, Kind::Offset { .. })
         ));
-        // A snapshot that would run into the next one, and one that runs into the index.
+        // A snapshot that runs into the next one, and one that runs into the index.
         assert_eq!(first(&with(35, 3)), (31, Kind::Overlap));
         let digest = with(46, 9);
         let digest = DigestFile::new(&digest).unwrap();
@@ -589,7 +546,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trace_index_over_30_bits_and_bytes_below_64_bits_are_errors() {
+    fn rejects_trace_index_over_30_bits_and_weight_below_64_bits() {
         let snapshot = |entries: &[u64]| {
             let mut out = Vec::new();
             for &field in entries {

@@ -1,47 +1,32 @@
-//! The writer of `.hpc` files.
+//! [`DigestWriter`], the writer of `.hpc` files.
 
 use std::io::{Seek, SeekFrom, Write};
 
-use super::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION};
+use super::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION, snapshot_micros};
 use crate::error::EncodeError;
 use crate::id::TraceId;
-use crate::raw::block::{SHORT, push_fixed32, push_fixed64, push_varint, short_varint};
+use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
 use crate::time::StartTime;
 
-/// Appends an entry. `before` is the weight of the entry before it.
+/// Appends an entry. `before` is the weight of the previous entry of the snapshot.
 #[inline]
 pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, weight: i64) {
-    let less = match before {
-        None => weight.cast_unsigned(),
-        Some(before) => before.abs_diff(weight),
-    };
-    match u32::try_from(less) {
-        Ok(less) if (trace | less) >> SHORT == 0 => {
-            let (trace, trace_len) = short_varint(trace);
-            let (less, less_len) = match less {
-                0..0x80 => (u64::from(less), 1),
-                _ => short_varint(less),
-            };
-            let bytes = trace | less << (u8::BITS * trace_len);
-            // Writing eight bytes and cutting the rest off is faster than writing a variable number.
-            let len = out.len() + (trace_len + less_len) as usize;
-            out.extend_from_slice(&bytes.to_le_bytes());
-            out.truncate(len);
-        }
-        _ => {
-            push_varint(out, u64::from(trace));
-            push_varint(out, less);
-        }
-    }
+    push_varint(out, u64::from(trace));
+    push_varint(
+        out,
+        match before {
+            None => weight.cast_unsigned(),
+            Some(before) => before.abs_diff(weight),
+        },
+    );
 }
 
-/// Writes a `.hpc` file, snapshot by snapshot, to any [`Write`] that can [`Seek`] back to the
-/// header, where the place of the index is written last.
+/// Writes a `.hpc` file, snapshot by snapshot, to any [`Write`] + [`Seek`].
 ///
-/// Without [`finish`](Self::finish) the file has no index, and no reader takes it. With it,
-/// [`Digest::open`](crate::Digest::open) reads it, as heapprof 1.0 does; but a
-/// [`Reader`](crate::Reader) takes a digest by itself only if that says which log it is of, as those
-/// do that it [makes](crate::Reader::make_digest).
+/// [`finish`](Self::finish) seeks back to the header and stores the offset of the index there. A file without it
+/// has no index, and readers reject it. heapprof 1.0 and [`Digest::open`](crate::Digest::open) read a finished
+/// file. A [`Reader`](crate::Reader) uses a digest of its own accord only if the trailer identifies the log, as in
+/// the digests that it [makes](crate::Reader::make_digest).
 ///
 /// ```
 /// use heapprof::raw::DigestWriter;
@@ -61,60 +46,52 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
 #[derive(Debug)]
 pub struct DigestWriter<W> {
     out: W,
-    /// Where in `out` the file begins.
-    base: u64,
-    /// Where the header says where the index is.
+    /// The position in `out` of the header field that holds the offset of the index.
     index_field: u64,
     interval_ms: u64,
-    /// How many bytes were written.
+    /// The number of bytes written.
     len: u64,
     count: u64,
-    /// Where the last snapshot begins.
+    /// The offset of the last snapshot with bytes of its own.
     last: u64,
-    /// The index so far.
+    /// The encoded index so far.
     index: Vec<u8>,
-    record: Vec<u8>,
 }
 
 impl<W: Write + Seek> DigestWriter<W> {
-    /// Writes the header, where `out` stands.
+    /// Writes the header at the current position of `out`.
     ///
     /// # Errors
-    /// If the interval is 0 or its first snapshot would be over 2⁶³ − 1 µs, or if `out` fails.
+    /// If the interval is 0, if the first snapshot would be later than 2⁶³ − 1 µs, or if `out` fails.
     pub fn new(mut out: W, start: StartTime, interval_ms: u64) -> Result<Self, EncodeError> {
         if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
-            return Err(EncodeError::Interval {
-                millis: interval_ms,
-            });
+            let millis = interval_ms;
+            return Err(EncodeError::Interval { millis });
         }
-        let base = out.stream_position()?;
-        let mut record = Vec::new();
-        push_fixed32(&mut record, VERSION);
-        push_fixed64(&mut record, start.seconds());
-        push_fixed64(&mut record, start.nanoseconds());
-        push_varint(&mut record, interval_ms);
-        let index_field = record.len() as u64;
-        push_fixed64(&mut record, 0);
-        out.write_all(&record)?;
+        let mut header = Vec::new();
+        push_fixed32(&mut header, VERSION);
+        push_fixed64(&mut header, start.seconds());
+        push_fixed64(&mut header, start.nanoseconds());
+        push_varint(&mut header, interval_ms);
+        let index_field = out.stream_position()?.saturating_add(header.len() as u64);
+        push_fixed64(&mut header, 0);
+        out.write_all(&header)?;
         Ok(Self {
             out,
-            base,
             index_field,
             interval_ms,
-            len: record.len() as u64,
+            len: header.len() as u64,
             count: 0,
             last: 0,
             index: Vec::new(),
-            record,
         })
     }
 
-    /// Writes the next snapshot: pairs of a trace, or `None` for unknown, and its bytes, heaviest
-    /// first.
+    /// Writes the next snapshot from pairs of a trace, or `None` for unknown, and its bytes, heaviest first.
     ///
     /// # Errors
-    /// If an entry is heavier than the one before it, or the time of the snapshot leaves 64 bits of
-    /// microseconds; then nothing is written. Or if the writer fails.
+    /// If an entry is heavier than the previous one, or if the time of the snapshot exceeds 64 bits of
+    /// microseconds. In both cases nothing is written. Also if `out` fails.
     pub fn snapshot(
         &mut self,
         entries: impl IntoIterator<Item = (Option<TraceId>, i64)>,
@@ -136,24 +113,22 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// Writes the next snapshot from its number of entries and their bytes.
     pub(crate) fn encoded(&mut self, count: u64, body: &[u8]) -> Result<(), EncodeError> {
         self.check_time()?;
-        self.record.clear();
-        push_fixed32(&mut self.record, SNAPSHOT);
-        push_varint(&mut self.record, count);
-        let at = self.len;
-        for part in [&self.record, body] {
-            self.out.write_all(part)?;
-            self.len += part.len() as u64;
-        }
-        push_varint(&mut self.index, at - self.last);
-        self.last = at;
+        let mut header = Vec::new();
+        push_fixed32(&mut header, SNAPSHOT);
+        push_varint(&mut header, count);
+        self.out.write_all(&header)?;
+        self.out.write_all(body)?;
+        push_varint(&mut self.index, self.len - self.last);
+        self.last = self.len;
+        self.len += (header.len() + body.len()) as u64;
         self.count += 1;
         Ok(())
     }
 
-    /// Makes the next snapshot equal to the one before: that takes one byte.
+    /// Writes a snapshot that equals the previous one. It takes one byte.
     ///
     /// # Errors
-    /// If there is no snapshot before, or the time of this one leaves 64 bits of microseconds.
+    /// If there is no previous snapshot, or if the time of this one exceeds 64 bits of microseconds.
     pub fn repeat(&mut self) -> Result<(), EncodeError> {
         if self.count == 0 {
             return Err(EncodeError::NothingToRepeat);
@@ -164,24 +139,24 @@ impl<W: Write + Seek> DigestWriter<W> {
         Ok(())
     }
 
-    /// Whether the next snapshot has a time.
+    /// Checks that the next snapshot has a time.
     fn check_time(&self) -> Result<(), EncodeError> {
-        let millis = (self.count + 1).checked_mul(self.interval_ms);
-        match millis.and_then(|millis| millis.checked_mul(1000)) {
+        let number = self.count;
+        match snapshot_micros(number + 1, self.interval_ms) {
             Some(_) => Ok(()),
-            None => Err(EncodeError::SnapshotTime { number: self.count }),
+            None => Err(EncodeError::SnapshotTime { number }),
         }
     }
 
-    /// How many snapshots there are so far.
+    /// The number of snapshots so far.
     pub const fn count(&self) -> u64 {
         self.count
     }
 
-    /// Writes the index, then `trailer`, and last where in the file the index is; flushes.
+    /// Writes the index, `trailer`, and the offset of the index in the header; flushes, and returns `out`.
     ///
     /// # Errors
-    /// If the writer fails.
+    /// If `out` fails.
     pub fn finish(self, trailer: &[u8]) -> Result<W, EncodeError> {
         self.finish_with(|_| trailer.to_vec())
     }
@@ -191,19 +166,17 @@ impl<W: Write + Seek> DigestWriter<W> {
         mut self,
         trailer: impl FnOnce(&[u8]) -> Vec<u8>,
     ) -> Result<W, EncodeError> {
-        self.record.clear();
-        push_fixed32(&mut self.record, INDEX);
-        push_varint(&mut self.record, self.count);
-        self.record.append(&mut self.index);
-        let trailer = trailer(&self.record);
-        self.out.write_all(&self.record)?;
-        self.out.write_all(&trailer)?;
+        let mut index = Vec::new();
+        push_fixed32(&mut index, INDEX);
+        push_varint(&mut index, self.count);
+        index.append(&mut self.index);
+        self.out.write_all(&index)?;
+        self.out.write_all(&trailer(&index))?;
 
-        self.record.clear();
-        push_fixed64(&mut self.record, self.len);
-        self.out
-            .seek(SeekFrom::Start(self.base.saturating_add(self.index_field)))?;
-        self.out.write_all(&self.record)?;
+        let mut index_offset = Vec::new();
+        push_fixed64(&mut index_offset, self.len);
+        self.out.seek(SeekFrom::Start(self.index_field))?;
+        self.out.write_all(&index_offset)?;
         self.out.seek(SeekFrom::End(0))?;
         self.out.flush()?;
         Ok(self.out)
@@ -222,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_begins_where_its_file_stands() {
+    fn writes_at_the_current_position_of_a_file() {
         let mut out = io::Cursor::new(b"before".to_vec());
         out.set_position(6);
         let mut writer = DigestWriter::new(out, start(), 60_000).unwrap();
@@ -234,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn the_writer_refuses_what_does_not_descend_and_what_cannot_be_repeated() {
+    fn rejects_ascending_weights_late_snapshots_and_wrong_intervals() {
         let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
         assert!(matches!(writer.repeat(), Err(EncodeError::NothingToRepeat)));
         assert!(matches!(

@@ -33,14 +33,9 @@ impl Header {
                 return Err(Kind::Version { found: version });
             }
             let start = StartTime::new(cursor.fixed64()?, cursor.fixed64()?);
-            let mut ranges = Vec::new();
-            // The stated number of ranges sizes nothing: memory grows with the ranges that were read.
-            for _ in 0..cursor.varint()? {
-                ranges.push((cursor.fixed64()?, cursor.fixed32()?));
-            }
             Ok(Self {
                 start,
-                rates: SamplingRates::from_stored(ranges),
+                rates: cursor.rates()?,
                 first_trace: cursor.at(),
             })
         };

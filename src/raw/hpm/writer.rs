@@ -6,7 +6,7 @@ use super::TracePosition;
 use super::header::VERSION;
 use crate::error::EncodeError;
 use crate::id::TraceId;
-use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
+use crate::raw::block::{push_fixed32, push_fixed64, push_rates, push_varint};
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
@@ -105,11 +105,7 @@ impl<W: Write> TraceWriter<W> {
         push_fixed32(&mut record, VERSION);
         push_fixed64(&mut record, start.seconds());
         push_fixed64(&mut record, start.nanoseconds());
-        push_varint(&mut record, rates.ranges().len() as u64);
-        for range in rates.ranges() {
-            push_fixed64(&mut record, range.upper_size());
-            push_fixed32(&mut record, range.stored_probability());
-        }
+        push_rates(&mut record, rates);
         out.write_all(&record)?;
         Ok(Self {
             out,

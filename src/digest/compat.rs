@@ -1,4 +1,4 @@
-//! Does a digest fit the log it stands beside?
+//! [`UnusedDigest`]: whether a digest belongs to a log, and if not, why.
 
 use std::fmt;
 
@@ -28,28 +28,27 @@ use crate::time::{Clock, StartTime};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum UnusedDigest {
-    /// It does not say which log it is of: another program wrote it, as heapprof 1.0 does.
-    /// [`Digest::open`] reads it all the same.
+    /// It does not identify its log: another program wrote it, such as heapprof 1.0. [`Digest::open`] reads it.
     Foreign,
-    /// It is of another recording: the start time differs.
+    /// It belongs to another recording: the start time differs.
     Recording {
-        /// The start time that the digest has.
+        /// The start time of the digest.
         digest: StartTime,
     },
-    /// It was made with other sampling rates.
+    /// It was made with different sampling rates.
     Rates,
-    /// It has the times of another clock.
+    /// Its times are those of another clock.
     Clock,
     /// It was stopped before the end of the log.
     Stopped,
-    /// It was made when the log had another length.
+    /// The log had another length when it was made.
     Length {
-        /// How many bytes the log had then.
+        /// The length of the log in bytes then.
         digested: u64,
-        /// How many it has now.
+        /// The length of the log in bytes now.
         now: u64,
     },
-    /// It is damaged: what is in it cannot be relied on.
+    /// It is damaged.
     Damaged(DecodeError),
     /// It cannot be read.
     Unreadable(Error),
@@ -78,8 +77,8 @@ impl fmt::Display for UnusedDigest {
 }
 
 impl Digest {
-    /// Whether this is a whole digest of the log that began at `start` and has `log_len` bytes, if
-    /// it is there, with these rates and the times of this clock.
+    /// Checks that this is a whole digest of the log that began at `start`, with these rates and the times of this
+    /// clock. A `log_len` of `None` is not compared.
     pub(crate) fn fits(
         &self,
         start: StartTime,
@@ -90,26 +89,21 @@ impl Digest {
         if let Some(damage) = self.own_damage() {
             return Err(UnusedDigest::Damaged(damage));
         }
-        let (Some(digested_rates), Some(digested)) = (self.rates(), self.log_len()) else {
-            return Err(UnusedDigest::Foreign);
-        };
-        if self.start() != start {
-            let digest = self.start();
-            return Err(UnusedDigest::Recording { digest });
+        let origin = self.origin().ok_or(UnusedDigest::Foreign)?;
+        let (digest, digested) = (self.start(), origin.log_len);
+        if digest != start {
+            Err(UnusedDigest::Recording { digest })
+        } else if let Some(now) = log_len.filter(|&now| now != digested) {
+            Err(UnusedDigest::Length { digested, now })
+        } else if origin.is_stopped {
+            Err(UnusedDigest::Stopped)
+        } else if origin.rates != *rates {
+            Err(UnusedDigest::Rates)
+        } else if origin.clock != clock {
+            Err(UnusedDigest::Clock)
+        } else {
+            Ok(())
         }
-        if let Some(now) = log_len.filter(|&now| now != digested) {
-            return Err(UnusedDigest::Length { digested, now });
-        }
-        if self.is_stopped() {
-            return Err(UnusedDigest::Stopped);
-        }
-        if digested_rates != rates {
-            return Err(UnusedDigest::Rates);
-        }
-        if self.clock() != Some(clock) {
-            return Err(UnusedDigest::Clock);
-        }
-        Ok(())
     }
 }
 
@@ -119,7 +113,7 @@ mod tests {
     use crate::error::{DecodeErrorKind, FileKind};
 
     #[test]
-    fn every_reason_is_said_in_a_line() {
+    fn displays_every_reason_on_one_line() {
         let record = DecodeError::new(FileKind::Hpc, 9, DecodeErrorKind::Unfinished);
         let all = [
             UnusedDigest::Foreign,
@@ -139,9 +133,9 @@ mod tests {
                 source: record,
             }),
         ];
-        let mut met = 0;
+        let mut count = 0;
         for why in all {
-            // A new reason has to be told here, and among those above.
+            // Exhaustive: a new reason needs an entry here and in `all`.
             let (number, text) = match &why {
                 UnusedDigest::Foreign => (0, "the digest does not say which log it is of"),
                 UnusedDigest::Recording { .. } => (
@@ -166,9 +160,9 @@ mod tests {
                      the digest can be made anew from the log",
                 ),
             };
-            assert_eq!((number, why.to_string().as_str()), (met, text));
-            met += 1;
+            assert_eq!((number, why.to_string().as_str()), (count, text));
+            count += 1;
         }
-        assert_eq!(met, 8);
+        assert_eq!(count, 8);
     }
 }
