@@ -35,7 +35,7 @@
 //! | file | holds | read by | written by |
 //! | --- | --- | --- | --- |
 //! | `.hpm` | when it began, how it was sampled, and the stack of each trace | [`TraceTable`], [`raw::TraceLog`] | [`raw::TraceWriter`] |
-//! | `.hpd` | the log: one event for each recorded allocation and free | [`Reader::events`], [`raw::EventLog`] | [`raw::EventWriter`] |
+//! | `.hpd` | the log: one event for each recorded allocation and free | [`Reader::events`], [`raw::EventLog`], [`raw::EventReader`] | [`raw::EventWriter`] |
 //! | `.hpc` | the digest: what was live at regular moments | [`Digest`], [`raw::DigestFile`] | [`Reader::make_digest`], or [`raw::DigestWriter`] |
 //!
 //! The first two are the recording. The third is made from them, and can be made again at any time.

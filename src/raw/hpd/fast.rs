@@ -243,6 +243,8 @@ mod tests {
     const LARGEST_SIZE: u64 = (1 << 28) - 1;
 
     type Form = fn(&[u8]) -> Option<(FastRecord, &[u8])>;
+    /// Whether a form decodes a record with these lengths of microseconds and size, and this fifth byte of the size.
+    type IsFast = fn(usize, usize, u8) -> bool;
 
     /// A varint of any length, more often a short one.
     fn number() -> impl Strategy<Value = u64> {
@@ -289,7 +291,7 @@ mod tests {
         fn every_form_equals_the_slow_path(bytes in bytes()) {
             let lengths = lengths(&bytes);
             let branchless_size: Form = |bytes| FastRecord::branchless_size(bytes, SizeLen::of(bytes));
-            let forms: [(Form, usize, fn(usize, usize, u8) -> bool); 3] = [
+            let forms: [(Form, usize, IsFast); 3] = [
                 (FastRecord::branchy, BRANCHY_LOOKAHEAD, |micros, size, _| micros <= 2 && size <= 2),
                 (branchless_size, BRANCHLESS_LOOKAHEAD, |micros, size, _| micros == 1 && size <= 2),
                 // A fifth byte of the size can be a superfluous zero.
