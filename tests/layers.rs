@@ -29,9 +29,6 @@ const LAYERS: &[&[&str]] = &[
     &["serde_shapes"],
 ];
 
-/// Imports that may close a cycle. Each is a debt: remove it from here with the cycle.
-const ALLOWED: &[(&str, &str)] = &[];
-
 /// The segments of a path. From the crate's root and without an item at the end, it names a module, and so a file.
 type Path = Vec<String>;
 
@@ -176,7 +173,7 @@ fn name(file: &Path) -> String {
 }
 
 /// What is wrong with a graph, one line each.
-fn faults(mut graph: Graph, layers: &[&[&str]], allowed: &[(&str, &str)]) -> Vec<String> {
+fn faults(mut graph: Graph, layers: &[&[&str]]) -> Vec<String> {
     let mut faults = Vec::new();
     let layer = |file: &Path| {
         let mut prefixes = (1..=file.len()).rev().map(|len| file[..len].join("/"));
@@ -191,13 +188,6 @@ fn faults(mut graph: Graph, layers: &[&[&str]], allowed: &[(&str, &str)]) -> Vec
                     .map(|target| format!("up: {} → {}", name(file), name(target))),
             ),
             None => faults.push(format!("in no layer: {}", name(file))),
-        }
-    }
-    for (from, to) in allowed {
-        let path = |name: &str| name.split('/').map(str::to_owned).collect::<Path>();
-        let targets = graph.get_mut(&path(from));
-        if !targets.is_some_and(|targets| targets.remove(&path(to))) {
-            faults.push(format!("allowed, but not imported: {from} → {to}"));
         }
     }
     while let Some(chain) = cycle(&graph) {
@@ -223,20 +213,16 @@ fn imports_point_down_without_cycles() {
     let graph = graph(files);
     let edges: usize = graph.values().map(BTreeSet::len).sum();
     assert!(edges > 200, "only {edges} imports were found");
-    let faults = faults(graph, LAYERS, ALLOWED);
+    let faults = faults(graph, LAYERS);
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
 /// The faults of a crate of three layers.
-fn faults_of(files: &[(&str, &str)], allowed: &[(&str, &str)]) -> Vec<String> {
+fn faults_of(files: &[(&str, &str)]) -> Vec<String> {
     let files = files
         .iter()
         .map(|&(name, text)| (name.to_owned(), text.to_owned()));
-    faults(
-        graph(files),
-        &[&["id", "raw/low"], &["raw"], &["log"]],
-        allowed,
-    )
+    faults(graph(files), &[&["id", "raw/low"], &["raw"], &["log"]])
 }
 
 #[test]
@@ -262,7 +248,7 @@ fn a_tree_without_cycles_passes() {
             "use super::Log;\n#[cfg(test)]\nmod tests { use super::super::id; }",
         ),
     ];
-    assert_eq!(faults_of(&files, &[]), [""; 0]);
+    assert_eq!(faults_of(&files), [""; 0]);
 }
 
 #[test]
@@ -280,7 +266,7 @@ fn rejects_imports_of_higher_layers() {
         ("new.rs", ""),
     ];
     assert_eq!(
-        faults_of(&files, &[]),
+        faults_of(&files),
         [
             "up: id → log",
             "up: id → raw/high",
@@ -306,10 +292,7 @@ fn rejects_cycles() {
     let cycle = "cycle: log → raw/c → log/part → log";
     let up = "up: raw/c → log/part";
     assert_eq!(
-        faults_of(&files, &[]),
+        faults_of(&files),
         [up, cycle, "cycle: raw/a → raw/b → raw/a"]
     );
-    let allowed = [("raw/b", "raw/a"), ("raw/b", "raw/c")];
-    let unused = "allowed, but not imported: raw/b → raw/c";
-    assert_eq!(faults_of(&files, &allowed), [up, unused, cycle]);
 }
