@@ -133,24 +133,14 @@ impl Windows for LogWindows<'_> {
     }
 
     #[inline(always)]
-    fn take_branchy<R>(
+    fn take<R>(
         &mut self,
+        is_branchy: bool,
         decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
     ) -> Option<R> {
         match self {
-            Self::File(windows) => windows.take_branchy(decode),
-            Self::Memory(windows) => windows.take_branchy(decode),
-        }
-    }
-
-    #[inline(always)]
-    fn take_branchless<R>(
-        &mut self,
-        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
-    ) -> Option<R> {
-        match self {
-            Self::File(windows) => windows.take_branchless(decode),
-            Self::Memory(windows) => windows.take_branchless(decode),
+            Self::File(windows) => windows.take(is_branchy, decode),
+            Self::Memory(windows) => windows.take(is_branchy, decode),
         }
     }
 

@@ -146,11 +146,12 @@ impl<W: Windows> Decoder<W> {
     /// The next event, if the fast path decodes its record.
     #[inline(always)]
     pub(crate) fn next_fast(&mut self) -> Option<Event> {
-        if let Some(record) = self.windows.take_branchy(FastRecord::branchy) {
+        if let Some(record) = self.windows.take(true, FastRecord::branchy) {
             return Some(self.clock.advance_fast(&record));
         }
         let (strategy, next_size) = (self.strategy, self.next_size);
-        let record = self.windows.take_branchless(
+        let record = self.windows.take(
+            false,
             #[inline(always)]
             |rest| match strategy {
                 Strategy::BranchlessSize => FastRecord::branchless_size(rest, next_size),

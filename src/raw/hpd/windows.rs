@@ -22,18 +22,13 @@ pub(crate) trait Windows {
     /// Removes the first `len` bytes of the rest; all, if there are not so many.
     fn skip(&mut self, len: usize);
 
-    /// Removes a record from the start of the rest, if the strategy is [`Strategy::Branchy`]. `decode` returns the
-    /// record and the bytes after it.
+    /// Removes a record from the start of the rest, if the window [is branchy](Self::set_branchy) or not, as
+    /// `is_branchy` says. `decode` returns the record and the bytes after it.
     ///
     /// PERF: a loop over events asks the windows, which know without a comparison, and not the strategy.
-    fn take_branchy<R>(
+    fn take<R>(
         &mut self,
-        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
-    ) -> Option<R>;
-
-    /// As [`take_branchy`](Self::take_branchy), if the strategy is another one.
-    fn take_branchless<R>(
-        &mut self,
+        is_branchy: bool,
         decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
     ) -> Option<R>;
 
@@ -92,22 +87,18 @@ impl Windows for SliceWindows<'_> {
     }
 
     #[inline(always)]
-    fn take_branchy<R>(
+    fn take<R>(
         &mut self,
+        is_branchy: bool,
         decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
     ) -> Option<R> {
+        let rest = if is_branchy {
+            &mut self.branchy
+        } else {
+            &mut self.branchless
+        };
         let record;
-        (record, self.branchy) = decode(self.branchy)?;
-        Some(record)
-    }
-
-    #[inline(always)]
-    fn take_branchless<R>(
-        &mut self,
-        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
-    ) -> Option<R> {
-        let record;
-        (record, self.branchless) = decode(self.branchless)?;
+        (record, *rest) = decode(rest)?;
         Some(record)
     }
 
@@ -164,16 +155,6 @@ impl<S> BufferedWindows<S> {
     pub(crate) fn into_source(self) -> S {
         self.source
     }
-
-    #[inline(always)]
-    fn take<R>(
-        &mut self,
-        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
-    ) -> Option<R> {
-        let (record, after) = decode(self.buffer.get(self.rest.clone())?)?;
-        self.rest.start = self.rest.end - after.len();
-        Some(record)
-    }
 }
 
 impl<S: Source> Windows for BufferedWindows<S> {
@@ -189,27 +170,17 @@ impl<S: Source> Windows for BufferedWindows<S> {
     }
 
     #[inline(always)]
-    fn take_branchy<R>(
+    fn take<R>(
         &mut self,
+        is_branchy: bool,
         decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
     ) -> Option<R> {
-        if self.is_branchy {
-            self.take(decode)
-        } else {
-            None
+        if is_branchy != self.is_branchy {
+            return None;
         }
-    }
-
-    #[inline(always)]
-    fn take_branchless<R>(
-        &mut self,
-        decode: impl for<'b> FnOnce(&'b [u8]) -> Option<(R, &'b [u8])>,
-    ) -> Option<R> {
-        if self.is_branchy {
-            None
-        } else {
-            self.take(decode)
-        }
+        let (record, after) = decode(self.buffer.get(self.rest.clone())?)?;
+        self.rest.start = self.rest.end - after.len();
+        Some(record)
     }
 
     fn set_branchy(&mut self, is_branchy: bool) {
