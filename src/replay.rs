@@ -39,7 +39,7 @@ impl Replay {
         match self.heap.dense().add(logged.index(), logged.bytes) {
             Some(change) => change,
             None => {
-                let change = self.heap.add(logged.index(), logged.bytes);
+                let change = self.heap.add_slow(logged.index(), logged.bytes);
                 self.note(logged, change);
                 change
             }

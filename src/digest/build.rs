@@ -143,7 +143,7 @@ impl<'a> Source<'a> {
                 };
                 let elapsed = logged.event.elapsed.as_micros();
                 if elapsed > next {
-                    // Before this event, so many snapshots are due.
+                    // This many snapshots must exist before the event.
                     let due = (elapsed - 1) / interval;
                     if due >= max_snapshots {
                         return Err(self.too_many(interval_ms, max_snapshots)?);

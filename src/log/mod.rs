@@ -21,7 +21,7 @@ use crate::bytes::{Bytes, FileIdentity, RandomAccessFile};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result};
 use crate::raw::LogPosition;
 use crate::raw::hpd::decoder::Decoder;
-use crate::raw::hpd::windows::{BufferedWindows, SliceWindows, Source, Windows};
+use crate::raw::hpd::windows::{BufferedWindows, ReadAt, SliceWindows, Windows};
 use crate::raw::rates::SamplingRates;
 
 /// A log.
@@ -93,7 +93,7 @@ struct FileSource<'a> {
     recording: Option<&'a FileIdentity>,
 }
 
-impl Source for FileSource<'_> {
+impl ReadAt for FileSource<'_> {
     type Error = Error;
 
     fn read(&mut self, buffer: &mut [u8], offset: u64) -> Result<usize> {

@@ -76,9 +76,8 @@ impl<'a> Pass<'a> {
     /// Folds the events of the chunk, or those left of it. If `f` breaks at an event, returns the event, which stays
     /// the next one of the pass.
     ///
-    /// PERF: the usual case, a log of which everything was recorded, on the recorded clock, has loops of its own, which
-    /// look up no estimates and correct no times: without them `high_water` is 28–67 % slower; `cargo bench --bench
-    /// ratios`, row `replay_ns_per_event`.
+    /// PERF: unsampled logs on the recorded clock have loops of their own, without estimates and corrected times. Shared
+    /// loops make `high_water` 28–67 % slower; `cargo bench --bench ratios`, row `replay_ns_per_event`.
     #[inline]
     pub(crate) fn fold<S>(
         &mut self,
@@ -96,7 +95,7 @@ impl<'a> Pass<'a> {
         };
         let unusual = match flow {
             ControlFlow::Continue(()) => None,
-            // PERF: decoded once more. A loop that kept the event for this would compute all of it each time.
+            // PERF: decodes the event again. A loop that returned it would compute all of its fields each time.
             ControlFlow::Break(()) => self.peek(),
         };
         (state, unusual)

@@ -22,7 +22,7 @@ const MIN_EVENTS: u64 = 1 << 14;
 
 /// The live heap at a position of the log.
 #[derive(Debug)]
-pub(super) struct Copy {
+pub(super) struct HeapCopy {
     pub(super) position: LogPosition,
     pub(super) heap: LiveHeap,
 }
@@ -30,15 +30,15 @@ pub(super) struct Copy {
 /// The last two copies that matter.
 #[derive(Debug)]
 pub(super) struct Copies {
-    last: Copy,
+    last: HeapCopy,
     /// Not after the chunk of the highest total so far.
-    earlier: Copy,
+    earlier: HeapCopy,
 }
 
 impl Copies {
     /// The copies of a pass that begins with an empty heap.
     pub(super) fn new(clock: Clock, traces: u32) -> Self {
-        let empty = || Copy {
+        let empty = || HeapCopy {
             position: LogPosition::START.on(clock),
             heap: LiveHeap::new(traces as usize),
         };
@@ -69,7 +69,7 @@ impl Copies {
     }
 
     /// The last copy that is not after the chunk at `peak`.
-    pub(super) fn before(self, peak: LogPosition) -> Copy {
+    pub(super) fn before(self, peak: LogPosition) -> HeapCopy {
         if self.last.position.offset() <= peak.offset() {
             self.last
         } else {

@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow;
 
-use super::copies::{Copies, Copy};
+use super::copies::{Copies, HeapCopy};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
 use crate::heap::LiveHeap;
 use crate::log::PassEnd;
@@ -87,7 +87,7 @@ impl Reader {
         let found = self.find_peak(|_, _, _| {})?;
         let saturates = |error: &DecodeError| matches!(error.kind(), DecodeErrorKind::Saturated);
         if found.end.damage.iter().any(saturates) {
-            // Totals do not follow from the events alone.
+            // A saturated balance drops bytes, so the sum of the events is another total.
             return Ok(*self.peak()?.high_water());
         }
         let ChunkStart {
@@ -106,7 +106,7 @@ impl Reader {
     pub(super) fn high_water_and_heap(&self) -> Result<(HighWater, LiveHeap)> {
         let mut copies = Copies::new(self.clock(), self.trace_count()?);
         let found = self.find_peak(|start, heap, peak| copies.keep(start, heap, peak))?;
-        let Copy { position, heap } = copies.before(found.chunk.position);
+        let HeapCopy { position, heap } = copies.before(found.chunk.position);
         let (replay, position) = self.rebuild_peak(position, heap, found.highest)?;
         let high = HighWater::new(self, found.highest, position, &found.end)?;
         Ok((high, replay.heap))

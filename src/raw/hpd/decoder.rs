@@ -6,7 +6,7 @@
 //!
 //! log      ├─────── window ───────┼────── window ───
 //!               ▲ at              │
-//! fast path     └─▶ records of the usual shapes
+//! fast path     └─▶ records with short numbers
 //! slow path         any other record; refills the window; ends the log
 //! ```
 //!
@@ -25,7 +25,7 @@ use super::clock::RunningClock;
 use super::event::{Event, LogPosition};
 use super::fast::{FastRecord, LOOKAHEAD, SizeLen};
 use super::record::Record;
-use super::strategy::{MISS_BUDGET, Strategy};
+use super::strategy::{MISS_BUDGET, RESAMPLE_BYTES, Strategy};
 use super::windows::Windows;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
@@ -42,6 +42,8 @@ pub(crate) struct Decoder<W> {
     is_last: bool,
     clock: RunningClock,
     strategy: Strategy,
+    /// Where in the log the next sample is due.
+    resample_at: u64,
     /// Of the next record; kept up to date only for [`Strategy::BranchlessSize`].
     next_size: SizeLen,
     /// How many more records of the window may be too long for the strategy.
@@ -83,7 +85,7 @@ impl LoggedEvent {
     }
 }
 
-/// A record that was decoded by the slow path; [`Decoder::accept`] moves the decoder past it.
+/// A decoded record that the decoder has not moved past; [`Decoder::accept`] does.
 #[derive(Debug)]
 pub(crate) struct Peeked {
     pub(crate) event: Event,
@@ -101,6 +103,7 @@ impl<W: Windows> Decoder<W> {
             is_last: false,
             clock: RunningClock::at(position),
             strategy: Strategy::SlowOnly,
+            resample_at: 0,
             next_size: SizeLen::default(),
             miss_budget: 0,
             invalid_micros: None,
@@ -170,6 +173,7 @@ impl<W: Windows> Decoder<W> {
     ) -> Result<Option<Event>, W::Error> {
         let peeked = self.peek(rates)?;
         Ok(peeked.map(|peeked| {
+            self.count_miss();
             self.accept(&peeked);
             peeked.event
         }))
@@ -189,11 +193,11 @@ impl<W: Windows> Decoder<W> {
                 Err(kind) => {
                     let offset = self.offset();
                     let kind = match kind {
-                        Kind::Zeros { .. } => self.count_zeros()?,
-                        other => other,
+                        Kind::Zeros { .. } => self.count_zeros(),
+                        other => Ok(other),
                     };
-                    self.error = Some(DecodeError::new(FileKind::Hpd, offset, kind));
                     self.end(offset);
+                    self.error = Some(DecodeError::new(FileKind::Hpd, offset, kind?));
                     return Ok(None);
                 }
             }
@@ -230,14 +234,6 @@ impl<W: Windows> Decoder<W> {
             let error = DecodeError::new(FileKind::Hpd, self.offset(), kind);
             self.invalid_micros.get_or_insert(error);
         }
-        let rest = self.windows.rest();
-        if self.strategy != Strategy::Branchless && FastRecord::branchless(rest).is_some() {
-            // The strategy missed a record that the last form decodes; or the window ends soon.
-            self.miss_budget = self.miss_budget.saturating_sub(1);
-            if self.miss_budget == 0 {
-                self.strategy = Strategy::Branchless;
-            }
-        }
         self.clock = peeked.clock;
         if self.clock.is_near_limit() {
             self.strategy = Strategy::SlowOnly;
@@ -245,6 +241,18 @@ impl<W: Windows> Decoder<W> {
         self.windows.skip(peeked.record.len);
         self.windows.set_branchy(self.strategy == Strategy::Branchy);
         self.next_size = SizeLen::of(self.windows.rest());
+    }
+
+    /// Counts the next record, which the form of the strategy declined, if the branchless form decodes it. After too
+    /// many of these, the branchless form decodes the rest of the window.
+    fn count_miss(&mut self) {
+        let has_choice = matches!(self.strategy, Strategy::Branchy | Strategy::BranchlessSize);
+        if has_choice && FastRecord::branchless(self.windows.rest()).is_some() {
+            self.miss_budget = self.miss_budget.saturating_sub(1);
+            if self.miss_budget == 0 {
+                self.strategy = Strategy::Branchless;
+            }
+        }
     }
 
     /// Moves on to the next window, which begins with the next record, and chooses the strategy for it. If that
@@ -256,8 +264,12 @@ impl<W: Windows> Decoder<W> {
                 self.is_last = !has_more;
                 let window = self.windows.rest();
                 self.window_end = offset.saturating_add(window.len() as u64);
-                let near_limit = self.clock.is_near_limit();
-                self.strategy = Strategy::for_window(window, offset, near_limit, self.strategy);
+                if window.is_empty() || self.clock.is_near_limit() {
+                    self.strategy = Strategy::SlowOnly;
+                } else if self.strategy == Strategy::SlowOnly || offset >= self.resample_at {
+                    self.strategy = Strategy::sample(window);
+                    self.resample_at = offset.saturating_add(RESAMPLE_BYTES);
+                }
                 self.next_size = SizeLen::of(window);
                 self.miss_budget = MISS_BUDGET;
                 self.windows.set_branchy(self.strategy == Strategy::Branchy);
@@ -274,6 +286,7 @@ impl<W: Windows> Decoder<W> {
     fn end(&mut self, offset: u64) {
         self.windows.skip(usize::MAX);
         (self.window_end, self.is_last) = (offset, true);
+        (self.strategy, self.next_size) = (Strategy::SlowOnly, SizeLen::default());
     }
 
     /// Counts the zero bytes from the next record on, and moves past them.
@@ -292,14 +305,14 @@ impl<W: Windows> Decoder<W> {
         }
     }
 
-    /// Folds the events of the window up to the first that begins at or after `end` in the log. The fold also
+    /// Folds the events of the window that begin before `end` in the log, and perhaps one or two more. The fold also
     /// ends, with [`ControlFlow::Continue`], before a record that the window cuts or that ends the log:
     /// [`peek`](Self::peek) goes on there.
     ///
     /// If `f` breaks, the event stays the next one.
     ///
-    /// PERF: the state is moved into the loop and out again, so that it is in registers meanwhile. A closure
-    /// that captured it by reference would load and store it for each event.
+    /// PERF: the state moves into the loop and out again, so that the loop keeps it in registers. A closure that
+    /// captured it by reference would load and store it for each event.
     #[inline]
     pub(crate) fn fold_chunk<S>(
         &mut self,
@@ -343,6 +356,7 @@ impl<W: Windows> Decoder<W> {
             if flow.is_break() {
                 return (state, flow);
             }
+            self.count_miss();
             self.accept(&peeked);
         }
     }

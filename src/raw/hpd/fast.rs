@@ -1,4 +1,4 @@
-//! The fast path: decodes the records of the shapes that nearly all records have.
+//! The fast path: decodes records with short numbers, as nearly all are.
 //!
 //! ```text
 //! head, forwards         no seconds   microseconds          size
@@ -39,13 +39,13 @@ pub(super) const LOOKAHEAD: usize = BRANCHLESS_LOOKAHEAD;
 
 /// The bits of a little-endian word of four bytes after the head: the byte of the seconds, and for each of the
 /// next three bytes the bit that says that another byte of its number follows.
-const SECONDS: u32 = 0xff;
-const SECOND_CONTINUES: u32 = 0x80 << 8;
-const THIRD_CONTINUES: u32 = 0x80 << 16;
-const FOURTH_CONTINUES: u32 = 0x80 << 24;
+const SECONDS_BYTE: u32 = 0xff;
+const BYTE_2_CONTINUES: u32 = 0x80 << 8;
+const BYTE_3_CONTINUES: u32 = 0x80 << 16;
+const BYTE_4_CONTINUES: u32 = 0x80 << 24;
 
 /// The bits of the first eight bytes that no fast record has: backwards, or seconds.
-const NOT_FAST: u64 = BACKWARDS_BIT.swap_bytes() as u64 | in_word(SECONDS);
+const NOT_FAST: u64 = BACKWARDS_BIT.swap_bytes() as u64 | in_word(SECONDS_BYTE);
 
 /// The first seven bytes.
 const SHORTEST_RECORD: u64 = u64::MAX >> 8;
@@ -55,7 +55,7 @@ const fn in_word(bits: u32) -> u64 {
     (bits as u64) << 32
 }
 
-/// A decoded record of one of the fast shapes, as each form returns it together with the bytes after it.
+/// A decoded record with short numbers, as each form returns it together with the bytes after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FastRecord {
     pub(super) head: u32,
@@ -68,8 +68,8 @@ pub(super) struct FastRecord {
 
 /// Whether the size of a record has two bytes, given that its microseconds have one.
 ///
-/// PERF: computed one record ahead, from bytes that are loaded already. Otherwise the end of a record
-/// depends on a load whose address depends on the end of the record before, and the loop waits for memory:
+/// PERF: computed one record ahead, from bytes already loaded. Otherwise the length of each record depends on a load
+/// whose address depends on the length of the record before:
 /// 1.5x on the made-up log, nothing on real ones; `cargo bench --bench ratios`, row `live_ns_per_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct SizeLen {
@@ -110,27 +110,28 @@ impl FastRecord {
         let [.., second, third, fourth, fifth] = record.map(u64::from);
         let (head, numbers) = (u32::from_be_bytes(*head), u32::from_le_bytes(*numbers));
         // One comparison for both: backwards is the sign. A head of 0, an allocation by an unknown trace, can be
-        // the first of the zeros that end a log; a log with many of them becomes `Strategy::Branchless`.
+        // the first of the zeros that end a log; in a log with many of them, misses choose `Strategy::Branchless`.
         if head.cast_signed() <= 0 {
             cold_path();
             return None;
         }
         let two_bytes = |low: u64, high: u64| (low & 0x7f) | (high << 7);
         let record = |micros, size, len| Self::new(head, micros, size).and_after(bytes, len);
-        if numbers & (SECONDS | SECOND_CONTINUES | THIRD_CONTINUES) == 0 {
+        if numbers & (SECONDS_BYTE | BYTE_2_CONTINUES | BYTE_3_CONTINUES) == 0 {
             return Some(record(second, third, 7));
         }
         cold_path();
-        if numbers & (SECONDS | SECOND_CONTINUES | FOURTH_CONTINUES) == 0 {
+        if numbers & (SECONDS_BYTE | BYTE_2_CONTINUES | BYTE_4_CONTINUES) == 0 {
             cold_path();
             return Some(record(second, two_bytes(third, fourth), 8));
         }
-        let continues = numbers & (SECONDS | SECOND_CONTINUES | THIRD_CONTINUES | FOURTH_CONTINUES);
-        if continues == SECOND_CONTINUES {
+        let continues =
+            numbers & (SECONDS_BYTE | BYTE_2_CONTINUES | BYTE_3_CONTINUES | BYTE_4_CONTINUES);
+        if continues == BYTE_2_CONTINUES {
             cold_path();
             return Some(record(two_bytes(second, third), fourth, 8));
         }
-        if continues == SECOND_CONTINUES | FOURTH_CONTINUES && fifth < 0x80 {
+        if continues == BYTE_2_CONTINUES | BYTE_4_CONTINUES && fifth < 0x80 {
             cold_path();
             return Some(record(
                 two_bytes(second, third),
@@ -152,8 +153,8 @@ impl FastRecord {
         let record = bytes.first_chunk::<BRANCHLESS_LOOKAHEAD>()?;
         let (word, _) = record.split_first_chunk()?;
         let word = u64::from_le_bytes(*word);
-        let both = in_word(THIRD_CONTINUES | FOURTH_CONTINUES);
-        if word & (NOT_FAST | in_word(SECOND_CONTINUES)) != 0
+        let both = in_word(BYTE_3_CONTINUES | BYTE_4_CONTINUES);
+        if word & (NOT_FAST | in_word(BYTE_2_CONTINUES)) != 0
             || word & both == both
             || word & SHORTEST_RECORD == 0
         {

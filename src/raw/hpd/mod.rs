@@ -6,7 +6,7 @@
 //! | --- | --- |
 //! | `event` | [`Event`], and [`LogPosition`] between two events |
 //! | `record` | the slow path: decodes any record, and is the definition of what ends a log |
-//! | `fast` | the fast path: decodes the shapes that nearly all records have, in one of three forms |
+//! | `fast` | the fast path: decodes records with short numbers, as nearly all are, in one of three forms |
 //! | `strategy` | which form decodes a window |
 //! | `clock` | the number of events and both times, moved from record to record |
 //! | `windows` | the bytes of a log, a part at a time: a slice, or a buffer that is refilled |
@@ -17,7 +17,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "an iterator whose address escapes lives in memory, and is slower for that"
+    reason = "the compiler keeps an iterator whose address escapes in memory instead of registers"
 )]
 
 mod clock;
@@ -138,8 +138,8 @@ impl Events<'_> {
 
     /// The slow path, and the end of the log.
     ///
-    /// PERF: by value. An iterator whose address escapes to a call lives in memory, and a loop over it is twice
-    /// as slow; `cargo bench --bench ratios`, row `next_ns_per_event`.
+    /// PERF: by value. If its address escapes, the compiler keeps the iterator in memory instead of registers, and a
+    /// loop over it is twice as slow; `cargo bench --bench ratios`, row `next_ns_per_event`.
     #[cold]
     #[inline(never)]
     fn next_slow(mut self) -> (Self, Option<Result<Event, DecodeError>>) {

@@ -11,16 +11,16 @@ use crate::time::SECOND;
 /// The most bytes that are decoded at once.
 pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 
-/// The fast records of a window take the clock less far than this, in microseconds: each is less than a second
-/// after the one before. So the clock is compared with its limit once a window.
+/// An upper bound, in microseconds, on how far the fast records of one window advance the clock: each is less than a
+/// second after the one before. So the limit of the clock is checked once a window.
 pub(super) const MAX_WINDOW_MICROS: u64 = (WINDOW_BYTES as u64 / MIN_LEN as u64 + 1) * SECOND;
 
-/// A strategy holds for this many bytes of the log. Programs do not change faster, and a sample costs as much
-/// as decoding a thousand records.
-const RESAMPLE_BYTES: u64 = 4 * WINDOW_BYTES as u64;
+/// The decoder takes a sample each time it has decoded this many bytes. Programs do not change faster, and a sample
+/// costs as much as decoding a thousand records.
+pub(super) const RESAMPLE_BYTES: u64 = 4 * WINDOW_BYTES as u64;
 
-/// How many records of a window may be too long for its form before the window is decoded by
-/// [`Strategy::Branchless`]. One costs as much as ten others.
+/// How many records of a window the form may decline that [`Strategy::Branchless`] decodes, before that one decodes
+/// the rest. One costs as much as ten others.
 pub(super) const MISS_BUDGET: u16 = 512;
 
 /// The form of the fast path that decodes a window.
@@ -38,29 +38,13 @@ pub(super) enum Strategy {
 }
 
 impl Strategy {
-    /// The strategy for the window that begins at `offset`, after one that was decoded by `previous`.
-    #[cold]
-    #[inline(never)]
-    pub(super) fn for_window(
-        window: &[u8],
-        offset: u64,
-        clock_is_near_limit: bool,
-        previous: Self,
-    ) -> Self {
-        if clock_is_near_limit || window.is_empty() {
-            Self::SlowOnly
-        } else if previous != Self::SlowOnly && offset % RESAMPLE_BYTES >= WINDOW_BYTES as u64 {
-            previous
-        } else {
-            Self::sample(window)
-        }
-    }
-
-    /// The best strategy for the records at the start of `window`.
+    /// The best strategy for the records at the start of `window`, which is not empty.
     ///
     /// Mispredictions of up to 3 in 8 records are cheaper than computing both lengths; if those of the
     /// microseconds alone are at most 1 in 8, only the lengths of sizes are computed. The branchy form has no
     /// branch for a number of over two bytes, so such a record counts as three mispredictions more.
+    #[cold]
+    #[inline(never)]
     pub(super) fn sample(window: &[u8]) -> Self {
         const RECORDS: u32 = 512;
         /// The first records of a sample only train the predictors.
@@ -75,8 +59,8 @@ impl Strategy {
                 break;
             };
             at = next;
-            let micros_hit = micros_predictor.predicts(micros_len > 1);
-            let size_hit = size_predictor.predicts(size_len > 1);
+            let micros_hit = micros_predictor.predict_and_train(micros_len > 1);
+            let size_hit = size_predictor.predict_and_train(size_len > 1);
             if record >= TRAINING {
                 scored += 1;
                 let is_long = micros_len > 2 || size_len > 2;
@@ -101,10 +85,10 @@ fn lengths_at(bytes: &[u8], at: usize) -> Option<(usize, usize, usize)> {
         let mut bytes = bytes.get(from..)?.iter().take(10);
         Some(from + bytes.position(|&byte| byte < 0x80)? + 1)
     };
-    let micros = varint_end(at + 4)?;
-    let size = varint_end(micros)?;
-    let end = varint_end(size)?;
-    Some((size - micros, end - size, end))
+    let micros_start = varint_end(at + 4)?;
+    let size_start = varint_end(micros_start)?;
+    let end = varint_end(size_start)?;
+    Some((size_start - micros_start, end - size_start, end))
 }
 
 /// A branch predictor, as processors have them: a saturating counter for each history of recent outcomes.
@@ -124,8 +108,8 @@ impl Predictor {
         }
     }
 
-    /// Whether it predicts the outcome; it learns from it.
-    fn predicts(&mut self, outcome: bool) -> bool {
+    /// Whether it predicts the outcome, from which it then learns.
+    fn predict_and_train(&mut self, outcome: bool) -> bool {
         let mut is_hit = false;
         if let Some(counter) = self.counters.get_mut(self.history) {
             is_hit = (*counter > 0) == outcome;
@@ -174,23 +158,5 @@ mod tests {
         assert_eq!(sample(both), Strategy::Branchless);
         let micros = (0..1000).map(|_| (random(), 50)).collect();
         assert_eq!(sample(micros), Strategy::Branchless);
-    }
-
-    #[test]
-    fn strategy_holds_for_a_mebibyte() {
-        let branchless = log((0..40_000_u64).map(|number| (1 << (number * number % 17), 50)));
-        let window = &branchless[..WINDOW_BYTES];
-        let at = |offset, previous| Strategy::for_window(window, offset, false, previous);
-        assert_eq!(
-            at(WINDOW_BYTES as u64, Strategy::Branchy),
-            Strategy::Branchy
-        );
-        assert_eq!(at(RESAMPLE_BYTES, Strategy::Branchy), Strategy::Branchless);
-        assert_eq!(
-            at(WINDOW_BYTES as u64, Strategy::SlowOnly),
-            Strategy::Branchless
-        );
-        let near_limit = Strategy::for_window(window, 0, true, Strategy::Branchy);
-        assert_eq!(near_limit, Strategy::SlowOnly);
     }
 }

@@ -5,13 +5,14 @@ use std::iter::FusedIterator;
 
 use super::decoder::Decoder;
 use super::event::{Event, LogPosition};
-use super::windows::{BufferedWindows, Source};
+use super::windows::{BufferedWindows, ReadAt};
 use crate::error::{DecodeError, Error, Result};
 
 /// Iterator over the events of a log that comes from any [`Read`], in the order of the log.
 ///
 /// Each item is an event, or the error that ends the log: [`Error::Decode`] for a record that is cut or no
-/// event, [`Error::Stream`] if reading fails. An event is there as soon as all of its bytes are. Memory: a buffer
+/// event, [`Error::Stream`] if reading fails. An event is there as soon as all of its bytes are, unless it is
+/// all zeros, which can be the end of the log. Memory: a buffer
 /// of 256 KB, so no other buffer is needed.
 ///
 /// ```
@@ -97,7 +98,7 @@ impl<R: Read> FusedIterator for EventReader<R> {}
 #[derive(Debug)]
 struct ReadSource<R>(R);
 
-impl<R: Read> Source for ReadSource<R> {
+impl<R: Read> ReadAt for ReadSource<R> {
     type Error = io::Error;
 
     fn read(&mut self, buffer: &mut [u8], _: u64) -> io::Result<usize> {
@@ -230,5 +231,40 @@ mod tests {
         );
         assert!(events.next().is_none());
         assert_eq!(events.position(), position);
+    }
+
+    #[test]
+    fn position_after_a_failed_read_is_before_the_zeros() {
+        let bytes = [&[0, 0, 0, 1, 0, 5, 9][..], &[0; 100]].concat();
+        let mut events = EventReader::new(Slow {
+            bytes: &bytes,
+            step: 1000,
+            fails_after: Some(bytes.len()),
+        });
+        assert!(events.next().unwrap().is_ok());
+        assert!(matches!(events.next(), Some(Err(Error::Stream { .. }))));
+        assert!(events.next().is_none());
+        assert_eq!(events.position().offset(), 7);
+    }
+
+    #[test]
+    fn cut_after_windows_of_random_lengths_ends_once() {
+        let mut state = 1_u32;
+        let mut bytes = Vec::new();
+        for _ in 0..60_000 {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            bytes.extend([0, 0, 0, 1, 0, 5]);
+            bytes.extend(if state >> 31 == 0 {
+                &[50][..]
+            } else {
+                &[0x80, 3]
+            });
+        }
+        bytes.extend([0, 0, 0, 1, 0, 5, 0x80]);
+        let mut stream = EventReader::new(&bytes[..]);
+        let mut slice = EventLog::new(&bytes).events();
+        assert_eq!(stream.by_ref().map_while(Result::ok).count(), 60_000);
+        assert_eq!(slice.by_ref().map_while(Result::ok).count(), 60_000);
+        assert!(stream.next().is_none() && slice.next().is_none());
     }
 }

@@ -3,7 +3,7 @@
 
 #![expect(
     clippy::inline_always,
-    reason = "an iterator whose address escapes to a call lives in memory, and is slower for that"
+    reason = "the compiler keeps an iterator whose address escapes in memory instead of registers"
 )]
 
 use std::convert::Infallible;
@@ -25,7 +25,7 @@ pub(crate) trait Windows {
     /// Removes a record from the start of the rest, if the window [is branchy](Self::set_branchy) or not, as
     /// `is_branchy` says. `decode` returns the record and the bytes after it.
     ///
-    /// PERF: a loop over events asks the windows, which know without a comparison, and not the strategy.
+    /// PERF: a slice encodes the strategy in which of two slices is not empty, so `next` does not test it.
     fn take<R>(
         &mut self,
         is_branchy: bool,
@@ -63,7 +63,7 @@ impl<'a> SliceWindows<'a> {
         self.log
     }
 
-    const fn both(&self) -> &'a [u8] {
+    const fn current(&self) -> &'a [u8] {
         if self.branchy.is_empty() {
             self.branchless
         } else {
@@ -77,7 +77,7 @@ impl Windows for SliceWindows<'_> {
 
     #[inline(always)]
     fn rest(&self) -> &[u8] {
-        self.both()
+        self.current()
     }
 
     fn skip(&mut self, len: usize) {
@@ -103,7 +103,7 @@ impl Windows for SliceWindows<'_> {
     }
 
     fn set_branchy(&mut self, is_branchy: bool) {
-        let (rest, nothing): (_, &[u8]) = (self.both(), &[]);
+        let (rest, nothing): (_, &[u8]) = (self.current(), &[]);
         (self.branchy, self.branchless) = if is_branchy {
             (rest, nothing)
         } else {
@@ -115,7 +115,7 @@ impl Windows for SliceWindows<'_> {
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
         let log = self.log.get(start..).unwrap_or_default();
         let window = log.get(..WINDOW_BYTES).unwrap_or(log);
-        let has_more = window.len() > self.both().len();
+        let has_more = window.len() > self.current().len();
         (self.branchy, self.branchless) = (&[], window);
         Ok(has_more)
     }
@@ -133,7 +133,7 @@ pub(crate) struct BufferedWindows<S> {
 }
 
 /// A source for [`BufferedWindows`].
-pub(crate) trait Source {
+pub(crate) trait ReadAt {
     /// Why reading can fail.
     type Error;
 
@@ -157,7 +157,7 @@ impl<S> BufferedWindows<S> {
     }
 }
 
-impl<S: Source> Windows for BufferedWindows<S> {
+impl<S: ReadAt> Windows for BufferedWindows<S> {
     type Error = S::Error;
 
     #[inline(always)]
@@ -196,7 +196,7 @@ impl<S: Source> Windows for BufferedWindows<S> {
         let read = self
             .source
             .read(free, offset.saturating_add(self.rest.len() as u64))?;
-        self.rest.end = self.buffer.len().min(self.rest.end + read);
+        self.rest.end = self.buffer.len().min(self.rest.end.saturating_add(read));
         Ok(read > 0)
     }
 }

@@ -62,7 +62,8 @@ impl<W: Write> EventWriter<W> {
     ///
     /// # Errors
     /// If the size, `wall`, its difference to the last event or the elapsed time is over 2⁶³ − 1; then nothing is
-    /// written. Or if the writer fails.
+    /// written. Or if the writer fails: then it may have written a part of the event, so truncate the log to the
+    /// [position](Self::position) before writing more.
     pub fn write(
         &mut self,
         wall: WallOffset,
