@@ -53,9 +53,12 @@ impl Events<'_> {
         let seconds = i64::try_from(self.varint()?).ok()?.checked_mul(1_000_000)?;
         let micros = i64::try_from(self.varint()?).ok()?;
         let size = self.varint().filter(|&size| i64::try_from(size).is_ok())?;
+        // The sum must fit also where the difference does.
+        seconds.checked_add(micros)?;
         let seconds = if head >> 31 == 0 { seconds } else { -seconds };
         let step = seconds.checked_add(micros)?;
-        self.wall = self.wall.checked_add(step)?;
+        let wall = self.wall.checked_add(step);
+        self.wall = wall.filter(|&wall| wall != i64::MIN)?;
         self.elapsed = self.elapsed.checked_add(step.max(0))?;
         Some(Event {
             elapsed: self.elapsed.unsigned_abs(),
