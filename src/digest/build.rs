@@ -211,8 +211,9 @@ struct Snapshots<W> {
     edits: Edits,
     ordered: Ordered,
     precision: f64,
-    /// The entries of the last snapshot, and of the one before.
+    /// The encoded entries of the last snapshot.
     encoded: Encoded,
+    /// The encoded entries of the snapshot before the last.
     encoded_before: Encoded,
 }
 

@@ -38,8 +38,8 @@ impl Drop for Replacement {
 }
 
 impl Replacement {
-    /// Creates the new file for `path`, which need not exist. Copies permissions from the old file, or from `beside`
-    /// if there is none.
+    /// Creates the new file for `path`. Copies the permissions of the old file at `path`. If no file exists there,
+    /// copies the permissions of `beside`.
     pub(crate) fn begin(path: &Path, beside: &Path) -> Result<Self> {
         let target = resolved(path);
         if fs::metadata(&target).is_ok_and(|found| !found.is_file()) {

@@ -94,7 +94,8 @@ impl Trailer {
         self.checksums.get(run).copied()
     }
 
-    /// Reads the trailer at the end of a digest. Returns `None` if there is none, or one of a later version.
+    /// Reads the trailer at the end of a digest. Returns `None` if the digest has no
+    /// trailer, or a trailer of a later version.
     ///
     /// # Errors
     /// If the trailer is damaged, or the header or the index, which its checksum covers.

@@ -55,7 +55,7 @@ pub(crate) fn all_queries_of(hpm: &[u8], hpd: &[u8], hpc: &[u8]) -> Option<u64> 
         }
     };
     let answered = all_queries(&reader);
-    // The reader does not use a digest of a different log unless it is told to.
+    // The reader uses a digest of a different log only if the caller sets it.
     let reader = open().unwrap();
     let digest = Digest::from_bytes(hpc.to_vec());
     let digest = digest.ok().filter(|_| reader.unused_digest().is_some());

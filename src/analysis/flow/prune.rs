@@ -10,7 +10,7 @@ use crate::analysis::groups::Groups;
 use crate::id::FrameId;
 use crate::id_vec::IdVec;
 
-/// The search for another path gives up after this many edges, and assumes that there is none.
+/// The most edges that a search for another path visits. If it has not found a path by then, it reports none.
 const SEARCH_LIMIT: usize = 1000;
 
 #[expect(clippy::cast_precision_loss, reason = "a fraction is not that precise")]

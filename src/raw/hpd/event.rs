@@ -184,8 +184,8 @@ impl LogPosition {
     /// The position before the first event.
     pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
 
-    /// A position that was stored: after this many `events`, the last of which ends at `offset` and has these
-    /// times as recorded. For times of the corrected clock see [`on`](Self::on).
+    /// The position after the first `events` events. The last of these ends at `offset`, and `elapsed` and `wall` are
+    /// its recorded times. Restores a position that was stored. For times of the corrected clock see [`on`](Self::on).
     pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
         Self::with_clock(offset, events, elapsed, wall, Clock::Recorded)
     }

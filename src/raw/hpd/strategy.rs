@@ -11,8 +11,8 @@ use crate::time::SECOND;
 /// The most bytes that are decoded at once.
 pub(crate) const WINDOW_BYTES: usize = 256 * 1024;
 
-/// An upper bound, in microseconds, on how far the fast records of one window advance the clock: each is less than a
-/// second after the one before. So the limit of the clock is checked once a window.
+/// An upper bound, in microseconds, on how far the fast records of one window advance the clock. A fast record advances
+/// it by less than a second. With this bound, one check of the clock's limit per window is enough.
 pub(super) const MAX_WINDOW_MICROS: u64 = (WINDOW_BYTES as u64 / MIN_LEN as u64 + 1) * SECOND;
 
 /// The decoder takes a sample each time it has decoded this many bytes. Programs do not change faster, and a sample

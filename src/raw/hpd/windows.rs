@@ -19,7 +19,7 @@ pub(crate) trait Windows {
     /// The bytes of the window that are not decoded yet. At first there are none.
     fn rest(&self) -> &[u8];
 
-    /// Removes the first `len` bytes of the rest; all, if there are not so many.
+    /// Removes the first `len` bytes of the rest. Removes all of them if the rest is shorter.
     fn skip(&mut self, len: usize);
 
     /// Removes a record from the start of the rest, if the window [is branchy](Self::set_branchy) or not, as
