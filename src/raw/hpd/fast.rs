@@ -286,7 +286,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(if cfg!(miri) { 20 } else { 5000 }))]
+        #![proptest_config(ProptestConfig::with_cases(5000))]
 
         #[test]
         fn every_form_equals_the_slow_path(bytes in bytes()) {
