@@ -30,27 +30,21 @@
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use common::{Copies, Profile, allocated, bytewise, cpu_seconds, digest_of_290_snapshots, sum};
-use heapprof::raw::{Event, EventLog, TraceLog, TraceWriter};
+use common::memory::{CHILD, in_a_child_process, memory_of_a_digest};
+use common::rounds::{Seconds, measure, median, work};
+use common::{Copies, Profile, allocated, bytewise, digest_of_290_snapshots, sum};
+use heapprof::raw::{Event, EventLog, TraceLog, TraceWriterV1};
 use heapprof::{
     DigestOptions, FlameGraph, FlowGraph, Lines, LiveHeap, LogEnd, LogStep, Question, Reader,
     TimeSeries, TraceId, TraceTable, Track, Usage,
 };
 
 const EVENTS: u64 = 4_000_000;
-const MIN_ROUNDS: usize = 5;
-const MIN_TIME: Duration = Duration::from_secs(60);
-
-/// The first argument of the child process that measures memory.
-const CHILD: &str = "--memory-of-a-digest";
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -70,7 +64,7 @@ fn main() {
     let reader = Reader::open(&copy).unwrap();
     let in_memory = Reader::from_bytes(hpm.to_vec(), hpd.to_vec(), None).unwrap();
     let log = TraceLog::new(hpm).unwrap();
-    let no_traces = TraceWriter::new(Vec::new(), log.start(), log.rates());
+    let no_traces = TraceWriterV1::new(Vec::new(), log.start(), log.rates());
     let no_traces = no_traces.unwrap().into_inner();
     let (hpm, hpd) = (Copies::new(hpm), Copies::new(hpd));
     let mixed = common::with_mixed_lengths(&profile.hpd);
@@ -179,56 +173,6 @@ fn print(seconds: &Seconds, events: f64, frames: f64) {
     }
 }
 
-struct Work<'a> {
-    name: &'static str,
-    run: Box<dyn FnMut() + 'a>,
-}
-
-fn work<'a, T>(name: &'static str, mut run: impl FnMut() -> T + 'a) -> Work<'a> {
-    let run = Box::new(move || drop(black_box(run())));
-    Work { name, run }
-}
-
-/// The CPU time of each work in each round.
-type Seconds = BTreeMap<&'static str, Vec<f64>>;
-
-fn measure(mut works: Vec<Work<'_>>) -> Seconds {
-    let mut seconds = Seconds::new();
-    let start = Instant::now();
-    for round in 0.. {
-        if round > MIN_ROUNDS && start.elapsed() > MIN_TIME {
-            break;
-        }
-        for Work { name, run } in &mut works {
-            let time = seconds_per_run(run);
-            // The first round warms up.
-            if round > 0 {
-                seconds.entry(*name).or_default().push(time);
-            }
-        }
-    }
-    seconds
-}
-
-/// Repeats short works until they take 2 ms, since the clock itself takes about a microsecond.
-fn seconds_per_run(run: &mut dyn FnMut()) -> f64 {
-    let mut runs = 1;
-    loop {
-        let start = cpu_seconds();
-        (0..runs).for_each(|_| run());
-        let time = cpu_seconds() - start;
-        if time > 2e-3 {
-            return time / f64::from(runs);
-        }
-        runs *= 4;
-    }
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 #[expect(clippy::cast_precision_loss, reason = "counts for a ratio")]
 fn as_f64(count: u64) -> f64 {
     count as f64
@@ -285,34 +229,4 @@ fn bytewise(hpd: &[u8]) -> u64 {
 fn fields(event: &Event) -> u64 {
     let trace = event.trace.map_or(0, TraceId::get);
     event.signed_size().cast_unsigned() ^ u64::from(trace) ^ event.elapsed.as_micros()
-}
-
-/// Returns [`memory_of_a_digest`] of a new process.
-fn in_a_child_process(filebase: &Path) -> String {
-    let mut child = Command::new(std::env::current_exe().unwrap());
-    let output = child.arg(CHILD).arg(filebase).output().unwrap();
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-/// The most anonymous memory of this process while it writes a digest, in kB. 0 where the system has no
-/// `/proc/self/status`.
-fn memory_of_a_digest(filebase: &Path) -> u64 {
-    let memory = || {
-        let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"));
-        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-            .unwrap_or(0)
-    };
-    let mut most = 0;
-    let options = DigestOptions::default()
-        .interval(Duration::from_secs(1))
-        .progress(|_| {
-            most = memory().max(most);
-            ControlFlow::Continue(())
-        });
-    let reader = Reader::open(filebase).unwrap();
-    reader.make_digest(options).unwrap();
-    memory().max(most)
 }

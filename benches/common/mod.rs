@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "no bench needs all of it")]
 
 pub(crate) mod bytewise;
+pub(crate) mod memory;
+pub(crate) mod rounds;
 
 use std::cell::Cell;
 use std::cmp::Reverse;
@@ -12,7 +14,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use heapprof::raw::{EventKind, EventLog, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventLog, EventWriter, TraceWriterV1};
 use heapprof::{
     Digest, DigestOptions, Reader, SamplingRates, StartTime, TraceId, Usage, WallOffset,
 };
@@ -132,7 +134,7 @@ pub(crate) fn with_mixed_lengths(hpd: &[u8]) -> Vec<u8> {
 /// mostly near their ends, and each line calls few others.
 fn write_traces(file: impl Write, traces: u32, rng: &mut SmallRng) {
     let rates = SamplingRates::unsampled();
-    let mut writer = TraceWriter::new(file, StartTime::new(1_600_000_000, 0), &rates).unwrap();
+    let mut writer = TraceWriterV1::new(file, StartTime::new(1_600_000_000, 0), &rates).unwrap();
     let names: Vec<String> = (0..400)
         .map(|file| {
             format!(

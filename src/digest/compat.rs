@@ -1,6 +1,6 @@
 //! [`UnusedDigest`]: whether a digest belongs to a log, and if not, why.
 
-use std::fmt;
+use thiserror::Error as ThisError;
 
 use super::Digest;
 use crate::error::{DecodeError, Error};
@@ -25,23 +25,29 @@ use crate::time::{Clock, StartTime};
 /// assert!(matches!(reader.unused_digest(), Some(UnusedDigest::Rates)));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, ThisError)]
 #[non_exhaustive]
 pub enum UnusedDigest {
     /// It does not identify its log: another program wrote it, such as heapprof 1.0. [`Digest::open`] reads it.
+    #[error("the digest does not say which log it is of")]
     Foreign,
     /// It belongs to another recording: the start time differs.
+    #[error("the digest is of another recording, which began at {} ns", digest.as_nanos())]
     Recording {
         /// The start time of the digest.
         digest: StartTime,
     },
     /// It was made with different sampling rates.
+    #[error("the digest was made with other sampling rates")]
     Rates,
     /// Its times are those of another clock.
+    #[error("the digest has the times of another clock")]
     Clock,
     /// It was stopped before the end of the log.
+    #[error("the digest was stopped before the end of the log")]
     Stopped,
     /// The log had another length when it was made.
+    #[error("the digest was made when the log had {digested} bytes, and now it has {now}")]
     Length {
         /// The length of the log in bytes then.
         digested: u64,
@@ -49,31 +55,11 @@ pub enum UnusedDigest {
         now: u64,
     },
     /// It is damaged.
+    #[error(transparent)]
     Damaged(DecodeError),
     /// It cannot be read.
+    #[error(transparent)]
     Unreadable(Error),
-}
-
-impl fmt::Display for UnusedDigest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Foreign => f.write_str("the digest does not say which log it is of"),
-            Self::Recording { digest } => write!(
-                f,
-                "the digest is of another recording, which began at {} ns",
-                digest.as_nanos()
-            ),
-            Self::Rates => f.write_str("the digest was made with other sampling rates"),
-            Self::Clock => f.write_str("the digest has the times of another clock"),
-            Self::Stopped => f.write_str("the digest was stopped before the end of the log"),
-            Self::Length { digested, now } => write!(
-                f,
-                "the digest was made when the log had {digested} bytes, and now it has {now}"
-            ),
-            Self::Damaged(error) => error.fmt(f),
-            Self::Unreadable(error) => error.fmt(f),
-        }
-    }
 }
 
 impl Digest {
