@@ -55,7 +55,7 @@ fn fixed_run() -> Result<heapprof::Reader, Box<dyn std::error::Error>> {
             continue;
         }
         if !ids.contains_key(&event.trace) {
-            ids.insert(event.trace, hpm.write_outermost_first(trace.frames())?);
+            ids.insert(event.trace, hpm.intern_outermost_first(trace.frames())?);
         }
         event.trace = ids.get(&event.trace).copied();
         hpd.write_event(&event)?;
@@ -70,14 +70,16 @@ fn sampled_run() -> Result<heapprof::Reader, Box<dyn std::error::Error>> {
     let full = heapprof::Reader::open("examples/data/demo")?;
     let rates = heapprof::SamplingRates::new([(512, 0.1)])?;
     let mut hpm = TraceWriter::new(Vec::new(), full.start(), &rates)?;
-    for (_, trace) in full.traces()?.iter() {
-        hpm.write_outermost_first(trace.frames())?;
+    let mut ids = std::collections::HashMap::new();
+    for (id, trace) in full.traces()?.iter() {
+        ids.insert(Some(id), hpm.intern_outermost_first(trace.frames())?);
     }
     let mut hpd = EventWriter::new(Vec::new());
     let mut random = fastrand::Rng::with_seed(7);
     let mut live: std::collections::HashMap<_, Vec<bool>> = std::collections::HashMap::new();
     for event in full.events()? {
-        let event = event?;
+        let mut event = event?;
+        event.trace = ids.get(&event.trace).copied();
         let blocks = live.entry((event.trace, event.size)).or_default();
         let recorded = if event.is_free() {
             blocks.pop().unwrap_or(false)

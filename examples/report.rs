@@ -170,6 +170,9 @@ fn recorded(
         end.events(),
         traces.len()
     )?;
+    for (key, value) in reader.properties().iter() {
+        writeln!(out, "  {:<9} {}", clean(&key), clean(&value))?;
+    }
     if reader.rates().is_unsampled() {
         writeln!(out, "  sampling  none: every allocation was recorded")?;
     } else {
@@ -391,7 +394,7 @@ fn lines(
 fn stack(trace: Trace<'_>, depth: usize) -> String {
     let frames = trace.frames().rev().take(depth).map(|frame| {
         let file = frame.file.rsplit(['/', '\\']).next().unwrap_or(frame.file);
-        Frame::new(file, frame.line).to_string()
+        Frame { file, ..frame }.to_string()
     });
     clean(&frames.collect::<Vec<_>>().join(" < "))
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use heapprof::{Digest, DigestOptions, Elapsed, FlameGraph, Frame, Reader, TraceTable, Usage};
+use heapprof::{Digest, DigestOptions, Elapsed, FlameGraph, Reader, TraceTable, Usage};
 use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
@@ -71,13 +71,11 @@ fn digest(reader: &Reader, moments: u64) -> Result<Option<Digest>> {
 
 /// All lines of code, in the order of their ids, and at last what has no stack.
 fn frames(traces: &TraceTable) -> Vec<SpeedscopeFrame<'_>> {
-    let known = traces.frames().map(|(_, frame)| {
-        let short = frame.file.rsplit(['/', '\\']).next().unwrap_or_default();
-        SpeedscopeFrame {
-            name: common::name(Frame::new(short, frame.line)),
-            file: Some(frame.file),
-            line: Some(frame.line),
-        }
+    let names = common::Names::new(traces);
+    let known = traces.frames().map(|(_, frame)| SpeedscopeFrame {
+        name: names.short(frame),
+        file: Some(frame.file),
+        line: Some(frame.line),
     });
     let unknown = SpeedscopeFrame {
         name: "unknown".to_owned(),

@@ -1,4 +1,4 @@
-//! A frame is a line of a file: what it looks like, and how it is read from text.
+//! [`Frame`]: a line of a function of a file; how it is shown, and how it is read from text.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,17 +6,19 @@ use std::str::FromStr;
 use crate::error::ParseFrameError;
 use crate::raw::AsFrame;
 
-/// A line of code: a file name and a line number, as the recorder wrote them.
+/// A line of code: a file name, a line number, and the function's name if the recording has it. Frames are equal if
+/// all three are.
 ///
-/// It prints as `file:line`, and [`Frame::parse`] reads that back, unless the name has white space or
-/// quotes around it. A line without a number prints as its file alone.
+/// It is displayed as `function (file:line)`, or as `file:line` if the function is not known. A line without a number
+/// is displayed as its file alone. [`Frame::parse`] reads that back, unless a name has white space or quotes around
+/// it, or unbalanced parentheses.
 ///
 /// ```
 /// use heapprof::Frame;
 ///
 /// let frame = Frame::parse("C:\\jobs\\nightly.py:12")?;
-/// assert_eq!((frame.file, frame.line), ("C:\\jobs\\nightly.py", 12));
-/// assert_eq!(frame.to_string(), "C:\\jobs\\nightly.py:12");
+/// assert_eq!((frame.file, frame.line, frame.function), ("C:\\jobs\\nightly.py", 12, None));
+/// assert_eq!(frame.in_function("run").to_string(), "run (C:\\jobs\\nightly.py:12)");
 /// # Ok::<(), heapprof::ParseFrameError>(())
 /// ```
 #[doc(alias = "RawTraceLine")]
@@ -28,19 +30,41 @@ pub struct Frame<'a> {
     /// The line number, from 1; 0 where the recorder knew none.
     #[doc(alias = "lineno")]
     pub line: u32,
+    /// The function's name. `None` where the recorder did not know it; heapprof 1.0 recorded none.
+    pub function: Option<&'a str>,
 }
 
 impl<'a> Frame<'a> {
-    /// The line `line` of `file`.
+    /// The line `line` of `file`, without a function.
     pub const fn new(file: &'a str, line: u32) -> Self {
-        Self { file, line }
+        Self {
+            file,
+            line,
+            function: None,
+        }
     }
 
-    /// Reads `file:line` as people paste it.
+    /// The same line in a function.
+    ///
+    /// ```
+    /// use heapprof::Frame;
+    ///
+    /// let frame = Frame::new("main.rs", 12).in_function("app::main");
+    /// assert_eq!(frame.function, Some("app::main"));
+    /// ```
+    #[must_use]
+    pub const fn in_function(self, name: &'a str) -> Self {
+        Self {
+            function: Some(name),
+            ..self
+        }
+    }
+
+    /// Reads `file:line` or `function (file:line)` as people paste it.
     ///
     /// The last colon divides, so a drive letter or another colon in the name does no harm. White
-    /// space and quotes around are passed over, as is a colon at the end (`grep -n` prints one),
-    /// and so is the way Python prints a frame.
+    /// space and quotes around are ignored, and so is a colon at the end (`grep -n` prints one). Lines of a Python
+    /// traceback are read too.
     ///
     /// ```
     /// use heapprof::Frame;
@@ -49,19 +73,22 @@ impl<'a> Frame<'a> {
     /// assert_eq!(Frame::parse("/srv/app/main.py:12")?, expected);
     /// assert_eq!(Frame::parse("  \"/srv/app/main.py:12\"\n")?, expected);
     /// assert_eq!(Frame::parse("/srv/app/main.py:12:")?, expected);
+    /// let expected = expected.in_function("run");
+    /// assert_eq!(Frame::parse("run (/srv/app/main.py:12)")?, expected);
     /// assert_eq!(Frame::parse("  File \"/srv/app/main.py\", line 12, in run")?, expected);
     /// assert!(Frame::parse("/srv/app/main.py").is_err());
     /// # Ok::<(), heapprof::ParseFrameError>(())
     /// ```
     ///
     /// # Errors
-    /// If no line number stands at the end, or if it is over 2³² − 1.
+    /// If the text does not end with a line number, or if the number is over 2³² − 1.
     pub fn parse(text: &'a str) -> Result<Self, ParseFrameError> {
         let trimmed = text.trim();
         Self::parse_python(trimmed)
             .or_else(|| {
                 let bare = unquoted(trimmed);
-                Self::parse_colon(bare)
+                Self::parse_function(bare)
+                    .or_else(|| Self::parse_colon(bare))
                     .or_else(|| Self::parse_colon(bare.strip_suffix(':')?.trim_end()))
             })
             .ok_or_else(|| ParseFrameError {
@@ -74,13 +101,33 @@ impl<'a> Frame<'a> {
         Some(Self::new(unquoted(file), parse_line(line.trim())?))
     }
 
-    /// `File "NAME", line N`, and what Python writes after it.
+    /// `function (file:line)`. The parenthesis that closes the text closes the one before the file.
+    fn parse_function(text: &'a str) -> Option<Self> {
+        let mut open = 0_u32;
+        let (start, _) = text.char_indices().rev().find(|&(_, char)| {
+            match char {
+                ')' => open += 1,
+                '(' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            open == 0
+        })?;
+        let (name, place) = text.split_at_checked(start)?;
+        let place = place.strip_prefix('(')?.strip_suffix(')')?;
+        Some(Self::parse_colon(place)?.in_function(name.strip_suffix(' ')?))
+    }
+
+    /// `File "NAME", line N, in FUNCTION`, without the function in some messages.
     fn parse_python(text: &'a str) -> Option<Self> {
         let quoted = text.strip_prefix("File ")?.trim_start();
         let (file, rest) = quoted.strip_prefix('"')?.rsplit_once("\", line ")?;
-        let digits = rest.find(|c: char| !c.is_ascii_digit());
-        let line = digits.map_or(Some(rest), |end| rest.get(..end))?;
-        Some(Self::new(file, parse_line(line)?))
+        let end = rest.find(|c: char| !c.is_ascii_digit());
+        let (line, rest) = rest.split_at_checked(end.unwrap_or(rest.len()))?;
+        let frame = Self::new(file, parse_line(line)?);
+        Some(match rest.strip_prefix(", in ") {
+            Some(name) => frame.in_function(name),
+            None => frame,
+        })
     }
 }
 
@@ -100,10 +147,28 @@ fn unquoted(text: &str) -> &str {
 
 impl fmt::Display for Frame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.line, f.width().or(f.precision())) {
-            (0, _) => f.pad(self.file),
-            (line, None) => write!(f, "{}:{line}", self.file),
-            (line, Some(_)) => f.pad(&format!("{}:{line}", self.file)),
+        match f.width().or(f.precision()) {
+            None => Unpadded(self).fmt(f),
+            Some(_) => f.pad(&Unpadded(self).to_string()),
+        }
+    }
+}
+
+/// A frame as it is displayed without a width.
+struct Unpadded<'f>(&'f Frame<'f>);
+
+impl fmt::Display for Unpadded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Frame {
+            file,
+            line,
+            function,
+        } = *self.0;
+        match (function, line) {
+            (None, 0) => f.write_str(file),
+            (None, line) => write!(f, "{file}:{line}"),
+            (Some(function), 0) => write!(f, "{function} ({file})"),
+            (Some(function), line) => write!(f, "{function} ({file}:{line})"),
         }
     }
 }
@@ -137,6 +202,10 @@ impl AsFrame for Frame<'_> {
     fn line(&self) -> u32 {
         self.line
     }
+
+    fn function_bytes(&self) -> Option<&[u8]> {
+        self.function.map(str::as_bytes)
+    }
 }
 
 impl AsFrame for OwnedFrame {
@@ -147,9 +216,13 @@ impl AsFrame for OwnedFrame {
     fn line(&self) -> u32 {
         self.line
     }
+
+    fn function_bytes(&self) -> Option<&[u8]> {
+        self.function().map(str::as_bytes)
+    }
 }
 
-/// A [`Frame`] that owns its file name, for what outlives the table: settings, command lines.
+/// A [`Frame`] that owns its names, for what outlives the table: settings, command lines.
 ///
 /// ```
 /// use heapprof::{Frame, OwnedFrame};
@@ -162,14 +235,25 @@ impl AsFrame for OwnedFrame {
 pub struct OwnedFrame {
     file: String,
     line: u32,
+    function: Option<String>,
 }
 
 impl OwnedFrame {
-    /// The line `line` of `file`.
+    /// The line `line` of `file`, without a function.
     pub fn new(file: impl Into<String>, line: u32) -> Self {
         Self {
             file: file.into(),
             line,
+            function: None,
+        }
+    }
+
+    /// The same line in a function.
+    #[must_use]
+    pub fn in_function(self, name: impl Into<String>) -> Self {
+        Self {
+            function: Some(name.into()),
+            ..self
         }
     }
 
@@ -183,9 +267,18 @@ impl OwnedFrame {
         self.line
     }
 
+    /// The function's name, if it is known.
+    pub fn function(&self) -> Option<&str> {
+        self.function.as_deref()
+    }
+
     /// The frame, borrowed.
     pub fn as_frame(&self) -> Frame<'_> {
-        Frame::new(&self.file, self.line)
+        Frame {
+            file: &self.file,
+            line: self.line,
+            function: self.function(),
+        }
     }
 }
 
@@ -194,6 +287,7 @@ impl From<Frame<'_>> for OwnedFrame {
         Self {
             file: frame.file.to_owned(),
             line: frame.line,
+            function: frame.function.map(str::to_owned),
         }
     }
 }
@@ -228,10 +322,20 @@ mod tests {
             "tab\there",
             "a:1",
             "<stdin>",
+            "/home/x (copy)/a.py",
         ] {
             for line in [1, 7, u32::MAX] {
                 let frame = Frame::new(file, line);
                 assert_eq!(Frame::parse(&frame.to_string()), Ok(frame));
+                for function in [
+                    "run",
+                    "<impl Fn(u8) -> T as X>::call::{{closure}}",
+                    "operator()(int, char (*)(int))",
+                    "f (a.c:12)",
+                ] {
+                    let frame = frame.in_function(function);
+                    assert_eq!(Frame::parse(&frame.to_string()), Ok(frame));
+                }
             }
         }
     }
@@ -246,9 +350,17 @@ mod tests {
             "a.py: 12",
             "a.py:12: ",
             "File \"a.py\", line 12",
-            "File \"a.py\", line 12, in <module>",
         ] {
             assert_eq!(Frame::parse(text), Ok(Frame::new("a.py", 12)), "{text}");
+        }
+        for text in [
+            "File \"a.py\", line 12, in <module>",
+            "<module> (a.py:12)",
+            "\"<module> (a.py:12)\"",
+            "  <module> ('a.py':12)\n",
+        ] {
+            let expected = Frame::new("a.py", 12).in_function("<module>");
+            assert_eq!(Frame::parse(text), Ok(expected), "{text}");
         }
     }
 
@@ -272,6 +384,11 @@ mod tests {
             "a.py:+1",
             "a.py:-1",
             "a.py:4294967296",
+            "run",
+            "run (a.py)",
+            "run(a.py:12)",
+            "(a.py:12)",
+            ")",
         ] {
             assert_eq!(
                 Frame::parse(text),

@@ -1,95 +1,36 @@
-//! Interners: they give each distinct value a dense id, in the order of first occurrence.
+//! Interners of frames: they give each distinct frame a dense id, in the order of first occurrence.
 //!
-//! [`IdSet`] is the general one. [`Interner`] gives ids to frames. [`RecordInterner`] does so for the frames of a
-//! `.hpm` file, where each frame repeats its file name: it looks up the bytes of the frame in a cache, and decodes
-//! and hashes the name only if they are not there.
+//! [`Interner`] is the general one. [`RecordInterner`] is for a `.hpm` file of version 1, where each frame repeats its
+//! file name: it looks up the bytes of the frame in a cache, and decodes and hashes the name only if they are not
+//! there.
 
-use std::borrow::{Borrow, Cow};
-use std::hash::{BuildHasher, Hash};
+use std::borrow::Cow;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-
-use crate::error::DecodeErrorKind;
 use crate::frame::Frame;
-use crate::id::{FrameId, Id};
+use crate::id::FrameId;
+use crate::id_set::{Full, IdSet};
 use crate::id_vec::{DenseId, IdVec};
 use crate::raw::RawFrame;
 
-/// The error of an [`IdSet`] that has 2³² − 1 values.
-#[derive(Debug)]
-pub(crate) struct Full;
-
-impl From<Full> for DecodeErrorKind {
-    fn from(_: Full) -> Self {
-        Self::TooManyFrames
-    }
-}
-
-/// Distinct values with dense ids.
-#[derive(Debug)]
-pub(crate) struct IdSet<I, T> {
-    values: IdVec<I, T>,
-    ids: HashTable<I>,
-    hasher: DefaultHashBuilder,
-}
-
-impl<I: Id, T> IdSet<I, T> {
-    /// A set that has the `values`, but does not [find](Self::insert) them.
-    pub(crate) fn new(values: IdVec<I, T>) -> Self {
-        Self {
-            ids: HashTable::with_capacity(values.capacity()),
-            values,
-            hasher: DefaultHashBuilder::default(),
-        }
-    }
-
-    /// The id of a value, which is inserted if the set does not have it.
-    pub(crate) fn insert<Q>(&mut self, value: &Q) -> Result<I, Full>
-    where
-        T: Borrow<Q>,
-        Q: Hash + Eq + ToOwned<Owned: Into<T>> + ?Sized,
-    {
-        let hash = self.hasher.hash_one(value);
-        let known = |&id: &I| self.values.find(id).map(Borrow::borrow);
-        if let Some(&id) = self.ids.find(hash, |id| known(id) == Some(value)) {
-            return Ok(id);
-        }
-        if self.values.len() >= u32::MAX as usize {
-            return Err(Full);
-        }
-        let id = self.values.push(value.to_owned().into());
-        let known = |&id: &I| self.values.find(id).map(Borrow::borrow);
-        let rehash = |id: &I| known(id).map_or(0, |known| self.hasher.hash_one(known));
-        self.ids.insert_unique(hash, id, rehash);
-        Ok(id)
-    }
-
-    pub(crate) fn values(&self) -> &IdVec<I, T> {
-        &self.values
-    }
-
-    pub(crate) fn into_values(self) -> IdVec<I, T> {
-        self.values
-    }
-}
-
-impl<I: Id, T> Default for IdSet<I, T> {
-    fn default() -> Self {
-        Self::new(IdVec::new())
-    }
-}
-
-/// A distinct file name.
-type FileId = DenseId<FileKind>;
+/// A distinct name of a file or a function.
+pub(crate) type TextId = DenseId<TextKind>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-struct FileKind;
+pub(crate) struct TextKind;
 
-/// The distinct frames of a table, by id. It has each file name once.
+/// A frame whose names are texts. [`TextId::NONE`] is the function of a frame without one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct TextFrame {
+    pub(crate) function: TextId,
+    pub(crate) file: TextId,
+    pub(crate) line: u32,
+}
+
+/// The distinct frames of a table, by id. It has each name once.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Frames {
-    files: IdVec<FileId, Box<str>>,
-    frames: IdVec<FrameId, (FileId, u32)>,
+    texts: IdVec<TextId, Box<str>>,
+    frames: IdVec<FrameId, TextFrame>,
 }
 
 impl Frames {
@@ -98,27 +39,56 @@ impl Frames {
     }
 
     pub(crate) fn get(&self, id: FrameId) -> Option<Frame<'_>> {
-        let &(file, line) = self.frames.find(id)?;
-        Some(Frame::new(self.files.find(file)?, line))
+        let frame = self.frames.find(id)?;
+        Some(Frame {
+            file: self.texts.find(frame.file)?,
+            line: frame.line,
+            function: self.texts.find(frame.function).map(|name| &**name),
+        })
     }
 }
 
 /// Gives each distinct frame an id.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    files: IdSet<FileId, Box<str>>,
-    frames: IdSet<FrameId, (FileId, u32)>,
+    texts: IdSet<TextId, Box<str>>,
+    frames: IdSet<FrameId, TextFrame>,
 }
 
 impl Interner {
+    /// An interner that knows the frames of a table. O(frames).
+    pub(crate) fn of(frames: Frames) -> Self {
+        Self {
+            texts: IdSet::found_from(frames.texts, 0),
+            frames: IdSet::found_from(frames.frames, 0),
+        }
+    }
+
     pub(crate) fn insert(&mut self, frame: Frame<'_>) -> Result<FrameId, Full> {
-        let file = self.files.insert(frame.file)?;
-        self.frames.insert(&(file, frame.line))
+        let file = self.text(frame.file)?;
+        let function = match frame.function {
+            Some(name) => self.text(name)?,
+            None => TextId::NONE,
+        };
+        let line = frame.line;
+        self.frame(TextFrame {
+            function,
+            file,
+            line,
+        })
+    }
+
+    pub(crate) fn text(&mut self, text: &str) -> Result<TextId, Full> {
+        self.texts.insert(text)
+    }
+
+    pub(crate) fn frame(&mut self, frame: TextFrame) -> Result<FrameId, Full> {
+        self.frames.insert(&frame)
     }
 
     pub(crate) fn into_frames(self) -> Frames {
         Frames {
-            files: self.files.into_values().shrunk(),
+            texts: self.texts.into_values().shrunk(),
             frames: self.frames.into_values().shrunk(),
         }
     }
@@ -141,12 +111,17 @@ pub(crate) struct RecordInterner<'a> {
 }
 
 impl<'a> RecordInterner<'a> {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(interner: Interner) -> Self {
         Self {
-            interner: Interner::default(),
+            interner,
             cache: vec![(&[][..], FrameId(0)); 1 << CACHE_BITS].into_boxed_slice(),
             not_utf8: false,
         }
+    }
+
+    /// The number of distinct frames.
+    pub(crate) fn len(&self) -> usize {
+        self.interner.frames.len()
     }
 
     #[inline]
@@ -173,8 +148,8 @@ impl<'a> RecordInterner<'a> {
         Ok(id)
     }
 
-    pub(crate) fn into_frames(self) -> Frames {
-        self.interner.into_frames()
+    pub(crate) fn into_interner(self) -> Interner {
+        self.interner
     }
 }
 
@@ -200,10 +175,16 @@ mod tests {
         let lines = [("a", 1), ("b", 1), ("a", 1), ("a", 2), ("", 0), ("b", 1)];
         let ids = lines.map(|frame| interner.insert(frame.into()).unwrap().index());
         assert_eq!(ids, [0, 1, 0, 2, 3, 1]);
+        let in_function = Frame::new("a", 1).in_function("a");
+        assert_eq!(interner.insert(in_function).unwrap(), FrameId(4));
         let frames = interner.into_frames();
-        assert_eq!(frames.len(), 4);
+        assert_eq!(frames.len(), 5);
+        assert_eq!(frames.get(FrameId(4)), Some(in_function));
         assert_eq!(frames.get(FrameId(2)), Some(Frame::new("a", 2)));
         assert_eq!(frames.get(FrameId(3)), Some(Frame::new("", 0)));
-        assert_eq!(frames.get(FrameId(4)), None);
+        assert_eq!(frames.get(FrameId(5)), None);
+        let mut again = Interner::of(frames);
+        assert_eq!(again.insert(in_function).unwrap(), FrameId(4));
+        assert_eq!(again.insert(Frame::new("b", 2)).unwrap(), FrameId(5));
     }
 }

@@ -102,7 +102,7 @@
 //! | Sums and differences | usages add and subtract: `&after - &before` |
 //! | Only what goes through these lines? All but that? | [`Usage::focus`], [`Usage::ignore`] |
 //! | Only these traces? | [`Usage::filter`], [`TraceSet::filter`] |
-//! | By file, by [`Package`], by layer of my program? | [`TraceTable::by_file`], [`by_directory`](TraceTable::by_directory), [`by_package`](TraceTable::by_package), [`map_frames`](TraceTable::map_frames): a new table with the same trace ids, so that every usage fits it |
+//! | By function, by file, by [`Package`], by layer of my program? | [`TraceTable::by_function`], [`by_file`](TraceTable::by_file), [`by_directory`](TraceTable::by_directory), [`by_package`](TraceTable::by_package), [`map_frames`](TraceTable::map_frames): a new table with the same trace ids, so that every usage fits it |
 //! | Without recursion? | [`TraceTable::fold_recursion`] |
 //! | Several recordings? What do two differ in? | [`MergedTraces`] |
 //! | Which line is `customers.py:11`? | [`TraceTable::search`], [`TraceTable::find`]: a [`FrameId`] |
@@ -224,6 +224,7 @@ mod bytes;
 mod error;
 mod filebase;
 mod id;
+mod id_set;
 #[allow(
     dead_code,
     reason = "every method is used once the tables of traces are made of it"

@@ -16,8 +16,8 @@
 //! Nodes are in preorder: a parent comes before its children, and a subtree is one range of ids.
 
 use crate::id::{FrameId, Id};
+use crate::id_set::{Full, IdSet};
 use crate::id_vec::{DenseId, IdVec};
-use crate::intern::{Full, IdSet};
 
 /// A node of a [`CallTree`], or of a [`TreeBuilder`].
 pub(crate) type NodeId = DenseId<NodeKind>;
@@ -40,7 +40,7 @@ pub(crate) struct CallTree {
 /// The tree that has only the root.
 impl Default for CallTree {
     fn default() -> Self {
-        TreeBuilder::new().finish(&mut [])
+        TreeBuilder::new().finish().0
     }
 }
 
@@ -139,6 +139,15 @@ impl TreeBuilder {
         }
     }
 
+    /// A builder that has the nodes of a tree, with their ids. O(nodes).
+    pub(crate) fn of(tree: &CallTree) -> Self {
+        let nodes = tree.parents().iter().copied();
+        let nodes = nodes.zip(tree.frames().iter().copied()).collect();
+        Self {
+            nodes: IdSet::found_from(nodes, 1),
+        }
+    }
+
     /// The last frame of the stack of a node; `None` for the root.
     pub(crate) fn frame(&self, node: NodeId) -> Option<FrameId> {
         let &(_, frame) = self.nodes.values().find(node)?;
@@ -150,9 +159,8 @@ impl TreeBuilder {
         self.nodes.insert(&(parent, frame))
     }
 
-    /// The tree with its nodes in preorder; siblings are in the order of insertion. Replaces each of `nodes` by its
-    /// new id.
-    pub(crate) fn finish(self, nodes: &mut [NodeId]) -> CallTree {
+    /// The tree with its nodes in preorder, and the new id of each node; siblings are in the order of insertion.
+    pub(crate) fn finish(self) -> (CallTree, IdVec<NodeId, NodeId>) {
         let old = self.nodes.into_values();
         // The number of nodes at or below each node. A node was inserted after its parent, so in reverse order its
         // size is complete before it is added to the parent's.
@@ -180,10 +188,7 @@ impl TreeBuilder {
             tree.frames.set(id, frame);
             tree.depths.set(id, tree.depths.get(parent) + 1);
         }
-        for node in nodes {
-            *node = new_ids.get(*node);
-        }
-        tree
+        (tree, new_ids)
     }
 }
 
@@ -204,7 +209,11 @@ mod tests {
                 })
             })
             .collect();
-        (builder.finish(&mut leaves), leaves)
+        let (tree, new_ids) = builder.finish();
+        for leaf in &mut leaves {
+            *leaf = new_ids.get(*leaf);
+        }
+        (tree, leaves)
     }
 
     #[test]

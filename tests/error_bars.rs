@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use common::sampling::sampled;
 use common::{Profile, recording};
 use fastrand::Rng;
-use heapprof::raw::TraceWriter;
+use heapprof::raw::TraceWriterV1;
 use heapprof::{
     Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, LineErrorBars, Lines, Reader,
     SamplingRates, StartTime, TraceId,
@@ -51,7 +51,7 @@ fn population(rng: &mut Rng) -> (Vec<u8>, Vec<u8>) {
 fn header(rates: &SamplingRates, hpm: &[u8]) -> Vec<u8> {
     let start = StartTime::new(1_700_000_000, 5);
     let states = |rates| {
-        TraceWriter::new(Vec::new(), start, rates)
+        TraceWriterV1::new(Vec::new(), start, rates)
             .unwrap()
             .into_inner()
     };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
 use heapprof::{
     FlameGraph, FlameLabel, FlameNode, FlowGraph, FlowOptions, FoldedStack, Frame, Lines, Reader,
     SamplingRates, Sandwich, StartTime, TraceId, TraceTable, Usage, WallOffset,
@@ -306,7 +306,7 @@ fn growth_and_shrinking_do_not_cancel_out_of_sight() {
 fn a_stack_of_100_000_frames() {
     const DEPTH: u32 = 100_000;
     let rates = SamplingRates::unsampled();
-    let mut traces = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &rates).unwrap();
+    let mut traces = TraceWriterV1::new(Vec::new(), StartTime::new(1, 0), &rates).unwrap();
     let name = |line: u32| format!("deep{}.py", line % 7);
     // A stack in which no line recurs, and one of two lines.
     let distinct: Vec<_> = (0..DEPTH).map(|line| (name(line), line)).collect();

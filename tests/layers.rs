@@ -19,7 +19,9 @@ use syn::{ItemUse, UseTree};
 /// The layers, from the ground up. An entry is a file or a folder below `src`, of any depth, such as `raw/block`; the
 /// longest entry that fits a file decides.
 const LAYERS: &[&[&str]] = &[
-    &["error", "id", "id_vec", "time", "bytes", "filebase"],
+    &[
+        "error", "id", "id_set", "id_vec", "time", "bytes", "filebase",
+    ],
     &["raw"],
     &["frame", "intern", "tree", "trace", "source", "usage", "log"],
     &["heap", "per_trace", "replay"],

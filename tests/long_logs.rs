@@ -9,7 +9,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use heapprof::raw::{EventLog, TraceWriter};
+use heapprof::raw::{EventLog, TraceWriterV1};
 use heapprof::{
     DecodeErrorKind, DigestOptions, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates,
     StartTime, TraceId, Usage,
@@ -150,7 +150,7 @@ fn check(log: &[u8], folder: &std::path::Path) -> usize {
 
     let mut hpm = Vec::new();
     let start = StartTime::new(0, 0);
-    TraceWriter::new(&mut hpm, start, &SamplingRates::unsampled()).unwrap();
+    TraceWriterV1::new(&mut hpm, start, &SamplingRates::unsampled()).unwrap();
     let filebase = folder.join("long");
     fs::write(filebase.with_extension("hpm"), &hpm).unwrap();
     fs::write(filebase.with_extension("hpd"), log).unwrap();
@@ -239,7 +239,7 @@ fn lengths_that_change_after_a_megabyte() {
 #[test]
 fn traces_that_repeat_themselves_for_a_while() {
     const TRACES: u32 = 5;
-    let mut hpm = TraceWriter::new(
+    let mut hpm = TraceWriterV1::new(
         Vec::new(),
         StartTime::new(0, 0),
         &SamplingRates::unsampled(),

@@ -579,7 +579,7 @@ fn where_nothing_can_be_drawn_there_is_one_line_and_status_1() {
         (path("none"), "none.hpm: there is no such .hpm file"),
         (
             path("text"),
-            "text.hpm: record at byte 0: version 1 expected",
+            "text.hpm: record at byte 0: a known version expected",
         ),
         (path(""), ": a folder; name a profile in it"),
         (

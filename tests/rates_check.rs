@@ -8,7 +8,7 @@ use std::ops::AddAssign;
 use common::sampling::sampled;
 use common::{Profile, recording};
 use fastrand::Rng;
-use heapprof::raw::TraceWriter;
+use heapprof::raw::TraceWriterV1;
 use heapprof::{RatesCheck, RatesEvidence, RatesVerdict, Reader, SamplingRates, StartTime};
 
 /// heapprof's default, and others.
@@ -45,7 +45,7 @@ fn rates(stated: &[(u64, f64)]) -> SamplingRates {
 
 fn check(rates: &SamplingRates, hpd: Vec<u8>) -> RatesCheck {
     let start = StartTime::new(1, 0);
-    let hpm = TraceWriter::new(Vec::new(), start, rates).unwrap();
+    let hpm = TraceWriterV1::new(Vec::new(), start, rates).unwrap();
     let reader = Reader::from_bytes(hpm.into_inner(), hpd, None).unwrap();
     reader.check_rates().unwrap()
 }

@@ -8,7 +8,7 @@ mod plain;
 use std::io::Cursor;
 
 use heapprof::raw::{
-    DigestFile, DigestWriter, EventKind, EventLog, EventWriter, TraceLog, TraceWriter,
+    DigestFile, DigestWriter, EventKind, EventLog, EventWriter, TraceLog, TraceWriterV1,
 };
 use heapprof::{DecodeError, EncodeError, SamplingRates, StartTime, TraceId, WallOffset};
 use plain::Bad;
@@ -209,7 +209,7 @@ proptest! {
     ) {
         let rates = SamplingRates::from_stored(ranges);
         let start = StartTime::new(seconds, nanoseconds);
-        let mut writer = TraceWriter::new(Vec::new(), start, &rates).unwrap();
+        let mut writer = TraceWriterV1::new(Vec::new(), start, &rates).unwrap();
         let header = writer.get_mut().len();
         for (number, stack) in (1..).zip(&stacks) {
             let frames = stack.iter().map(|(file, line)| (file, *line));
@@ -254,7 +254,7 @@ proptest! {
     ) {
         let start = StartTime::new(1, 0);
         let unsampled = SamplingRates::unsampled();
-        let mut bytes = TraceWriter::new(Vec::new(), start, &unsampled).unwrap().into_inner();
+        let mut bytes = TraceWriterV1::new(Vec::new(), start, &unsampled).unwrap().into_inner();
         let header = bytes.len();
         bytes.extend(noise);
         check_traces(&bytes, header)?;

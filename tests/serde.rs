@@ -89,7 +89,7 @@ fn ids_times_and_places_go_both_ways() {
     );
     both_ways(
         &OwnedFrame::new("a \"b\"\n;é.py", 12),
-        r#"{"file":"a \"b\"\n;é.py","line":12}"#,
+        r#"{"file":"a \"b\"\n;é.py","line":12,"function":null}"#,
     );
     let event = Event {
         elapsed: Elapsed::from_micros(5),
@@ -118,7 +118,7 @@ fn ids_times_and_places_go_both_ways() {
     );
     assert_eq!(
         text(&Frame::new("C:\\a.py", 0)),
-        r#"{"file":"C:\\a.py","line":0}"#
+        r#"{"file":"C:\\a.py","line":0,"function":null}"#
     );
 }
 
@@ -213,12 +213,12 @@ fn tables_name_their_frames_once() {
     let table = table();
     assert_eq!(
         text(&table),
-        r#"{"frames":[{"file":"a.py","line":1},{"file":"b.py","line":2},{"file":"c.py","line":3}],"traces":[[1,[0,1]],[2,[0,2]],[3,[0]],[4,[2,2]]],"damage":[],"damaged":false}"#,
+        r#"{"frames":[{"file":"a.py","line":1,"function":null},{"file":"b.py","line":2,"function":null},{"file":"c.py","line":3,"function":null}],"traces":[[1,[0,1]],[2,[0,2]],[3,[0]],[4,[2,2]]],"damage":[],"damaged":false}"#,
     );
     let stack = table.trace(TraceId::new(2)).unwrap();
     assert_eq!(
         text(&stack),
-        r#"[{"file":"a.py","line":1},{"file":"c.py","line":3}]"#
+        r#"[{"file":"a.py","line":1,"function":null},{"file":"c.py","line":3,"function":null}]"#
     );
 }
 
@@ -234,7 +234,10 @@ fn the_unicode_recording_keeps_its_names() {
             .eq(frames.iter().map(OwnedFrame::as_frame))
     );
     let odd = "/srv/app/workloads/uni dir; söme;päth/日本語 пакет/модуль 🎉 x;y 12.py";
-    assert_eq!(table["frames"][9], json!({ "file": odd, "line": 5 }));
+    assert_eq!(
+        table["frames"][9],
+        json!({ "file": odd, "line": 5, "function": null })
+    );
     for (place, file) in [
         (13, "a b;c d.py 77"),
         (16, "tab\there.py"),
@@ -250,9 +253,11 @@ fn the_unicode_recording_keeps_its_names() {
 
     let lines = Lines::new(reader.traces().unwrap(), &reader.live_at_end().unwrap());
     let shape = text(&lines);
-    let first = r#"{"total":383267,"unknown":0,"lines":[{"frame":{"file":"/srv/app/workloads/uni dir; söme;päth/日本語 пакет/модуль 🎉 x;y 12.py","line":5},"id":9,"local":280399,"cumulative":280399},"#;
+    let first = r#"{"total":383267,"unknown":0,"lines":[{"frame":{"file":"/srv/app/workloads/uni dir; söme;päth/日本語 пакет/модуль 🎉 x;y 12.py","line":5,"function":null},"id":9,"local":280399,"cumulative":280399},"#;
     assert!(shape.starts_with(first), "{shape}");
-    assert!(shape.contains(r#"{"frame":{"file":"new\nline.py","line":2},"id":20,"#));
+    assert!(
+        shape.contains(r#"{"frame":{"file":"new\nline.py","line":2,"function":null},"id":20,"#)
+    );
 }
 
 #[test]
@@ -325,7 +330,7 @@ fn lines_and_flow_graphs() {
     let now = usage(&[(1, 50), (2, 20), (4, 3), (0, 4)]);
     assert_eq!(
         text(&Lines::new(&table, &now)),
-        r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1},"id":0,"local":0,"cumulative":70}],"damaged":false}"#,
+        r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2,"function":null},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3,"function":null},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1,"function":null},"id":0,"local":0,"cumulative":70}],"damaged":false}"#,
     );
     let later = usage(&[(1, 60), (0, 1)]);
     let graph = FlowGraph::new(&table, [&now, &later]);
@@ -333,9 +338,9 @@ fn lines_and_flow_graphs() {
         text(&graph),
         concat!(
             r#"{"columns":[{"total":77,"unknown":4},{"total":61,"unknown":1}],"nodes":["#,
-            r#"{"id":0,"root":false,"lines":[{"file":"a.py","line":1}],"line_ids":[0],"local":[0,0],"cumulative":[70,60],"begins":[70,60]},"#,
-            r#"{"id":1,"root":false,"lines":[{"file":"b.py","line":2}],"line_ids":[1],"local":[50,60],"cumulative":[50,60],"begins":[0,0]},"#,
-            r#"{"id":2,"root":false,"lines":[{"file":"c.py","line":3}],"line_ids":[2],"local":[23,0],"cumulative":[23,0],"begins":[3,0]}],"#,
+            r#"{"id":0,"root":false,"lines":[{"file":"a.py","line":1,"function":null}],"line_ids":[0],"local":[0,0],"cumulative":[70,60],"begins":[70,60]},"#,
+            r#"{"id":1,"root":false,"lines":[{"file":"b.py","line":2,"function":null}],"line_ids":[1],"local":[50,60],"cumulative":[50,60],"begins":[0,0]},"#,
+            r#"{"id":2,"root":false,"lines":[{"file":"c.py","line":3,"function":null}],"line_ids":[2],"local":[23,0],"cumulative":[23,0],"begins":[3,0]}],"#,
             r#""edges":[{"from":0,"to":1,"weights":[50,60],"residual":false},{"from":0,"to":2,"weights":[20,0],"residual":false}],"damaged":false}"#,
         ),
     );
@@ -355,9 +360,9 @@ fn flame_graphs_are_lists() {
         text(&graph),
         concat!(
             r#"[{"label":{"kind":"all","frame":null},"id":null,"parent":null,"depth":0,"offset":0,"width":79,"own":{"gain":0,"loss":0},"total":{"gain":59,"loss":20}},"#,
-            r#"{"label":{"kind":"line","frame":{"file":"a.py","line":1}},"id":0,"parent":0,"depth":1,"offset":0,"width":75,"own":{"gain":5,"loss":0},"total":{"gain":55,"loss":20}},"#,
-            r#"{"label":{"kind":"line","frame":{"file":"b.py","line":2}},"id":1,"parent":1,"depth":2,"offset":0,"width":50,"own":{"gain":50,"loss":0},"total":{"gain":50,"loss":0}},"#,
-            r#"{"label":{"kind":"line","frame":{"file":"c.py","line":3}},"id":2,"parent":1,"depth":2,"offset":50,"width":20,"own":{"gain":0,"loss":20},"total":{"gain":0,"loss":20}},"#,
+            r#"{"label":{"kind":"line","frame":{"file":"a.py","line":1,"function":null}},"id":0,"parent":0,"depth":1,"offset":0,"width":75,"own":{"gain":5,"loss":0},"total":{"gain":55,"loss":20}},"#,
+            r#"{"label":{"kind":"line","frame":{"file":"b.py","line":2,"function":null}},"id":1,"parent":1,"depth":2,"offset":0,"width":50,"own":{"gain":50,"loss":0},"total":{"gain":50,"loss":0}},"#,
+            r#"{"label":{"kind":"line","frame":{"file":"c.py","line":3,"function":null}},"id":2,"parent":1,"depth":2,"offset":50,"width":20,"own":{"gain":0,"loss":20},"total":{"gain":0,"loss":20}},"#,
             r#"{"label":{"kind":"unknown","frame":null},"id":null,"parent":0,"depth":1,"offset":75,"width":4,"own":{"gain":4,"loss":0},"total":{"gain":4,"loss":0}}]"#,
         ),
     );
@@ -365,7 +370,7 @@ fn flame_graphs_are_lists() {
     let last = graph.folded().last().unwrap();
     assert_eq!(
         text(&last),
-        r#"{"labels":[{"kind":"line","frame":{"file":"a.py","line":1}},{"kind":"line","frame":{"file":"c.py","line":3}}],"weight":-20,"parts":{"gain":0,"loss":20}}"#,
+        r#"{"labels":[{"kind":"line","frame":{"file":"a.py","line":1,"function":null}},{"kind":"line","frame":{"file":"c.py","line":3,"function":null}}],"weight":-20,"parts":{"gain":0,"loss":20}}"#,
     );
 }
 
@@ -394,16 +399,16 @@ fn sandwiches_and_series() {
         })
     };
     let all = json!({ "kind": "all", "frame": null });
-    let a = json!({ "kind": "line", "frame": { "file": "a.py", "line": 1 } });
-    let b = json!({ "kind": "line", "frame": { "file": "b.py", "line": 2 } });
+    let a = json!({ "kind": "line", "frame": { "file": "a.py", "line": 1, "function": null } });
+    let b = json!({ "kind": "line", "frame": { "file": "b.py", "line": 2, "function": null } });
     assert_eq!(
         serde_json::to_value(&sandwich).unwrap(),
         json!({
-            "line": { "file": "a.py", "line": 1 },
+            "line": { "file": "a.py", "line": 1, "function": null },
             "local": 5,
             "cumulative": 55,
             "callers": [],
-            "callees": [{ "frame": { "file": "b.py", "line": 2 }, "id": 1, "weight": 50 }],
+            "callees": [{ "frame": { "file": "b.py", "line": 2, "function": null }, "id": 1, "weight": 50 }],
             "caller_tree": [
                 bar(all.clone(), Value::Null, Value::Null, 0, 0, 55),
                 bar(a.clone(), json!(0), json!(0), 1, 55, 55),

@@ -412,12 +412,14 @@ fn stacks_of_heaptrack_are_lines_or_else_functions() {
     };
     let main = [
         "_start (inventory)",
-        "../csu/libc-start.c:360",
-        "../sysdeps/nptl/libc_start_call_main.h:58",
+        "__libc_start_main_impl (../csu/libc-start.c:360)",
+        "__libc_start_call_main (../sysdeps/nptl/libc_start_call_main.h:58)",
     ];
     // Two functions that are inlined, and a standard library that is not shown.
-    let source = |line| format!("/srv/app/inventory.cpp:{line}");
-    let called = [54, 29, 20].map(source);
+    let source = |function, line| format!("{function} (/srv/app/inventory.cpp:{line})");
+    let label = "label[abi:cxx11](long)";
+    let called = [("main", 54), ("remember", 29), (label, 20)];
+    let called = called.map(|(function, line)| source(function, line));
     assert_eq!(stack(&reader, 3)[..3], main);
     assert_eq!(stack(&reader, 3)[3..], called);
     // Where no function is known, at least the module is.
@@ -425,9 +427,9 @@ fn stacks_of_heaptrack_are_lines_or_else_functions() {
         stack(&reader, 1),
         [
             "./elf/rtld.c",
-            "./elf/dl-init.c:121",
-            "./elf/dl-init.c:26",
-            "./elf/dl-init.c:74",
+            "_dl_init (./elf/dl-init.c:121)",
+            "call_init (./elf/dl-init.c:26)",
+            "call_init (./elf/dl-init.c:74)",
             "no symbol (libstdc++.so.6)",
         ]
     );
@@ -439,8 +441,8 @@ fn stacks_of_heaptrack_are_lines_or_else_functions() {
         .map(|line| (line.local, line.frame.to_string()))
         .collect();
     let expected = [
-        (15_000, source(43)),
-        (320, "../include/rtld-malloc.h:44".to_owned()),
+        (15_000, source("log_of", 43)),
+        (320, "calloc (../include/rtld-malloc.h:44)".to_owned()),
     ];
     assert_eq!(local, expected);
     // The cache, the report with its thread, and the end.
@@ -549,7 +551,7 @@ fn texts_by_hand() {
          i 7f00 1 2 3 ff\ni 7f01 1 4 3 10 2 3 1f\n\
          t 1 0\nt 2 1\na 1000 2\n+ 0\nc a\n- 0\n# the end\n",
     );
-    assert_eq!(traces, ["a.c:255 > a.c:31 > a.c:16"]);
+    assert_eq!(traces, ["main (a.c:255) > main (a.c:31) > make (a.c:16)"]);
     assert_eq!(totals.peak, 4096);
     agree(&totals, &said);
 

@@ -231,7 +231,10 @@ const SHARED: &[&str] = all_shared! {
     raw::TraceIndex<'_>,
     raw::TraceLog<'_>,
     raw::TracePosition,
+    raw::TraceWriterV1<String>,
     raw::TraceWriter<String>,
+    raw::TraceNode,
+    raw::Properties,
 };
 
 #[test]

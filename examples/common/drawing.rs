@@ -51,9 +51,14 @@ impl<'t> Names<'t> {
         frames.map(|frame| self.line(frame))
     }
 
+    /// The name, as a picture can hold it.
     pub(crate) fn line(&self, frame: Frame<'_>) -> String {
+        visible(&self.short(frame))
+    }
+
+    pub(crate) fn short(&self, frame: Frame<'_>) -> String {
         let file = self.files.get(frame.file).copied().unwrap_or(frame.file);
-        visible(&Frame::new(file, frame.line).to_string())
+        super::name(Frame { file, ..frame })
     }
 }
 

@@ -118,11 +118,11 @@ pub(crate) fn title(reader: &Reader) -> String {
     name.to_string_lossy().into_owned()
 }
 
-/// A line of code as `file:line`; never empty, since an empty name is lost in most formats.
+/// A frame as `function (file:line)` or `file:line`; never empty, since an empty name is lost in most formats.
 pub(crate) fn name(frame: Frame<'_>) -> String {
-    match frame {
-        Frame { file: "", line: 0 } => "(no name)".to_owned(),
-        frame => frame.to_string(),
+    match frame.to_string() {
+        name if name.is_empty() => "(no name)".to_owned(),
+        name => name,
     }
 }
 

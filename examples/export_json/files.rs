@@ -5,20 +5,23 @@ use std::io::Write;
 use anyhow::Result;
 use heapprof::{Error, Reader};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
-use crate::output::{Lines, index, tell};
+use crate::output::{FrameRow, Lines, index, tell};
 
 #[derive(Serialize)]
 struct MetaRow {
     start_ns: u128,
     rates: Vec<(u64, u32)>,
     traces: usize,
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    properties: Map<String, Value>,
 }
 
 #[derive(Serialize)]
 struct TraceRow<'a> {
     trace: u32,
-    frames: Vec<(&'a str, u32)>,
+    frames: Vec<FrameRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -40,6 +43,11 @@ pub(crate) fn meta(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
             .map(|range| (range.upper_size(), range.stored_probability()))
             .collect(),
         traces: traces.len(),
+        properties: reader
+            .properties()
+            .iter()
+            .map(|(key, value)| (key.into_owned(), value.into()))
+            .collect(),
     })?;
     tell(reader, traces.damage());
     Ok(())
@@ -50,10 +58,7 @@ pub(crate) fn traces(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()>
     for (id, trace) in traces.iter() {
         out.line(&TraceRow {
             trace: id.get(),
-            frames: trace
-                .frames()
-                .map(|frame| (frame.file, frame.line))
-                .collect(),
+            frames: trace.frames().map(FrameRow::from).collect(),
         })?;
     }
     tell(reader, traces.damage());

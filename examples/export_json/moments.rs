@@ -93,7 +93,9 @@ pub(crate) fn series(
     interval_ms: u64,
     lines: &[(String, u32)],
 ) -> Result<()> {
-    let traces = reader.traces()?;
+    // A line is asked for in any function.
+    let by_line = |frame: Frame<'_>| Some((frame.file.to_owned(), frame.line));
+    let traces = &reader.traces()?.map_frames(by_line);
     let digest = digest(reader, interval_ms, 0.0)?;
     // A line that no stack contains has no place in the table, and no bytes.
     let found: Vec<_> = lines

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Result;
-use heapprof::{DecodeError, Reader, TraceId};
+use heapprof::{DecodeError, Frame, Reader, TraceId};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
@@ -59,4 +59,21 @@ pub(crate) fn tell_one(path: Option<&Path>, error: &DecodeError) {
         error.offset(),
         error.kind()
     );
+}
+
+/// A frame: `[file, line]`, or `[file, line, function]` where the recording has the function's name.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum FrameRow<'a> {
+    Line(&'a str, u32),
+    Function(&'a str, u32, &'a str),
+}
+
+impl<'a> From<Frame<'a>> for FrameRow<'a> {
+    fn from(frame: Frame<'a>) -> Self {
+        match frame.function {
+            None => Self::Line(frame.file, frame.line),
+            Some(function) => Self::Function(frame.file, frame.line, function),
+        }
+    }
 }

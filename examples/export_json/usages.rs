@@ -7,7 +7,7 @@ use heapprof::{Churn, Elapsed, FlameGraph, FlameLabel, FlowGraph, Reader, TraceT
 use serde::Serialize;
 
 use crate::arguments::Moment;
-use crate::output::{Lines, index, tell};
+use crate::output::{FrameRow, Lines, index, tell};
 
 #[derive(Serialize)]
 struct UsageRow {
@@ -33,18 +33,20 @@ struct LineRow<'a> {
     line: u32,
     local: i64,
     cumulative: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<&'a str>,
 }
 
 #[derive(Serialize)]
 struct EdgeRow<'a> {
-    from: (&'a str, u32),
-    to: (&'a str, u32),
+    from: FrameRow<'a>,
+    to: FrameRow<'a>,
     bytes: i64,
 }
 
 #[derive(Serialize)]
 struct StackRow<'a> {
-    frames: Vec<(&'a str, u32)>,
+    frames: Vec<FrameRow<'a>>,
     bytes: i64,
 }
 
@@ -109,6 +111,7 @@ pub(crate) fn lines(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Us
             line: line.frame.line,
             local: line.local,
             cumulative: line.cumulative,
+            function: line.frame.function,
         })?;
     }
     Ok(())
@@ -119,7 +122,7 @@ pub(crate) fn edges(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Us
     // Each node of a whole graph is one line.
     let line = |node| {
         let frame = graph.node(node).lines().next();
-        frame.map_or(("", 0), |frame| (frame.file, frame.line))
+        frame.map_or(FrameRow::Line("", 0), FrameRow::from)
     };
     for edge in graph.edges() {
         out.line(&EdgeRow {
@@ -140,7 +143,7 @@ pub(crate) fn stacks(
         // What has no stack is one that has no lines.
         let frames = stack.labels().filter_map(FlameLabel::frame);
         out.line(&StackRow {
-            frames: frames.map(|frame| (frame.file, frame.line)).collect(),
+            frames: frames.map(FrameRow::from).collect(),
             bytes: stack.weight(),
         })?;
     }

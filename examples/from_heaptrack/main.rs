@@ -14,15 +14,14 @@
 //! file does not say when it began: that is taken to be as long before the last change of the file
 //! as the recording is, unless `--start` says it.
 //!
-//! A frame has a file and a line. Where no line is known, the function and its module stand there
-//! instead: `g_malloc (libglib-2.0.so.0)`. Functions inlined at one place are frames of their own.
+//! A frame has a function, a file and a line. Where no file is known, its module stands there instead: `g_malloc
+//! (libglib-2.0.so.0)`. Functions inlined at one place are frames of their own.
 //! The lines of `operator new` and of the standard libraries of C++ and Rust at the inner end of a
 //! stack are left out, so that a block belongs to the line that asked for it; `--full` keeps them.
 
 mod names;
 mod text;
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -31,12 +30,12 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
-use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
+use heapprof::raw::{EventKind, EventWriter, Properties, TraceNode, TraceWriter};
+use heapprof::{OwnedFrame, SamplingRates, StartTime, TraceId, WallOffset};
 use jiff::Timestamp;
 
 use names::{is_allocator, is_library, is_standard, readable};
-use text::{Fields, open, read_line, sized, version};
+use text::{Fields, command, open, read_line, sized, version};
 
 /// Makes a profile of what heaptrack recorded.
 #[derive(Parser)]
@@ -89,7 +88,11 @@ fn run(cli: &Cli) -> Result<()> {
             .map(BufWriter::new)
             .with_context(|| Path::new(&path).display().to_string())
     };
-    let mut converter = Converter::new(create(".hpm")?, create(".hpd")?, version, cli.full)?;
+    let recorder = [("recorder", "heaptrack".to_owned())].into_iter();
+    let command = command(&mut text).map(|command| ("command", command));
+    let properties = recorder.chain(command).collect();
+    let (hpm, hpd) = (create(".hpm")?, create(".hpd")?);
+    let mut converter = Converter::new(hpm, hpd, version, cli.full, properties)?;
     let end = converter.lines(text).with_context(name);
     let counts = converter.counts;
     let start = match cli.start {
@@ -136,24 +139,25 @@ struct Counts {
     micros: i64,
 }
 
-/// A line of code, or what is known instead.
+/// A frame at an instruction pointer.
 struct Frame {
-    file: String,
-    line: u32,
+    frame: OwnedFrame,
     /// Whether it hands memory on for others, so that a block is not said to be allocated here.
     hands_on: bool,
 }
 
-/// A frame below others: a tree, so that stacks share what they have in common.
-struct Node {
-    parent: usize,
-    frame: usize,
-    /// The trace that ends here, once one does.
-    trace: Option<TraceId>,
+/// A stack of heaptrack.
+#[derive(Clone, Copy)]
+struct Stack {
+    node: TraceNode,
+    /// The stack up to the innermost frame that asked for memory; `None` if all frames hand memory on.
+    asked: Option<TraceNode>,
 }
 
-/// The root of the tree of nodes: an empty stack.
-const ROOT: usize = 0;
+const EMPTY: Stack = Stack {
+    node: TraceNode::ROOT,
+    asked: None,
+};
 
 /// Takes the lines of a recording and writes a profile.
 ///
@@ -161,6 +165,7 @@ const ROOT: usize = 0;
 /// allocated from 0. All its numbers are hexadecimal.
 struct Converter {
     traces: TraceWriter<BufWriter<File>>,
+    properties: Properties,
     events: EventWriter<BufWriter<File>>,
     full: bool,
     /// Of the format; from 3 on, strings say how long they are.
@@ -168,15 +173,9 @@ struct Converter {
     /// Whether the last lines were the command, as far as one can tell.
     in_command: bool,
     strings: Vec<Box<str>>,
-    frames: Vec<Frame>,
-    frame_numbers: HashMap<(String, u32), usize>,
     /// The frames at each instruction pointer, outermost first.
-    pointers: Vec<Box<[usize]>>,
-    nodes: Vec<Node>,
-    /// The nodes by parent and frame.
-    node_numbers: HashMap<(usize, usize), usize>,
-    /// The node at which each stack of heaptrack ends.
-    stacks: Vec<usize>,
+    pointers: Vec<Box<[Frame]>>,
+    stacks: Vec<Stack>,
     /// The size and trace of what is allocated.
     blocks: Vec<(u64, Option<TraceId>)>,
     /// Which of them the last event allocated; 0 if it freed.
@@ -185,25 +184,24 @@ struct Converter {
 }
 
 impl Converter {
-    fn new(hpm: BufWriter<File>, hpd: BufWriter<File>, version: u64, full: bool) -> Result<Self> {
+    fn new(
+        hpm: BufWriter<File>,
+        hpd: BufWriter<File>,
+        version: u64,
+        full: bool,
+        properties: Properties,
+    ) -> Result<Self> {
         // When it began is known at the end.
-        let start = StartTime::new(0, 0);
+        let (start, rates) = (StartTime::new(0, 0), SamplingRates::unsampled());
         Ok(Self {
-            traces: TraceWriter::new(hpm, start, &SamplingRates::unsampled())?,
+            traces: TraceWriter::with_properties(hpm, start, &rates, &properties)?,
+            properties,
             events: EventWriter::new(hpd),
             full,
             version,
             in_command: false,
             strings: Vec::new(),
-            frames: Vec::new(),
-            frame_numbers: HashMap::new(),
             pointers: Vec::new(),
-            nodes: vec![Node {
-                parent: ROOT,
-                frame: usize::MAX,
-                trace: None,
-            }],
-            node_numbers: HashMap::new(),
             stacks: Vec::new(),
             blocks: Vec::new(),
             last: 0,
@@ -243,7 +241,7 @@ impl Converter {
             Some(b'a') => {
                 let size = fields.number()?;
                 let stack = fields.index()?;
-                let trace = self.trace(at(&self.stacks, stack)?.copied().unwrap_or(ROOT))?;
+                let trace = self.trace(at(&self.stacks, stack)?.copied().unwrap_or(EMPTY))?;
                 self.blocks.push((size, trace));
             }
             Some(b'+') => self.event(fields.index()?, EventKind::Allocation)?,
@@ -293,8 +291,8 @@ impl Converter {
         Ok(())
     }
 
-    /// The number of a frame, from the indices of its strings.
-    fn frame(&mut self, module: u64, function: u64, file: u64, line: u64) -> Result<usize> {
+    /// A frame, from the indices of its strings.
+    fn frame(&self, module: u64, function: u64, file: u64, line: u64) -> Result<Frame> {
         let text = |index: u64| {
             let string = at(&self.strings, usize::try_from(index)?)?;
             anyhow::Ok(string.map(|string| &**string))
@@ -308,62 +306,42 @@ impl Converter {
             (file, Some(function)) => is_allocator(function, file.is_some()),
             (_, None) => false,
         };
-        let key = match (file, function, module) {
-            (Some(file), _, _) if line > 0 => (file.to_owned(), line),
-            (_, Some(function), Some(module)) => (format!("{function} ({module})"), 0),
-            (_, Some(function), None) => (function, 0),
-            (Some(file), None, _) => (file.to_owned(), 0),
-            (None, None, Some(module)) => (format!("no symbol ({module})"), 0),
-            (None, None, None) => ("no symbol".to_owned(), 0),
+        let place = match (file, module) {
+            (Some(file), _) => OwnedFrame::new(file, line),
+            (None, Some(module)) if function.is_none() => {
+                OwnedFrame::new(format!("no symbol ({module})"), 0)
+            }
+            (None, None) if function.is_none() => OwnedFrame::new("no symbol", 0),
+            (None, module) => OwnedFrame::new(module.unwrap_or_default(), 0),
         };
-        if let Some(&number) = self.frame_numbers.get(&key) {
-            return Ok(number);
-        }
-        let number = self.frames.len();
-        self.frames.push(Frame {
-            file: key.0.clone(),
-            line: key.1,
-            hands_on,
-        });
-        self.frame_numbers.insert(key, number);
-        Ok(number)
+        let frame = match function {
+            Some(function) => place.in_function(function),
+            None => place,
+        };
+        Ok(Frame { frame, hands_on })
     }
 
     /// A stack: an instruction pointer, and the stack of its caller.
     fn stack(&mut self, fields: &mut Fields<'_>) -> Result<()> {
         let pointer = fields.index()?;
         let caller = fields.index()?;
-        let mut node = at(&self.stacks, caller)?.copied().unwrap_or(ROOT);
-        let frames = at(&self.pointers, pointer)?.map_or(&[][..], |frames| frames);
-        for &frame in frames {
-            node = *self.node_numbers.entry((node, frame)).or_insert_with(|| {
-                self.nodes.push(Node {
-                    parent: node,
-                    frame,
-                    trace: None,
-                });
-                self.nodes.len() - 1
-            });
+        let mut stack = at(&self.stacks, caller)?.copied().unwrap_or(EMPTY);
+        for Frame { frame, hands_on } in at(&self.pointers, pointer)?.into_iter().flatten() {
+            stack.node = self.traces.child(stack.node, frame)?;
+            if self.full || !hands_on {
+                stack.asked = Some(stack.node);
+            }
         }
-        self.stacks.push(node);
+        self.stacks.push(stack);
         Ok(())
     }
 
-    /// The trace that ends at `node`, written when it is first asked for.
-    fn trace(&mut self, node: usize) -> Result<Option<TraceId>> {
-        let frame = |node: usize| &self.frames[self.nodes[node].frame];
-        let up = |from: usize| {
-            let next = |&node: &usize| Some(self.nodes[node].parent);
-            std::iter::successors(Some(from), next).take_while(|&node| node != ROOT)
-        };
-        let asked = up(node).find(|&node| self.full || !frame(node).hands_on);
-        let node = asked.unwrap_or(node);
-        if node != ROOT && self.nodes[node].trace.is_none() {
-            let stack = up(node).map(|node| (&frame(node).file, frame(node).line));
-            let id = self.traces.write_innermost_first(stack)?;
-            self.nodes[node].trace = Some(id);
+    /// The trace of a stack, written when it is first asked for; `None` for an empty stack.
+    fn trace(&mut self, stack: Stack) -> Result<Option<TraceId>> {
+        match stack.asked.unwrap_or(stack.node) {
+            TraceNode::ROOT => Ok(None),
+            node => Ok(Some(self.traces.trace(node)?)),
         }
-        Ok(self.nodes[node].trace)
     }
 
     fn event(&mut self, block: usize, kind: EventKind) -> Result<()> {
@@ -389,7 +367,8 @@ impl Converter {
         self.events.into_inner().flush()?;
         let mut hpm = self.traces.into_inner();
         hpm.seek(SeekFrom::Start(0))?;
-        TraceWriter::new(&mut hpm, start, &SamplingRates::unsampled())?;
+        let rates = SamplingRates::unsampled();
+        TraceWriter::with_properties(&mut hpm, start, &rates, &self.properties)?;
         Ok(hpm.flush()?)
     }
 }

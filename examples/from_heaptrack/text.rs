@@ -121,6 +121,13 @@ pub(crate) fn version(text: &mut impl BufRead) -> Result<u64> {
     }
 }
 
+/// The command of the recording, if it is next. A command of several lines is cut after the first.
+pub(crate) fn command(text: &mut impl BufRead) -> Option<String> {
+    let line = text.fill_buf().ok()?.strip_prefix(b"X ")?;
+    let end = line.iter().position(|&byte| byte == b'\n')?;
+    Some(String::from_utf8_lossy(line.get(..end)?).into_owned())
+}
+
 /// The numbers of a line.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 

@@ -130,26 +130,34 @@ fn samples(mut profile: Message, traces: &TraceTable, usages: &[Usage; TYPES.len
     profile
 }
 
-/// Adds a location and a function for each line of code, and at last for what has no stack. Ids
-/// begin at 1.
+/// Adds a location for each frame, and at last for what has no stack, and their functions. Ids begin at 1.
 fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Message {
-    let frames = traces
-        .frames()
-        .map(|(_, frame)| (common::name(frame), frame));
-    let unknown = ("unknown".to_owned(), Frame::new("", 0));
-    for (id, (name, frame)) in (1_i64..).zip(frames.chain([unknown])) {
+    let unknown = Frame::new("", 0).in_function("unknown");
+    let frames = traces.frames().map(|(_, frame)| frame).chain([unknown]);
+    let mut functions: HashMap<(String, &str), i64> = HashMap::new();
+    for (id, frame) in (1_i64..).zip(frames) {
+        // Where the function is not known, the line has its place.
+        let (name, start_line) = match frame.function.filter(|name| !name.is_empty()) {
+            Some(function) => (function.to_owned(), 0),
+            None => (common::name(frame), frame.line),
+        };
+        let next = whole(functions.len() + 1);
+        let function = *functions.entry((name.clone(), frame.file)).or_insert(next);
         let line = Message::default()
-            .number(1, id) // function_id
+            .number(1, function) // function_id
             .number(2, frame.line); // line
         let location = Message::default()
             .number(1, id) // id
             .message(4, &line); // line
-        let function = Message::default()
-            .number(1, id) // id
-            .number(2, texts.place(&name)) // name
-            .number(4, texts.place(frame.file)) // filename
-            .number(5, frame.line); // start_line
-        profile = profile.message(4, &location).message(5, &function);
+        profile = profile.message(4, &location);
+        if function == next {
+            let function = Message::default()
+                .number(1, function) // id
+                .number(2, texts.place(&name)) // name
+                .number(4, texts.place(frame.file)) // filename
+                .number(5, start_line); // start_line
+            profile = profile.message(5, &function);
+        }
     }
     profile
 }

@@ -11,9 +11,12 @@ pub fn check(hpm: &[u8]) {
     assert_eq!(log.count() as usize, traces.len());
     assert_eq!((index.len(), table.len()), (traces.len(), traces.len()));
     for trace in traces {
-        assert_eq!(index.get(trace.id()), Some(trace));
+        assert_eq!(index.get(trace.id()).as_ref(), Some(&trace));
         let stack = table.trace(Some(trace.id())).expect("a stack of the table");
-        let lines = stack.frames().map(|frame| frame.line);
-        assert!(lines.eq(trace.outermost_first().map(|frame| frame.line())));
+        for (frame, raw) in stack.frames().zip(trace.outermost_first()) {
+            assert_eq!((frame.file, frame.line), (&*raw.file_name(), raw.line()));
+            assert_eq!(frame.function, raw.function().as_deref());
+        }
+        assert_eq!(stack.len(), trace.outermost_first().count());
     }
 }

@@ -2,12 +2,14 @@
 
 use std::cmp::Reverse;
 
-use crate::analysis::flame::{FlameGraph, FlameWeight};
+use crate::analysis::flame::{FlameGraph, FlameWeight, StackMerger};
+use crate::analysis::subtree::{PlaceId, Subtree};
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::usage::{Usage, saturated};
+use crate::tree::{NodeId, ROOT};
+use crate::usage::Usage;
 
 /// The callers and callees of a line, also known as a sandwich view: the lines that call it and those it
 /// calls, with the weight of each, and all paths to it and from it, as two trees.
@@ -70,52 +72,73 @@ pub struct Neighbour<'a> {
 }
 
 impl Sandwich {
-    /// The callers and callees of a line in a usage. O(nodes of the call tree, and frames of the
-    /// stacks that contain the line).
+    /// The callers and callees of a line in a usage. O(n log n) for n nodes of the call tree that the stacks use, and the
+    /// limits of [`FlameGraph::inverted`] for the tree of callers.
     pub fn new(traces: &TraceTable, usage: &Usage, line: FrameId) -> Self {
-        let contain = traces
-            .tree()
-            .map_nodes(false, |parent, frame| parent || frame == line);
-        let (mut local, mut cumulative) = (0_i128, 0_i128);
+        let subtree = Subtree::new(traces, &[usage]);
+        let (own, _) = subtree.own(usage, |weight| weight);
+        let below = subtree.below(&own);
+        let ends = subtree.ends();
+        let lines: IdVec<PlaceId, Option<FrameId>> = [None]
+            .into_iter()
+            .chain(subtree.places().map(|(_, line)| Some(line)))
+            .collect();
+
+        let mut weights = IdVec::<PlaceId, FlameWeight>::defaults(subtree.len());
+        for (trace, weight) in usage.by_trace() {
+            let weight = FlameWeight::of(weight);
+            weights.update(subtree.place_of(trace), |own| *own = own.plus(weight));
+        }
+        let mut weights_below = weights.clone();
+        weights_below.sum_up(
+            |_, place| subtree.parent(place),
+            |above, weight| *above = above.plus(weight),
+        );
+
+        let (mut local, mut cumulative) = (0_i64, 0_i64);
         let mut callers = Sums::new(traces);
         let mut callees = Sums::new(traces);
         let mut up = Vec::new();
-        let mut down = Vec::new();
-        for (number, (trace, weight)) in (1_u32..).zip(usage.by_trace()) {
-            let node = traces.node_of(trace);
-            if !contain.get(node) {
-                continue;
-            }
-            let stack: Vec<FrameId> = traces.tree().inward_out(node).collect();
-            cumulative += i128::from(weight);
-            if stack.first() == Some(&line) {
-                local += i128::from(weight);
-            }
-            for pair in stack.windows(2) {
-                let &[inner, outer] = pair else { continue };
-                if inner == line && outer != line {
-                    callers.add(outer, number, weight);
-                } else if outer == line && inner != line {
-                    callees.add(inner, number, weight);
+        let mut down = StackMerger::new(traces.tree().len());
+        // The node of `down` for each place at or below the outermost place of the line.
+        let mut merged = IdVec::<PlaceId, Option<NodeId>>::defaults(subtree.len());
+        for (place, here) in subtree.places() {
+            let parent = subtree.parent(place);
+            let (weight, end) = (below.get(place), ends.get(place));
+            match lines.get(parent) {
+                Some(caller) if here == line && caller != line => {
+                    callers.add(caller, place, end, weight);
                 }
+                Some(caller) if here != line && caller == line => {
+                    callees.add(here, place, end, weight);
+                }
+                _ => {}
             }
-            let outermost = stack.iter().rposition(|&frame| frame == line).unwrap_or(0);
-            let weight = FlameWeight::of(weight);
-            up.push((stack.get(outermost..).unwrap_or_default().to_vec(), weight));
-            let mut below = stack;
-            below.truncate(outermost + 1);
-            below.reverse();
-            down.push((below, weight));
+            if here == line {
+                local = local.saturating_add(own.get(place));
+            }
+            let node = match merged.get(parent) {
+                Some(above) => down.child(above, here),
+                None if here == line => {
+                    cumulative = cumulative.saturating_add(weight);
+                    up.push((subtree.inward_out(place), weights_below.get(place)));
+                    down.child(ROOT, here)
+                }
+                None => continue,
+            };
+            merged.set(place, Some(node));
+            down.add(node, weights.get(place));
         }
+        let up = FlameGraph::merged(traces, up);
         Self {
             traces: traces.clone(),
             line,
-            local: saturated(local),
-            cumulative: saturated(cumulative),
+            local,
+            cumulative,
             callers: callers.heaviest_first(),
             callees: callees.heaviest_first(),
-            caller_tree: FlameGraph::of_stacks(traces, up, usage.damaged()),
-            callee_tree: FlameGraph::of_stacks(traces, down, usage.damaged()),
+            caller_tree: FlameGraph::of_merged(traces, up, usage.damaged()),
+            callee_tree: FlameGraph::of_merged(traces, down, usage.damaged()),
         }
     }
 
@@ -174,8 +197,8 @@ impl Sandwich {
 
 /// A sum for each line, to which each stack is added once.
 struct Sums {
-    /// The sum of each line, and the number of the stack that was added last.
-    sums: IdVec<FrameId, (i128, u32)>,
+    /// The sum of each line, and the end of the places whose stacks are in it already.
+    sums: IdVec<FrameId, (i64, PlaceId)>,
 }
 
 impl Sums {
@@ -185,19 +208,19 @@ impl Sums {
         }
     }
 
-    /// Adds the weight of a stack; stacks are numbered from 1.
-    fn add(&mut self, line: FrameId, stack: u32, weight: i64) {
-        self.sums.update(line, |(sum, last)| {
-            if *last != stack {
-                *last = stack;
-                *sum += i128::from(weight);
+    /// Adds the weight of the stacks from `place` to before `end`, unless a place further out has added them. Places
+    /// come in preorder.
+    fn add(&mut self, line: FrameId, place: PlaceId, end: PlaceId, weight: i64) {
+        self.sums.update(line, |(sum, added)| {
+            if place >= *added {
+                *added = end;
+                *sum = sum.saturating_add(weight);
             }
         });
     }
 
     fn heaviest_first(&self) -> Box<[(FrameId, i64)]> {
-        let sums = self.sums.iter();
-        let rows = sums.map(|(line, &(sum, _))| (line, saturated(sum)));
+        let rows = self.sums.iter().map(|(line, &(sum, _))| (line, sum));
         let mut rows: Vec<_> = rows.filter(|&(_, weight)| weight != 0).collect();
         rows.sort_by_key(|&(line, weight)| (Reverse(weight), line));
         rows.into_boxed_slice()

@@ -121,6 +121,11 @@ impl<'t> Subtree<'t> {
         places.filter_map(|(place, &node)| Some((place, *frames.get(node.index())?)))
     }
 
+    /// The lines of the stack of a place, innermost first.
+    pub(super) fn inward_out(&self, place: PlaceId) -> impl Iterator<Item = FrameId> + use<'t> {
+        self.traces.tree().inward_out(self.nodes.get(place))
+    }
+
     /// Whether the line of a place is in its stack further out as well.
     #[inline]
     pub(super) fn recurs(&self, place: PlaceId) -> bool {

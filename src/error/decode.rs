@@ -187,7 +187,7 @@ pub enum DecodeErrorKind {
     #[error("a number is longer than 64 bits")]
     Varint,
     /// The file is of another format, or of an unknown version.
-    #[error("version 1 expected, found {found:#010x}: not such a file")]
+    #[error("a known version expected, found {found:#010x}: not such a file")]
     Version {
         /// The bytes in place of the version.
         found: u32,
@@ -212,6 +212,14 @@ pub enum DecodeErrorKind {
     /// There are more than 2³² − 2 distinct lines of code, or distinct beginnings of stacks.
     #[error("more than 4294967294 distinct lines of code or beginnings of stacks")]
     TooManyFrames,
+    /// A record of version 2 of `.hpm` refers to a text, frame or node that no earlier record defines.
+    #[error("a reference to item {found}, where {defined} are defined")]
+    Undefined {
+        /// The reference, as the record has it.
+        found: u64,
+        /// The number of items that earlier records define.
+        defined: u64,
+    },
     /// The time difference, or one of the two clocks after it, is over 2⁶³ − 1 µs.
     #[error("the time is over 2^63 - 1 microseconds")]
     Time,
@@ -276,8 +284,8 @@ pub enum DecodeErrorKind {
         /// The offset in the log of the invalid position.
         found: u64,
     },
-    /// Kept: a file name is not UTF-8. It is read with U+FFFD in place of the invalid bytes.
-    #[error("a file name is not UTF-8")]
+    /// Kept: a name of a file or a function is not UTF-8. It is read with U+FFFD in place of the invalid bytes.
+    #[error("a name is not UTF-8")]
     NotUtf8,
     /// Kept: an event has a trace that the table does not have.
     #[error("trace {found} is not among the {traces} of the .hpm file")]
@@ -327,6 +335,9 @@ impl DecodeErrorKind {
             Kind::LineNumber { found } => ("line_number", one("found", found)),
             Kind::TooManyTraces => ("too_many_traces", [None; 2]),
             Kind::TooManyFrames => ("too_many_frames", [None; 2]),
+            Kind::Undefined { found, defined } => {
+                ("undefined", two(("found", found), ("defined", defined)))
+            }
             Kind::Time => ("time", [None; 2]),
             Kind::Zeros { len } => ("zeros", one("len", len)),
             Kind::Size { found } => ("size", one("found", found)),

@@ -23,8 +23,8 @@ fn text_of_each_kind_of_invalid_record() {
     let samples = samples! { Kind:
         Kind::Cut => Kind::Cut, "the file ends inside the record";
         Kind::Varint => Kind::Varint, "a number is longer than 64 bits";
-        Kind::Version { .. } => Kind::Version { found: 2 },
-            "version 1 expected, found 0x00000002: not such a file";
+        Kind::Version { .. } => Kind::Version { found: 3 },
+            "a known version expected, found 0x00000003: not such a file";
         Kind::Magic { .. } => Kind::Magic { expected: 0xab93_5776, found: 3 },
             "the mark 0xab935776 expected, found 0x00000003";
         Kind::LineNumber { .. } => Kind::LineNumber { found: 1 << 32 },
@@ -32,6 +32,8 @@ fn text_of_each_kind_of_invalid_record() {
         Kind::TooManyTraces => Kind::TooManyTraces, "more than 1073741823 traces";
         Kind::TooManyFrames => Kind::TooManyFrames,
             "more than 4294967294 distinct lines of code or beginnings of stacks";
+        Kind::Undefined { .. } => Kind::Undefined { found: 7, defined: 3 },
+            "a reference to item 7, where 3 are defined";
         Kind::Time => Kind::Time, "the time is over 2^63 - 1 microseconds";
         Kind::Zeros { .. } => Kind::Zeros { len: 4096 },
             "4096 bytes of zeros are where a record should begin";
@@ -52,7 +54,7 @@ fn text_of_each_kind_of_invalid_record() {
             "the checksum does not fit: 0x00000011 expected, found 0xffffffff";
         Kind::Place { .. } => Kind::Place { found: 900 },
             "the digest states byte 900 of the log as a position, where none can be";
-        Kind::NotUtf8 => Kind::NotUtf8, "a file name is not UTF-8";
+        Kind::NotUtf8 => Kind::NotUtf8, "a name is not UTF-8";
         Kind::UnknownTrace { .. } => Kind::UnknownTrace { found: 9, traces: 7 },
             "trace 9 is not among the 7 of the .hpm file";
         Kind::Microseconds { .. } => Kind::Microseconds { found: 1_000_000 },
@@ -90,7 +92,7 @@ fn text_of_invalid_record_has_offset_and_usable_part() {
             FileKind::Hpm,
             70,
             NotUtf8,
-            ".hpm, record at byte 70: a file name is not UTF-8; it is used as it stands",
+            ".hpm, record at byte 70: a name is not UTF-8; it is used as it stands",
         ),
         (
             FileKind::Hpd,
@@ -200,6 +202,8 @@ fn text_of_each_encode_error() {
             ("the time -5 microseconds is out of range", None);
         EncodeError::Size { .. } => EncodeError::Size { size: 1 << 63 },
             ("a size of 9223372036854775808 bytes is over 2^63 - 1", None);
+        EncodeError::TooManyFrames => EncodeError::TooManyFrames,
+            ("there are 4294967294 distinct texts, frames or nodes already", None);
         EncodeError::TooManyTraces => EncodeError::TooManyTraces,
             ("there are 1073741823 traces already", None);
         EncodeError::Order { .. } => EncodeError::Order { position: 3 },

@@ -99,7 +99,13 @@ impl<'a> Cursor<'a> {
         Ok(SamplingRates::from_stored(ranges))
     }
 
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Kind> {
+    /// Reads a string: its length as a varint, then its bytes.
+    pub(crate) fn string(&mut self) -> Result<&'a [u8], Kind> {
+        let len = self.varint()?;
+        self.take(usize::try_from(len).map_err(|_| Kind::Cut)?)
+    }
+
+    pub(crate) fn take(&mut self, len: usize) -> Result<&'a [u8], Kind> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         let taken = rest.get(..len).ok_or(Kind::Cut)?;
         self.at += len;

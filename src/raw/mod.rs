@@ -2,7 +2,7 @@
 //!
 //! | file | read | write |
 //! | --- | --- | --- |
-//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access | [`TraceWriter`] for frames that are [`AsFrame`] |
+//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access; [`Properties`] | [`TraceWriter`] for frames that are [`AsFrame`], or for a call tree of [`TraceNode`]s; [`TraceWriterV1`] for heapprof |
 //! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`]; [`EventReader`] from any [`io::Read`](std::io::Read) | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
 //!
@@ -11,8 +11,8 @@
 //! is whole. The iterators over traces and events have a position, a [`TracePosition`] or a
 //! [`LogPosition`], from which reading can resume later. So a program can follow a file while it grows.
 //!
-//! The writers stream to any [`io::Write`](std::io::Write), in the format that heapprof 1.0 writes and
-//! reads. Any program that knows its stacks can record with them.
+//! The writers stream to any [`io::Write`](std::io::Write). Any program that knows its stacks can record with
+//! them. Logs, digests and the traces of a [`TraceWriterV1`] are in the format of heapprof 1.0.
 //!
 //! # Building blocks
 //! | block | on disk |
@@ -23,20 +23,38 @@
 //!
 //! # `.hpm`
 //! ```text
-//! header   version            fixed32   1
-//!          start, seconds     fixed64   Unix time
-//!          start, nanoseconds fixed64
-//!          number of ranges   varint
-//!          each range         fixed64   upper size
-//!                             fixed32   probability; 2^32 - 1 is 1
-//! trace 1  each frame         varint    line number + 1
-//!          (innermost first)  varint    length of the file name
-//!                             bytes     file name
-//!          end                varint    0
+//! header   version             fixed32   1, or 2
+//!          start, seconds      fixed64   Unix time
+//!          start, nanoseconds  fixed64
+//!          number of ranges    varint
+//!          each range          fixed64   upper size
+//!                              fixed32   probability; 2^32 - 1 is 1
+//! ```
+//!
+//! Version 1, which heapprof writes, repeats all frames in each trace:
+//! ```text
+//! trace 1  each frame          varint    line number + 1
+//!          (innermost first)   string    file name
+//!          end                 varint    0
 //! trace 2  …
 //! ```
 //!
-//! The file name is repeated in full in every frame. A trace can be empty.
+//! Version 2 writes each text, frame and node of the call tree once. It goes on with
+//! ```text
+//! header   number of properties varint
+//!          each property       string    key
+//!                              string    value
+//! records  each head           varint    the low two bits are the kind, the others are n
+//!    0     text                bytes     n of them, UTF-8; texts count from 0
+//!    1     frame                         n: the text of the function's name + 1, or 0 for none; frames count from 0
+//!                              varint    the text of the file name
+//!                              varint    line number
+//!    2     node                          its parent is n nodes before it; nodes count from 1, and 0 is the empty stack
+//!                              varint    frame
+//!    3     trace                         its innermost frame is the node that is n before the next node to be defined
+//! ```
+//!
+//! A record refers to earlier records only. In both versions, a trace can be empty.
 //!
 //! # `.hpd`
 //! ```text
@@ -82,11 +100,13 @@ pub(crate) mod block;
 pub(crate) mod hpc;
 pub(crate) mod hpd;
 pub(crate) mod hpm;
+pub(crate) mod properties;
 pub(crate) mod rates;
 
 pub use hpc::{DigestFile, DigestWriter, Entries};
 pub use hpd::{Event, EventKind, EventLog, EventReader, EventWriter, Events, LogPosition};
 pub use hpm::{
     AsFrame, OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceIndex, TraceLog,
-    TracePosition, TraceWriter,
+    TraceNode, TracePosition, TraceWriter, TraceWriterV1,
 };
+pub use properties::Properties;

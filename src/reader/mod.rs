@@ -14,9 +14,9 @@ use crate::digest::{Digest, Source, UnusedDigest};
 use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
 use crate::filebase::Filebase;
 use crate::log::{Log, LogEvents, Pass};
-use crate::raw::hpm::Header;
+use crate::raw::hpm::{Header, TableEnd};
 use crate::raw::rates::SamplingRates;
-use crate::raw::{LogPosition, TraceLog};
+use crate::raw::{LogPosition, Properties, TraceLog};
 use crate::time::{Clock, Elapsed, StartTime};
 use crate::trace::TraceTable;
 
@@ -56,6 +56,7 @@ pub struct Reader {
     clock: Clock,
     traces: OnceLock<TraceTable>,
     hpm_summary: OnceLock<HpmSummary>,
+    earlier_hpm: EarlierHpm,
     end: OnceLock<LogPosition>,
     log_damage: OnceLock<Vec<DecodeError>>,
     digest: RwLock<Option<CurrentDigest>>,
@@ -71,10 +72,17 @@ pub struct Reader {
 /// What a pass over the log needs to know of the `.hpm` file.
 #[derive(Debug)]
 struct HpmSummary {
-    /// The number of whole traces.
-    traces: u32,
-    /// Damage in the header and at the end of the traces. File names are not read.
+    /// Where the whole traces end.
+    end: TableEnd,
+    /// Damage in the header and at the end of the traces. Names are not read.
     damaged: Taint,
+}
+
+/// What an earlier reader of the same recording knew of the `.hpm` file, which has grown since.
+#[derive(Debug, Default)]
+struct EarlierHpm {
+    table: Option<TraceTable>,
+    end: Option<TableEnd>,
 }
 
 /// The digest in use.
@@ -97,6 +105,7 @@ impl Reader {
             log,
             traces: OnceLock::new(),
             hpm_summary: OnceLock::new(),
+            earlier_hpm: EarlierHpm::default(),
             end: OnceLock::new(),
             log_damage: OnceLock::new(),
             digest: RwLock::default(),
@@ -175,6 +184,11 @@ impl Reader {
     #[doc(alias = "initialTime")]
     pub fn start(&self) -> StartTime {
         self.header.start
+    }
+
+    /// Facts about the recording, such as the program's command. None if the recorder was heapprof 1.0.
+    pub fn properties(&self) -> &Properties {
+        &self.header.properties
     }
 
     /// The sampling rates that the `.hpm` file states.
@@ -263,7 +277,10 @@ impl Reader {
     #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
     pub fn traces(&self) -> Result<&TraceTable> {
         get_or_try_init(&self.traces, &self.init_lock, || {
-            self.read_hpm(TraceTable::from_log)
+            self.read_hpm(|log| match &self.earlier_hpm.table {
+                Some(earlier) => earlier.extended(log),
+                None => TraceTable::from_log(log),
+            })
         })
     }
 
@@ -282,28 +299,29 @@ impl Reader {
 
     /// The number of whole traces.
     pub(crate) fn trace_count(&self) -> Result<u32> {
-        Ok(self.hpm_summary()?.traces)
+        Ok(self.hpm_summary()?.end.traces())
     }
 
     fn hpm_summary(&self) -> Result<&HpmSummary> {
         let from_table = |table: &TraceTable| {
             let damage = table.damage().iter();
-            HpmSummary {
-                traces: u32::try_from(table.len()).unwrap_or(u32::MAX),
+            Some(HpmSummary {
+                end: table.end()?,
                 damaged: Taint::of(damage.filter(|it| it.kind() != DecodeErrorKind::NotUtf8)),
-            }
+            })
         };
         let from_log = |log: &TraceLog<'_>| {
-            let (traces, end) = log.count_and_damage();
-            let damage = [log.header_damage(), end];
+            let earlier = self.earlier_hpm.end;
+            let (end, damage) = log.count_from(earlier.unwrap_or_else(|| TableEnd::first(log)));
+            let damage = [log.header_damage(), damage];
             HpmSummary {
-                traces,
+                end,
                 damaged: Taint::of(damage.iter().flatten()),
             }
         };
         get_or_try_init(&self.hpm_summary, &self.summary_lock, || {
-            match self.traces.get() {
-                Some(table) => Ok(from_table(table)),
+            match self.traces.get().and_then(from_table) {
+                Some(summary) => Ok(summary),
                 None => self.read_hpm(from_log),
             }
         })

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::Reader;
+use super::{EarlierHpm, Reader};
 use crate::bytes::{self, Access, Bytes, FileIdentity};
 use crate::digest::Digest;
 use crate::error::{Error, FileKind, Result};
@@ -57,7 +57,7 @@ impl Reader {
     }
 
     /// Opens the profile again in the same way, with the same rates and clock, to see events that were written since.
-    /// The new reader shares no computed results with this one.
+    /// Only what is new of the traces is read, if this reader has read the others.
     ///
     /// ```
     /// use heapprof::raw::{EventKind, EventWriter};
@@ -84,7 +84,7 @@ impl Reader {
     /// ```
     ///
     /// # Errors
-    /// As [`open`](Self::open); [`Error::Replaced`] if another recording has taken the name, or if the log is shorter
+    /// As [`open`](Self::open); [`Error::Replaced`] if another recording has taken the name, or if a file is shorter
     /// than it was; [`Error::NoPlace`] if the profile is [from bytes](Self::from_bytes).
     pub fn reopen(&self) -> Result<Self> {
         let files = self.files.as_ref().ok_or(Error::NoPlace)?;
@@ -93,14 +93,26 @@ impl Reader {
             let path = files.file(file);
             Err(Error::Replaced { path })
         };
-        if again.start() != self.start() {
+        if again.start() != self.start() || again.hpm.len() < self.hpm.len() {
             return replaced(FileKind::Hpm);
         }
         let len = |reader: &Self| reader.log.as_ref().map_or(0, Log::len);
         if len(&again) < len(self) {
             return replaced(FileKind::Hpd);
         }
-        Ok(again.with_rates(self.rates.clone()).with_clock(self.clock))
+        let mut again = again.with_rates(self.rates.clone()).with_clock(self.clock);
+        again.earlier_hpm = self.known_hpm();
+        Ok(again)
+    }
+
+    /// What this reader knows of the `.hpm` file.
+    fn known_hpm(&self) -> EarlierHpm {
+        let read = self.traces.get();
+        let counted = self.hpm_summary.get().map(|summary| summary.end);
+        EarlierHpm {
+            table: read.or(self.earlier_hpm.table.as_ref()).cloned(),
+            end: counted.or(self.earlier_hpm.end),
+        }
     }
 
     fn open_as(files: &Filebase, access: Access) -> Result<Self> {

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use serde::de::value::UnitDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Unexpected, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
@@ -140,8 +141,10 @@ macro_rules! records {
                             }
                         }
                         $(
+                            // A field that can be null can be missing.
                             let $field = $field
-                                .ok_or_else(|| de::Error::missing_field(stringify!($field)))?;
+                                .map_or_else(|| <$kind>::deserialize(UnitDeserializer::<A::Error>::new()), Ok)
+                                .map_err(|_| de::Error::missing_field(stringify!($field)))?;
                         )+
                         Ok($new)
                     }
@@ -185,7 +188,14 @@ records! {
     OwnedFrame as frame {
         file: String = frame.file(),
         line: u32 = frame.line(),
-    } from OwnedFrame::new(file, line);
+        function: Option<String> = frame.function(),
+    } from {
+        let frame = OwnedFrame::new(file, line);
+        match function {
+            Some(name) => frame.in_function(name),
+            None => frame,
+        }
+    };
 
     Stated as range {
         upper_size: u64 = range.upper_size,
@@ -197,6 +207,7 @@ shapes! {
     Frame<'_> as frame {
         "file": frame.file,
         "line": frame.line,
+        "function": frame.function,
     }
     SamplingRange as range {
         "upper_size": range.upper_size(),

@@ -14,12 +14,14 @@ use smallvec::SmallVec;
 use crate::error::{DecodeError, Taint};
 use crate::frame::Frame;
 use crate::id::{FrameId, Id, TraceId};
+use crate::id_set::Full;
 use crate::id_vec::IdVec;
-use crate::intern::{Frames, Full, Interner};
+use crate::intern::{Frames, Interner};
 use crate::tree::{CallTree, NodeId, ROOT, TreeBuilder};
 
 pub use merge::MergedTraces;
 pub use package::Package;
+use read::ReadFile;
 
 /// The stacks of a recording: for each trace its frames, outermost first.
 ///
@@ -51,6 +53,8 @@ struct Table {
     damage: Vec<DecodeError>,
     /// Whether a table that this one was made of is damaged.
     damaged: Taint,
+    /// The file that the table was read from.
+    file: Option<ReadFile>,
     /// The frames in the order of file and line. The first search sorts them.
     sorted: OnceLock<Box<[FrameId]>>,
     /// Made by the first view that counts a recurring line once.
@@ -58,11 +62,14 @@ struct Table {
 }
 
 impl Table {
-    /// An undamaged table. `leaves` are nodes of `tree`.
     fn new(frames: Frames, tree: TreeBuilder, mut leaves: Vec<NodeId>) -> Self {
+        let (tree, new_ids) = tree.finish();
+        for leaf in &mut leaves {
+            *leaf = new_ids.get(*leaf);
+        }
         Self {
             frames,
-            tree: tree.finish(&mut leaves),
+            tree,
             leaves: leaves.into_boxed_slice(),
             ..Self::default()
         }
@@ -145,7 +152,8 @@ impl TraceTable {
         ids.map(|id| (id, self.frame_or_empty(id)))
     }
 
-    /// The id of a line; `None` if no stack contains it. [`search`](Self::search) finds a line as people type it.
+    /// The id of a frame; `None` if no stack contains it. A frame is its file, its line and its function:
+    /// [`search`](Self::search) finds lines as people type them, in any function.
     ///
     /// O(log frames); the first call sorts the frames.
     ///
@@ -166,21 +174,29 @@ impl TraceTable {
         sorted.get(index.ok()?).copied()
     }
 
-    /// The ids of the lines that a typed or pasted text names: the line with exactly this path, or else all
-    /// lines whose path ends with it, ordered by path. `main.py:12` finds `/srv/app/main.py:12`, but not
-    /// `/srv/app/domain.py:12`.
+    /// The ids of the lines that a typed or pasted text names, ordered by path, line and function.
+    ///
+    /// * `FILE:LINE` names the lines with exactly this path, in any function, or else all lines whose path ends with it:
+    ///   `main.py:12` finds `/srv/app/main.py:12`, but not `/srv/app/domain.py:12`.
+    /// * `FUNCTION (FILE:LINE)` names those of them in this function, or for which the recording has no function.
+    /// * `FUNCTION` names all lines of functions with exactly this name, or else of those whose name ends with it after
+    ///   `::` or `.`: `run` finds `Worker.run`.
     ///
     /// Accepts everything that [`Frame::parse`] accepts, and also `./main.py:12`, and a column or the text of the
-    /// line after a second colon. Returns no lines for any other text. O(frames).
+    /// line after a second colon. Returns no lines for any other text. O(log frames) for a whole path, otherwise O(frames).
     ///
     /// ```
-    /// use heapprof::Reader;
+    /// use heapprof::{Frame, Reader, TraceTable};
     ///
     /// let reader = Reader::open("examples/data/demo")?;
     /// let traces = reader.traces()?;
     /// let [line] = traces.search("customers.py:11")[..] else { panic!("none, or many") };
     /// assert_eq!(traces.frame(line).unwrap().file, "/srv/app/workloads/shop/customers.py");
     /// assert_eq!(traces.search("shop/customers.py:11:5"), [line]);
+    ///
+    /// let run = Frame::new("worker.py", 7).in_function("Worker.run");
+    /// let traces = TraceTable::from_iter([[run]]);
+    /// assert_eq!(traces.search("run"), traces.search("worker.py:7"));
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn search(&self, text: &str) -> Vec<FrameId> {
@@ -194,30 +210,59 @@ impl TraceTable {
             .into_iter()
             .flatten()
             .filter_map(|text| Frame::parse(text).ok())
-            .map(|frame| match self.find(frame) {
-                Some(exact) => vec![exact],
-                None => self.find_by_end_of_path(frame),
-            })
+            .map(|frame| self.search_line(frame))
             .find(|found| !found.is_empty())
-            .unwrap_or_default()
+            .unwrap_or_else(|| self.search_function(text.trim()))
     }
 
-    fn find_by_end_of_path(&self, mut frame: Frame<'_>) -> Vec<FrameId> {
-        for prefix in ["./", ".\\", "/"] {
-            frame.file = frame.file.strip_prefix(prefix).unwrap_or(frame.file);
+    fn search_line(&self, frame: Frame<'_>) -> Vec<FrameId> {
+        if let Some(exact) = self.find(frame).filter(|_| frame.function.is_some()) {
+            return vec![exact];
         }
-        if frame.file.is_empty() {
-            return Vec::new();
-        }
-        let matches = |candidate: Frame<'_>| {
-            let directory = candidate.file.strip_suffix(frame.file);
-            candidate.line == frame.line
-                && directory.is_some_and(|it| it.is_empty() || it.ends_with(['/', '\\']))
+        let fits = |it: &Frame<'_>| {
+            let names = it.function.zip(frame.function);
+            names.is_none_or(|(a, b)| a == b)
         };
+        // The line without a function, then the line in each function.
+        let sorted = self.sorted();
+        let line = Some((frame.file, frame.line));
+        let line_of = |&id: &FrameId| self.frame(id).map(|it| (it.file, it.line));
+        let first = sorted.partition_point(|id| line_of(id) < line);
+        let from_first = sorted.get(first..).unwrap_or_default().iter();
+        let exact = from_first.take_while(|id| line_of(id) == line).copied();
+        let exact: Vec<_> = exact
+            .filter(|&id| self.frame(id).is_some_and(|it| fits(&it)))
+            .collect();
+        if !exact.is_empty() {
+            return exact;
+        }
+        let mut path = frame.file;
+        for prefix in ["./", ".\\", "/"] {
+            path = path.strip_prefix(prefix).unwrap_or(path);
+        }
+        let ends_with_path = |it: &Frame<'_>| {
+            let directory = it.file.strip_suffix(path).filter(|_| !path.is_empty());
+            directory.is_some_and(|it| it.is_empty() || it.ends_with(['/', '\\']))
+        };
+        self.filtered(|it| it.line == frame.line && fits(it) && ends_with_path(it))
+    }
+
+    fn search_function(&self, name: &str) -> Vec<FrameId> {
+        let exact = self.filtered(|it| it.function == Some(name));
+        if !exact.is_empty() || name.is_empty() {
+            return exact;
+        }
+        self.filtered(|it| {
+            let qualifier = it.function.and_then(|it| it.strip_suffix(name));
+            qualifier.is_some_and(|it| it.ends_with("::") || it.ends_with('.'))
+        })
+    }
+
+    /// The ids of the frames that pass a test, sorted by their frames.
+    fn filtered(&self, test: impl Fn(&Frame<'_>) -> bool) -> Vec<FrameId> {
         let sorted = self.sorted().iter().copied();
-        sorted
-            .filter(|&id| self.frame(id).is_some_and(matches))
-            .collect()
+        let passes = |&id: &FrameId| self.frame(id).is_some_and(|frame| test(&frame));
+        sorted.filter(passes).collect()
     }
 
     fn sorted(&self) -> &[FrameId] {
@@ -360,12 +405,13 @@ impl fmt::Debug for Trace<'_> {
 mod tests {
     use super::*;
     use crate::error::DecodeErrorKind as Kind;
-    use crate::raw::{TraceLog, TraceWriter};
+    use crate::raw::{TraceLog, TraceWriterV1};
     use crate::{SamplingRates, StartTime};
 
     fn table(traces: &[&[(&[u8], u32)]]) -> TraceTable {
         let start = StartTime::new(1, 0);
-        let mut writer = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled()).unwrap();
+        let mut writer =
+            TraceWriterV1::new(Vec::new(), start, &SamplingRates::unsampled()).unwrap();
         for trace in traces {
             writer.write_outermost_first(trace.iter().copied()).unwrap();
         }

@@ -1,20 +1,19 @@
 //! Tables with the same trace ids and other frames: renamed, hidden or folded.
 
-use std::borrow::Cow;
-
 use super::{Table, TraceTable};
 use crate::frame::Frame;
 use crate::id::FrameId;
 use crate::id_vec::IdVec;
 use crate::intern::{Frames, Interner};
+use crate::raw::AsFrame;
 use crate::tree::{ROOT, TreeBuilder};
 
 impl TraceTable {
     /// A table with the same trace ids and other frames, for example by module or without a library. Every usage
     /// of this table fits it, and every view shows it.
     ///
-    /// `map` is called once for each distinct line. It returns the new name and line number, or `None` to hide
-    /// the line: its caller then counts as the allocating line. A stack whose frames are all hidden counts as
+    /// `map` is called once for each distinct frame. It returns the new frame, for example a [`Frame`] or a pair of name
+    /// and line number, or `None` to hide the frame: its caller then counts as the allocating line. A stack whose frames are all hidden counts as
     /// unknown. Frames that become equal are one line. [`fold_recursion`](Self::fold_recursion) joins those that
     /// follow each other.
     ///
@@ -36,15 +35,22 @@ impl TraceTable {
     /// ```
     #[doc(alias = "hide")]
     #[must_use]
-    pub fn map_frames<'t, N: Into<Cow<'t, str>>>(
+    pub fn map_frames<'t, F: AsFrame>(
         &'t self,
-        mut map: impl FnMut(Frame<'t>) -> Option<(N, u32)>,
+        mut map: impl FnMut(Frame<'t>) -> Option<F>,
     ) -> Self {
         let mut interner = Interner::default();
         let ids = self.frames().map(|(_, frame)| {
-            let (file, line) = map(frame)?;
+            let mapped = map(frame)?;
+            let function = mapped.function_bytes().map(String::from_utf8_lossy);
             // There are no more frames than in this table, so the interner cannot be full.
-            interner.insert(Frame::new(&file.into(), line)).ok()
+            interner
+                .insert(Frame {
+                    file: &String::from_utf8_lossy(mapped.file_bytes()),
+                    line: mapped.line(),
+                    function: function.as_deref(),
+                })
+                .ok()
         });
         let ids = ids.collect();
         self.regrouped(&ids, interner.into_frames(), false)
@@ -64,6 +70,32 @@ impl TraceTable {
     pub fn fold_recursion(&self) -> Self {
         let ids = self.frames().map(|(id, _)| Some(id)).collect();
         self.regrouped(&ids, self.0.frames.clone(), true)
+    }
+
+    /// A table with the same trace ids and a frame for each function, without a line number. A frame whose function
+    /// is not known stays as it is. Frames of the same function that follow each other are one.
+    ///
+    /// ```
+    /// use heapprof::{Frame, TraceId, TraceTable};
+    ///
+    /// let main = Frame::new("main.py", 3).in_function("main");
+    /// let parse = [7, 9].map(|line| Frame::new("parse.py", line).in_function("parse"));
+    /// let traces = TraceTable::from_iter([[main, parse[0]], [main, parse[1]]]).by_function();
+    /// let innermost = traces.trace(TraceId::new(2)).unwrap().innermost().unwrap();
+    /// assert_eq!(innermost.to_string(), "parse (parse.py)");
+    /// assert_eq!(traces.frame_count(), 2);
+    /// ```
+    #[must_use]
+    pub fn by_function(&self) -> Self {
+        self.map_frames(|frame| {
+            let line = if frame.function.is_some() {
+                0
+            } else {
+                frame.line
+            };
+            Some(Frame { line, ..frame })
+        })
+        .fold_recursion()
     }
 
     /// A table with the same trace ids and a frame for each file, without a line number. Frames of the same file

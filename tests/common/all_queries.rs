@@ -16,8 +16,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use heapprof::raw::{
-    DigestFile, DigestWriter, EventLog, EventReader, EventWriter, TraceLog, TracePosition,
-    TraceWriter,
+    DigestFile, DigestWriter, EventLog, EventReader, EventWriter, TraceLog, TraceNode,
+    TracePosition, TraceWriter, TraceWriterV1,
 };
 use heapprof::{
     CheckRates, Churn, ChurnOverTime, Clock, DecodeError, Digest, DigestOptions, EdgeBase, Elapsed,
@@ -144,6 +144,7 @@ impl AnswerHash {
 
     fn facts(&mut self, reader: &Reader) {
         self.add((reader.start(), reader.stated_rates(), reader.rates()));
+        self.add(reader.properties());
         self.add(reader.rates().is_unsampled());
         self.add((reader.clock(), reader.end(), reader.elapsed()));
         self.add((reader.end_time(), reader.damage(), reader.is_damaged()));
@@ -184,7 +185,11 @@ impl AnswerHash {
             assert_eq!(traces.frame(id), Some(frame));
             assert_eq!(traces.find(frame), Some(id));
             assert!(id.index() < traces.frame_count());
-            let owned = OwnedFrame::new(frame.file, frame.line);
+            let mut owned = OwnedFrame::new(frame.file, frame.line);
+            if let Some(name) = frame.function {
+                owned = owned.in_function(name);
+            }
+            assert_eq!(owned.function(), frame.function);
             assert_eq!(owned.as_frame(), frame);
             assert_eq!((owned.file(), owned.line()), (frame.file, frame.line));
             let shown = frame.to_string();
@@ -192,6 +197,7 @@ impl AnswerHash {
             self.add(traces.search(&shown).len());
         }
         let regrouped = [
+            traces.by_function(),
             traces.by_file(),
             traces.by_directory(),
             traces.by_package(),
@@ -851,6 +857,9 @@ impl AnswerHash {
             return;
         };
         self.add((log.start(), log.rates(), log.header_damage(), log.count()));
+        let properties = log.properties();
+        self.add((log.version(), properties, properties.get("recorder")));
+        assert_eq!(properties.is_empty(), properties.iter().next().is_none());
         for range in log.rates().ranges() {
             self.add((
                 range.upper_size(),
@@ -868,8 +877,11 @@ impl AnswerHash {
         }
         let index = log.index();
         self.add((index.len(), index.is_empty(), index.damage()));
-        let mut writer = TraceWriter::new(Vec::new(), log.start(), log.rates()).unwrap();
-        let mut again = TraceWriter::resume(Vec::new(), log.traces().position());
+        let mut writer = TraceWriterV1::new(Vec::new(), log.start(), log.rates()).unwrap();
+        let mut again = TraceWriterV1::resume(Vec::new(), log.traces().position());
+        let (start, rates) = (log.start(), log.rates());
+        let compact = TraceWriter::with_properties(Vec::new(), start, rates, log.properties());
+        let (mut compact, mut compact_ids) = (compact.unwrap(), Vec::new());
         let mut traces = log.traces();
         let mut middle = traces.position();
         for trace in &mut traces {
@@ -881,6 +893,10 @@ impl AnswerHash {
                 .innermost_first()
                 .map(|it| (it.file_bytes(), it.line()));
             writer.write_innermost_first(frames.clone()).unwrap();
+            let interned = compact.intern_outermost_first(trace.outermost_first());
+            let inward: Vec<_> = trace.innermost_first().collect();
+            compact_ids.push(compact.intern_innermost_first(inward).unwrap());
+            assert_eq!(Some(&interned.unwrap()), compact_ids.last());
             let outward: Vec<_> = frames.collect();
             again
                 .write_outermost_first(outward.into_iter().rev())
@@ -889,10 +905,13 @@ impl AnswerHash {
             self.add(
                 trace
                     .outermost_first()
-                    .map(|it| it.file_name().len())
+                    .map(|it| {
+                        let function = it.function().map_or(0, |name| name.len());
+                        it.file_name().len() + function + it.function_bytes().map_or(0, <[u8]>::len)
+                    })
                     .sum::<usize>(),
             );
-            assert_eq!(index.get(trace.id()), Some(trace));
+            assert_eq!(index.get(trace.id()).as_ref(), Some(&trace));
             if trace.id().get() % 2 == 1 {
                 middle = TracePosition::new(trace.offset(), trace.id().get() - 1);
             }
@@ -916,13 +935,25 @@ impl AnswerHash {
         let again = TraceTable::from_log(&TraceLog::new(&bytes).unwrap());
         let table = TraceTable::from_log(&log);
         assert_eq!(again.len(), table.len());
-        assert!(
-            again
-                .iter()
-                .zip(table.iter())
-                .all(|(a, b)| a.1.ids().eq(b.1.ids()))
-        );
+        let without_function = |frame: Frame<'_>| (frame.file.to_owned(), frame.line);
+        let by_line = table.map_frames(|frame| Some(without_function(frame)));
+        for ((_, a), (_, b)) in again.iter().zip(by_line.iter()) {
+            assert!(a.frames().eq(b.frames()));
+        }
         assert_eq!(table.len(), index.len());
+        compact.flush().unwrap();
+        self.add((compact.count(), compact.get_mut().len()));
+        let bytes = compact.into_inner();
+        let compact = TraceTable::from_log(&TraceLog::new(&bytes).unwrap());
+        assert!(compact.len() <= table.len());
+        for ((_, trace), id) in table.iter().zip(compact_ids) {
+            assert!(compact.trace(id).unwrap().frames().eq(trace.frames()));
+        }
+        let mut writer = TraceWriter::new(Vec::new(), log.start(), log.rates()).unwrap();
+        let frame = Frame::new("a.rs", 1).in_function("main");
+        let node = writer.child(TraceNode::ROOT, &frame).unwrap();
+        assert_eq!(writer.trace(node).unwrap().get(), writer.count());
+        assert_eq!(writer.add_trace(node).unwrap().get(), 2);
     }
 
     fn raw_events(&mut self, hpd: &[u8], hpm: &[u8]) {

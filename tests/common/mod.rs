@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
 use heapprof::{Reader, SamplingRates, StartTime, TraceId, WallOffset};
 
 pub(crate) fn root() -> &'static Path {
@@ -133,7 +133,7 @@ pub(crate) fn example(name: &str, args: &[&str]) -> Output {
 /// A profile made in memory.
 pub(crate) struct Profile {
     start: StartTime,
-    traces: TraceWriter<Vec<u8>>,
+    traces: TraceWriterV1<Vec<u8>>,
     events: EventWriter<Vec<u8>>,
 }
 
@@ -148,7 +148,7 @@ impl Profile {
         let start = StartTime::new(1_700_000_000, 5);
         Self {
             start,
-            traces: TraceWriter::new(Vec::new(), start, rates).unwrap(),
+            traces: TraceWriterV1::new(Vec::new(), start, rates).unwrap(),
             events: EventWriter::new(Vec::new()),
         }
     }

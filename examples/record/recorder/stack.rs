@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::ffi::c_void;
 use std::path::Path;
 
+use heapprof::OwnedFrame;
+
 /// How many addresses are kept of a stack, from the inner end.
 const DEPTH: usize = 128;
 
@@ -45,12 +47,10 @@ impl Addresses {
     }
 }
 
-/// A line of code, or the function where no line is known.
+/// A line of code of a function, as far as they are known.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Frame {
-    pub(super) file: String,
-    /// 0 where it is not known.
-    pub(super) line: u32,
+    pub(super) frame: OwnedFrame,
     origin: Origin,
 }
 
@@ -143,14 +143,17 @@ impl Frame {
     fn new(function: Option<String>, file: Option<&Path>, line: Option<u32>) -> Self {
         let file = file.map(|file| file.to_string_lossy().into_owned());
         let origin = Origin::of(function.as_deref(), file.as_deref());
-        let (file, line) = match (file, line) {
-            (Some(file), Some(line)) => (file, line),
-            (file, _) => {
-                let known = function.or(file);
-                (known.unwrap_or_else(|| "no symbol".to_owned()), 0)
+        let frame = match (function, file) {
+            (None, None) => OwnedFrame::new("no symbol", 0),
+            (function, file) => {
+                let frame = OwnedFrame::new(file.unwrap_or_default(), line.unwrap_or(0));
+                match function {
+                    Some(function) => frame.in_function(function),
+                    None => frame,
+                }
             }
         };
-        Self { file, line, origin }
+        Self { frame, origin }
     }
 }
 

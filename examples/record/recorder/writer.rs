@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventWriter, Properties, TraceWriter};
 use heapprof::{EncodeError, SamplingRates, StartTime, TraceId, WallOffset};
 
 use super::stack::{Addresses, StackNumber, Symbols};
@@ -139,6 +139,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What the files say of the program.
+fn properties() -> Properties {
+    let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let command = command.collect::<Vec<_>>().join(" ");
+    let recorder = concat!("heapprof ", env!("CARGO_PKG_VERSION"), ", example record");
+    Properties::from_iter([
+        ("recorder", recorder.to_owned()),
+        ("command", command),
+        ("pid", std::process::id().to_string()),
+    ])
+}
+
 /// Writes the files.
 pub(super) struct Writer {
     traces: TraceWriter<BufWriter<File>>,
@@ -147,7 +159,6 @@ pub(super) struct Writer {
     symbols: Symbols,
     /// The trace of each stack: different addresses can be the same lines.
     ids: Vec<TraceId>,
-    by_lines: HashMap<Vec<usize>, TraceId>,
 }
 
 impl Writer {
@@ -165,12 +176,12 @@ impl Writer {
         let start = StartTime::from(SystemTime::now());
         let hpm = create(".hpm")?;
         Ok(Self {
-            traces: TraceWriter::new(hpm, start, rates).map_err(io::Error::other)?,
+            traces: TraceWriter::with_properties(hpm, start, rates, &properties())
+                .map_err(io::Error::other)?,
             events: EventWriter::new(create(".hpd")?),
             whole_stacks,
             symbols: Symbols::default(),
             ids: Vec::new(),
-            by_lines: HashMap::new(),
         })
     }
 
@@ -213,19 +224,10 @@ impl Writer {
     fn write(&mut self, stacks: &[Arc<[usize]>], entries: &[Entry]) -> Result<(), EncodeError> {
         for addresses in stacks {
             let frames = self.symbols.frames(addresses, self.whole_stacks);
-            let id = match self.by_lines.get(&frames) {
-                Some(&id) => id,
-                None => {
-                    let lines = frames.iter().map(|&number| {
-                        let frame = self.symbols.frame(number);
-                        (&frame.file, frame.line)
-                    });
-                    let id = self.traces.write_innermost_first(lines)?;
-                    self.by_lines.insert(frames, id);
-                    id
-                }
-            };
-            self.ids.push(id);
+            let frames = frames
+                .iter()
+                .map(|&number| &self.symbols.frame(number).frame);
+            self.ids.push(self.traces.intern_innermost_first(frames)?);
         }
         // The stacks come first: a program can be killed between the two.
         self.traces.flush()?;

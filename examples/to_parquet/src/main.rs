@@ -20,7 +20,7 @@
 //! | | `estimate` | what it adds to the live bytes: negative for a free |
 //! | `traces` | `trace`, `frame` | a row for each frame of each stack |
 //! | | `level` | 0 for the line that allocates, 1 for who called it, and so on |
-//! | `frames` | `frame`, `file`, `line` | the lines of code; 0 where the recorder knew no number |
+//! | `frames` | `frame`, `file`, `line`, `function` | the lines of code; 0 where the recorder knew no number, null where it knew no function |
 //! | `snapshots` | `at_us`, `trace`, `bytes` | what is live at regular moments |
 //!
 //! Which lines hold the most at the end, over all profiles?
@@ -219,7 +219,8 @@ impl Out<'_> {
         table.finish()?;
         let mut table = self.table(
             "frames",
-            "required int64 frame; required binary file (STRING); required int64 line;",
+            "required int64 frame; required binary file (STRING); required int64 line; \
+             optional binary function (STRING);",
         )?;
         for (id, frame) in traces.frames() {
             table.row([
@@ -227,6 +228,7 @@ impl Out<'_> {
                 id.index().into(),
                 frame.file.into(),
                 frame.line.into(),
+                frame.function.into(),
             ])?;
         }
         table.finish()

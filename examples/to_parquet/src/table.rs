@@ -28,6 +28,8 @@ const ASCENDING: [&str; 4] = ["event", "elapsed_us", "wall_us", "at_us"];
 /// The values of a row group.
 enum Column {
     Text(Vec<ByteArray>),
+    /// The texts, and for each row 1 if it has one and 0 if not.
+    OptionalText(Vec<ByteArray>, Vec<i16>),
     Number(Vec<i64>),
     Flag(Vec<bool>),
 }
@@ -35,21 +37,24 @@ enum Column {
 /// A value of a row.
 pub(crate) enum Cell {
     Text(ByteArray),
+    OptionalText(Option<ByteArray>),
     Number(i64),
     Flag(bool),
 }
 
 impl Table {
-    /// Begins a table with the columns of this Parquet schema: `binary`, `int64`, and `boolean`,
-    /// all required.
+    /// Begins a table with the columns of this Parquet schema: `binary`, `int64`, and `boolean`. Only `binary` can be
+    /// optional.
     pub(crate) fn create(path: PathBuf, columns: &str) -> Result<Self> {
         let schema = parse_message_type(&format!("message row {{ {columns} }}"))?;
-        let kinds = columns
-            .split(';')
-            .filter_map(|column| column.split_whitespace().nth(1));
+        let kinds = columns.split(';').filter_map(|column| {
+            let mut words = column.split_whitespace();
+            Some((words.next()?, words.next()?))
+        });
         let columns = kinds.map(|kind| match kind {
-            "binary" => Column::Text(Vec::new()),
-            "boolean" => Column::Flag(Vec::new()),
+            ("optional", "binary") => Column::OptionalText(Vec::new(), Vec::new()),
+            (_, "binary") => Column::Text(Vec::new()),
+            (_, "boolean") => Column::Flag(Vec::new()),
             _ => Column::Number(Vec::new()),
         });
         let columns = columns.collect();
@@ -84,6 +89,10 @@ impl Table {
         for (column, cell) in self.columns.iter_mut().zip(cells) {
             match (column, cell) {
                 (Column::Text(column), Cell::Text(text)) => column.push(text),
+                (Column::OptionalText(column, levels), Cell::OptionalText(text)) => {
+                    levels.push(text.is_some().into());
+                    column.extend(text);
+                }
                 (Column::Number(column), Cell::Number(number)) => column.push(number),
                 (Column::Flag(column), Cell::Flag(flag)) => column.push(flag),
                 _ => anyhow::bail!("a cell of another kind than its column"),
@@ -105,6 +114,12 @@ impl Table {
                         let typed = writer.typed::<ByteArrayType>();
                         typed.write_batch(values, None, None)?;
                         values.clear();
+                    }
+                    Column::OptionalText(values, levels) => {
+                        let typed = writer.typed::<ByteArrayType>();
+                        typed.write_batch(values, Some(levels), None)?;
+                        values.clear();
+                        levels.clear();
                     }
                     Column::Number(values) => {
                         let typed = writer.typed::<Int64Type>();
@@ -158,6 +173,12 @@ impl From<&ByteArray> for Cell {
 impl From<&str> for Cell {
     fn from(text: &str) -> Self {
         Self::Text(text.into())
+    }
+}
+
+impl From<Option<&str>> for Cell {
+    fn from(text: Option<&str>) -> Self {
+        Self::OptionalText(text.map(ByteArray::from))
     }
 }
 

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriter};
+use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
 use heapprof::{
     DigestOptions, Elapsed, Lines, Reader, SamplingRates, StartTime, TraceId, WallOffset,
 };
@@ -185,7 +185,7 @@ fn a_long_log_is_written_group_by_group() {
     let folder = tempfile::tempdir().unwrap();
     let start = StartTime::new(1_700_000_000, 5);
     let rates = SamplingRates::new([(100, 0.5)]).unwrap();
-    let mut traces = TraceWriter::new(Vec::new(), start, &rates).unwrap();
+    let mut traces = TraceWriterV1::new(Vec::new(), start, &rates).unwrap();
     let trace = traces.write_outermost_first([("main.py", 1)]).unwrap();
     let mut events = EventWriter::new(Vec::new());
     for number in 0..EVENTS {
@@ -244,7 +244,7 @@ fn what_goes_wrong_gets_one_line_and_status_1() {
         ),
         (
             vec![out, &path("text")],
-            "text.hpm: record at byte 0: version 1 expected",
+            "text.hpm: record at byte 0: a known version expected",
         ),
         (vec![out, &path("")], ": a folder; name a profile in it"),
         (vec![&path("taken"), &demo], "taken/profiles/demo.parquet: "),

@@ -1,13 +1,16 @@
 //! Makes a flame graph of a usage: outermost lines first, or inverted.
 
+use std::cmp::Reverse;
+
 use super::arrange::{Order, RawId, RawNode};
+use super::merge::StackMerger;
 use super::{FlameGraph, FlameWeight, Label};
 use crate::analysis::subtree::{PlaceId, Subtree};
 use crate::error::Taint;
 use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::tree::{NodeId, ROOT, TreeBuilder};
+use crate::tree::{NodeId, ROOT};
 use crate::usage::Usage;
 
 impl FlameGraph {
@@ -38,7 +41,9 @@ impl FlameGraph {
     /// The inverted flame graph: the allocating lines below the root, and below each line its callers.
     /// So all that one line allocates is in one node.
     ///
-    /// O(frames of the stacks in the usage).
+    /// O(frames of the distinct stacks in the usage). If that were more than 32 nodes for each node of the call tree, the
+    /// outer callers of the lighter stacks are [`FlameLabel::Other`](super::FlameLabel::Other); recordings of real
+    /// programs have half of that.
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};
@@ -53,26 +58,40 @@ impl FlameGraph {
     #[doc(alias = "bottom-up")]
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
         let tree = traces.tree();
-        let mut unknown = FlameWeight::default();
-        let stacks = usage.by_trace().filter_map(|(trace, weight)| {
-            let (node, weight) = (traces.node_of(trace), FlameWeight::of(weight));
-            if node == ROOT {
-                unknown = unknown.plus(weight);
-                return None;
-            }
-            Some((tree.inward_out(node), weight))
-        });
-        let raw = merge(stacks);
-        Self::finish(traces, raw, unknown, usage.damaged())
+        let mut own = IdVec::<NodeId, FlameWeight>::defaults(tree.len());
+        for (trace, weight) in usage.by_trace() {
+            let weight = FlameWeight::of(weight);
+            own.update(traces.node_of(trace), |own| *own = own.plus(weight));
+        }
+        let unknown = own.get(ROOT);
+        let mut stacks = Vec::new();
+        for (node, &weight) in own.iter().skip(1).filter(|(_, weight)| !weight.is_zero()) {
+            stacks.push((tree.inward_out(node), weight));
+        }
+        let merged = Self::merged(traces, stacks);
+        Self::finish(traces, merged.finish(), unknown, usage.damaged())
     }
 
-    /// The flame graph of these stacks, with nothing unknown.
-    pub(in crate::analysis) fn of_stacks(
+    /// Merges stacks, the heaviest first.
+    pub(in crate::analysis) fn merged<S: IntoIterator<Item = FrameId>>(
         traces: &TraceTable,
-        stacks: Vec<(Vec<FrameId>, FlameWeight)>,
+        mut stacks: Vec<(S, FlameWeight)>,
+    ) -> StackMerger {
+        stacks.sort_by_key(|&(_, weight)| Reverse(weight.size()));
+        let mut merger = StackMerger::new(traces.tree().len());
+        for (stack, weight) in stacks {
+            merger.add_stack(stack, weight);
+        }
+        merger
+    }
+
+    /// The flame graph of merged stacks, with nothing unknown.
+    pub(in crate::analysis) fn of_merged(
+        traces: &TraceTable,
+        merged: StackMerger,
         damaged: Taint,
     ) -> Self {
-        Self::finish(traces, merge(stacks), FlameWeight::default(), damaged)
+        Self::finish(traces, merged.finish(), FlameWeight::default(), damaged)
     }
 
     /// The flame graph of what has changed from one usage to another, with what grew and what shrank
@@ -108,28 +127,4 @@ impl FlameGraph {
         let damaged = traces.damaged() | damaged;
         Self::arranged(traces.clone(), Order::Heaviest, &raw, damaged)
     }
-}
-
-/// Merges stacks into a tree. The first line of each is below the root.
-fn merge<S: IntoIterator<Item = FrameId>>(
-    stacks: impl IntoIterator<Item = (S, FlameWeight)>,
-) -> IdVec<RawId, RawNode> {
-    let mut builder = TreeBuilder::new();
-    let raw_id = |node: NodeId| RawId::from_index(node.index());
-    let mut raw = IdVec::from_vec(vec![RawNode::default()]);
-    for (stack, weight) in stacks {
-        let mut node = ROOT;
-        for line in stack {
-            // Each frame of a stack takes bytes of a file, so the tree does not fill up.
-            let Ok(child) = builder.child(node, line) else {
-                break;
-            };
-            if child.index() == raw.len() {
-                raw.push(RawNode::new(Label::Frame(line), raw_id(node)));
-            }
-            node = child;
-        }
-        raw.update(raw_id(node), |node| node.own = node.own.plus(weight));
-    }
-    raw
 }

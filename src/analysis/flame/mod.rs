@@ -3,6 +3,7 @@
 mod arrange;
 mod build;
 mod folded;
+mod merge;
 mod prune;
 
 use std::fmt;
@@ -15,6 +16,7 @@ use crate::trace::TraceTable;
 
 use arrange::Order;
 pub use folded::{Folded, FoldedStack};
+pub(super) use merge::StackMerger;
 
 /// A flame graph: the stacks of a usage as a tree of lines of code, each with the weight of the stacks that
 /// end at it, and of those that end at or below it.
@@ -174,7 +176,7 @@ impl FlameWeight {
         self.gain.saturating_add(self.loss)
     }
 
-    const fn plus(self, other: Self) -> Self {
+    pub(in crate::analysis) const fn plus(self, other: Self) -> Self {
         Self {
             gain: self.gain.saturating_add(other.gain),
             loss: self.loss.saturating_add(other.loss),

@@ -1,7 +1,7 @@
 //! Random access to the traces of a `.hpm` file.
 
-use super::frames::RawTrace;
-use super::traces::RawTraces;
+use super::trace::RawTrace;
+use super::traces::{RawTraces, TracePosition};
 use crate::error::DecodeError;
 use crate::id::TraceId;
 
@@ -20,23 +20,23 @@ use crate::id::TraceId;
 /// ```
 #[derive(Debug, Clone)]
 pub struct TraceIndex<'a> {
-    bytes: &'a [u8],
+    traces: RawTraces<'a>,
     offsets: Box<[u64]>,
     damage: Option<DecodeError>,
 }
 
 impl<'a> TraceIndex<'a> {
-    pub(super) fn new(bytes: &'a [u8], traces: RawTraces<'a>) -> Self {
+    pub(super) fn new(traces: RawTraces<'a>) -> Self {
         let mut offsets = Vec::new();
         let mut damage = None;
-        for trace in traces {
+        for trace in traces.clone() {
             match trace {
                 Ok(trace) => offsets.push(trace.offset()),
                 Err(error) => damage = Some(error),
             }
         }
         Self {
-            bytes,
+            traces,
             offsets: offsets.into_boxed_slice(),
             damage,
         }
@@ -54,8 +54,10 @@ impl<'a> TraceIndex<'a> {
 
     /// The trace with this id; `None` if the file has no such whole trace. O(frames of the trace).
     pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
-        let &offset = self.offsets.get(id.get() as usize - 1)?;
-        let (trace, _) = RawTrace::read(self.bytes, usize::try_from(offset).ok()?, id).ok()?;
+        let before = id.get() - 1;
+        let &offset = self.offsets.get(before as usize)?;
+        let position = TracePosition::new(offset, before);
+        let (trace, _) = self.traces.trace_at(position)?.ok()?;
         Some(trace)
     }
 

@@ -1,25 +1,33 @@
 //! `.hpm`, the metadata of a recording: its start, its sampling rates, and the stack of each trace.
 //!
-//! [`raw`](crate::raw) has the table of the format. `header` reads what all versions share. `frames`, `traces`,
-//! `index` and `writer` are version 1.
+//! [`raw`](crate::raw) has the tables of the format. `header`, `trace`, `traces` and `index` serve both versions; `v1`
+//! and `v2` each have what one version needs, and a writer.
 
-mod frames;
+mod as_frame;
+mod frame;
 mod header;
 mod index;
+mod trace;
 mod traces;
-mod writer;
+pub(crate) mod v1;
+pub(crate) mod v2;
 
-pub use frames::{OutermostFirst, RawFrame, RawFrames, RawTrace};
+pub use as_frame::AsFrame;
+pub use frame::RawFrame;
 pub(crate) use header::Header;
 pub use index::TraceIndex;
+pub use trace::{OutermostFirst, RawFrames, RawTrace};
 pub use traces::{RawTraces, TracePosition};
-pub use writer::{AsFrame, TraceWriter};
+pub use v1::TraceWriterV1;
+pub use v2::{TraceNode, TraceWriter};
 
+use super::properties::Properties;
 use super::rates::SamplingRates;
 use crate::error::DecodeError;
 use crate::time::StartTime;
+use v2::{Defined, Records};
 
-/// A `.hpm` file in memory. Its header is decoded; its traces are decoded on demand.
+/// A `.hpm` file in memory, of version 1 or 2. Its header is decoded; its traces are decoded on demand.
 ///
 /// ```
 /// use heapprof::raw::TraceLog;
@@ -45,9 +53,24 @@ impl<'a> TraceLog<'a> {
     /// Reads the header.
     ///
     /// # Errors
-    /// If the bytes do not begin with a whole header of version 1.
+    /// If the bytes do not begin with a whole header of version 1 or 2.
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         Header::read(bytes).map(|header| Self { bytes, header })
+    }
+
+    /// The version of the format: 1 for a file of heapprof, 2 for a compact one.
+    pub fn version(&self) -> u32 {
+        self.header.version
+    }
+
+    /// Whether the file is of version 2.
+    pub(crate) fn is_compact(&self) -> bool {
+        self.header.version == header::V2
+    }
+
+    /// Facts about the recording, such as its command. None in a file of version 1.
+    pub fn properties(&self) -> &Properties {
+        &self.header.properties
     }
 
     /// When the recording began.
@@ -67,8 +90,15 @@ impl<'a> TraceLog<'a> {
     }
 
     /// The traces, from the first.
+    ///
+    /// Version 1 is read as the iterator goes. Version 2 is read at once: O(bytes) of time and memory.
     pub fn traces(&self) -> RawTraces<'a> {
-        self.traces_from(TracePosition::new(self.header.first_trace as u64, 0))
+        self.traces_from(self.first())
+    }
+
+    /// The position before the first trace.
+    pub(crate) fn first(&self) -> TracePosition {
+        TracePosition::new(self.header.first_record as u64, 0)
     }
 
     /// The traces from a [position](RawTraces::position) in this file or in an earlier, shorter state of
@@ -86,26 +116,74 @@ impl<'a> TraceLog<'a> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn traces_from(&self, position: TracePosition) -> RawTraces<'a> {
-        RawTraces::new(self.bytes, position)
+        RawTraces::new(self, position)
     }
 
-    /// The number of whole traces. One pass over the lengths of the file names; no memory.
+    /// The records of a file of version 2 from `at` on, of which those before it define `defined`.
+    pub(crate) fn records(&self, at: usize, defined: Defined) -> Records<'a> {
+        Records::new(self.bytes, at, defined)
+    }
+
+    /// The number of whole traces. One pass over the lengths of the names; no memory.
     pub fn count(&self) -> u32 {
-        let (count, _) = self.count_and_damage();
-        count
+        self.count_from(TableEnd::first(self)).0.traces()
     }
 
-    /// The number of whole traces, and the error that follows them.
-    pub(crate) fn count_and_damage(&self) -> (u32, Option<DecodeError>) {
-        let mut traces = self.traces();
-        let damage = traces.find_map(Result::err);
-        (traces.position().traces(), damage)
+    /// The end of the whole traces, and the error that follows them, counted from an earlier end.
+    pub(crate) fn count_from(&self, end: TableEnd) -> (TableEnd, Option<DecodeError>) {
+        if self.is_compact() {
+            let at = usize::try_from(end.offset).unwrap_or(usize::MAX);
+            let mut records = self.records(at, end.defined);
+            let damage = records.find_map(Result::err);
+            (TableEnd::of_records(&records), damage)
+        } else {
+            let mut traces = self.traces_from(TracePosition::new(end.offset, end.traces()));
+            let damage = traces.find_map(Result::err);
+            (TableEnd::of_traces(traces.position()), damage)
+        }
     }
 
-    /// The offset of each trace, for random access. One pass over the lengths of the file names; 8 bytes of
-    /// memory a trace.
+    /// The offset of each trace, for random access. One pass over the file; 8 bytes of memory a trace, and O(bytes)
+    /// for version 2.
     pub fn index(&self) -> TraceIndex<'a> {
-        TraceIndex::new(self.bytes, self.traces())
+        TraceIndex::new(self.traces())
+    }
+}
+
+/// Where the whole traces of a file end, and what they define: all that is needed to read on when the file has grown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TableEnd {
+    pub(crate) offset: u64,
+    pub(crate) defined: Defined,
+}
+
+impl TableEnd {
+    /// The start of the traces.
+    pub(crate) fn first(log: &TraceLog<'_>) -> Self {
+        Self::of_traces(log.first())
+    }
+
+    pub(crate) fn of_records(records: &Records<'_>) -> Self {
+        Self {
+            offset: records.at() as u64,
+            defined: records.defined(),
+        }
+    }
+
+    pub(crate) fn of_traces(position: TracePosition) -> Self {
+        let traces = position.traces();
+        Self {
+            offset: position.offset(),
+            defined: Defined {
+                traces,
+                ..Defined::default()
+            },
+        }
+    }
+
+    /// The number of whole traces.
+    pub(crate) fn traces(&self) -> u32 {
+        self.defined.traces
     }
 }
 
@@ -155,7 +233,7 @@ mod tests {
         assert_eq!(frames, [(&b""[..], 0), (b"a.py", 299)]);
         assert!(traces[1].is_empty());
 
-        let mut writer = TraceWriter::new(Vec::new(), log.start(), &rates()).unwrap();
+        let mut writer = TraceWriterV1::new(Vec::new(), log.start(), &rates()).unwrap();
         writer
             .write_innermost_first([("a.py", 299), ("", 0)])
             .unwrap();

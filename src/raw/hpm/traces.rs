@@ -1,8 +1,11 @@
 //! The iterator over the traces of a `.hpm` file, and its position.
 
 use std::iter::FusedIterator;
+use std::sync::Arc;
 
-use super::frames::RawTrace;
+use super::trace::{RawFrames, RawTrace};
+use super::v2::CompactTable;
+use super::{TraceLog, v1};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 
@@ -64,15 +67,56 @@ impl TracePosition {
 /// ```
 #[derive(Debug, Clone)]
 pub struct RawTraces<'a> {
-    /// The bytes of the file; after an error, those before the trace with the error.
-    bytes: &'a [u8],
+    source: Source<'a>,
     position: TracePosition,
 }
 
+#[derive(Debug, Clone)]
+enum Source<'a> {
+    /// The bytes of the file; after an error, those before the trace with the error.
+    V1(&'a [u8]),
+    /// All traces, and the error after them until it has been returned.
+    V2(Arc<CompactTable<'a>>, Option<DecodeError>),
+}
+
 impl<'a> RawTraces<'a> {
-    pub(super) fn new(bytes: &'a [u8], mut position: TracePosition) -> Self {
-        position.offset = position.offset.min(bytes.len() as u64);
-        Self { bytes, position }
+    pub(super) fn new(log: &TraceLog<'a>, mut position: TracePosition) -> Self {
+        position.offset = position.offset.min(log.bytes.len() as u64);
+        let source = if log.is_compact() {
+            let table = CompactTable::new(log.bytes, log.header.first_record);
+            let damage = table.damage();
+            Source::V2(Arc::new(table), damage)
+        } else {
+            Source::V1(log.bytes)
+        };
+        Self { source, position }
+    }
+
+    /// The trace at a position, and the position after it; `None` at the end.
+    pub(super) fn trace_at(
+        &self,
+        position: TracePosition,
+    ) -> Option<Result<(RawTrace<'a>, TracePosition), Kind>> {
+        let TracePosition { offset, next } = position;
+        let id = TraceId::new(next).ok_or(Kind::TooManyTraces);
+        match &self.source {
+            Source::V1(bytes) => {
+                let at = usize::try_from(offset)
+                    .ok()
+                    .filter(|&at| at < bytes.len())?;
+                Some(id.and_then(|id| {
+                    let (frames, end) = v1::trace_at(bytes, at)?;
+                    let trace = RawTrace::new(id, offset, RawFrames::v1(frames));
+                    Ok((trace, TracePosition::new(end as u64, next)))
+                }))
+            }
+            Source::V2(table, _) => {
+                let (node, offset, end) = table.trace(next.checked_sub(1)? as usize)?;
+                let frames = RawFrames::v2(table.clone(), node);
+                let end = TracePosition::new(end, next);
+                Some(id.map(|id| (RawTrace::new(id, offset, frames), end)))
+            }
+        }
     }
 
     /// The position after the last whole trace, also after an error.
@@ -86,22 +130,23 @@ impl<'a> Iterator for RawTraces<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let TracePosition { offset, next } = self.position;
-        let at = usize::try_from(offset).ok()?;
-        if at >= self.bytes.len() {
-            return None;
+        let error = match self.trace_at(self.position) {
+            Some(Ok((trace, end))) => {
+                self.position = end;
+                return Some(Ok(trace));
+            }
+            Some(Err(kind)) => Some(DecodeError::new(FileKind::Hpm, self.position.offset, kind)),
+            None => None,
+        };
+        match &mut self.source {
+            Source::V1(bytes) => {
+                let error = error?;
+                let at = usize::try_from(error.offset()).unwrap_or(usize::MAX);
+                *bytes = bytes.get(..at).unwrap_or_default();
+                Some(Err(error))
+            }
+            Source::V2(_, damage) => damage.take().map(Err),
         }
-        let id = TraceId::new(next).ok_or(Kind::TooManyTraces);
-        Some(match id.and_then(|id| RawTrace::read(self.bytes, at, id)) {
-            Ok((trace, end)) => {
-                self.position = TracePosition::new(end as u64, next);
-                Ok(trace)
-            }
-            Err(kind) => {
-                self.bytes = self.bytes.get(..at).unwrap_or_default();
-                Err(DecodeError::new(FileKind::Hpm, offset, kind))
-            }
-        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! [`TraceTable::from_log`]: reads the stacks of a `.hpm` file.
+//! Reads traces of version 1: stacks whose beginnings repeat.
 //!
 //! A file repeats every frame of every stack in full, innermost first. But a stack agrees with the previous stack
 //! from the program's entry up to the last few frames (95 % of the frames of a real program), and so do the bytes
@@ -16,19 +16,20 @@
 //! PERF: decoding all frames takes 3x (pylint) to 3.7x (docutils) the time; cargo bench --bench ratios -- FILEBASE,
 //! row `intern_of_sum`. Where a frame recurs in the previous stack, only its innermost level is compared.
 
-use super::{Table, TraceTable};
+use super::TableBuilder;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
-use crate::id::{FrameId, TraceId};
+use crate::id::FrameId;
 use crate::id_vec::IdVec;
 use crate::intern::RecordInterner;
-use crate::raw::{RawFrame, TraceLog};
+use crate::raw::hpm::{TableEnd, v1};
+use crate::raw::{TraceLog, TracePosition};
 use crate::tree::{NodeId, ROOT, TreeBuilder};
 
 /// A low estimate of the bytes of a file for each node of its tree. Real programs have 850 to 1500.
 ///
 /// PERF: a tree that grows from nothing takes 1.2x the time on docutils; cargo bench --bench ratios -- FILEBASE,
 /// row `intern_of_sum`.
-const BYTES_PER_NODE: usize = 768;
+pub(super) const BYTES_PER_NODE: usize = 768;
 
 /// A frame of the previous stack.
 #[derive(Debug, Clone, Copy)]
@@ -39,10 +40,9 @@ struct Level {
     rest: usize,
 }
 
-struct TableReader<'a> {
+struct StackReader<'a> {
     bytes: &'a [u8],
     interner: RecordInterner<'a>,
-    tree: TreeBuilder,
     /// The previous stack, outermost first.
     previous: Vec<Level>,
     /// The index in `previous` at which each frame was last pushed. The level there may have changed since.
@@ -51,63 +51,48 @@ struct TableReader<'a> {
     decoded: Vec<(FrameId, usize)>,
 }
 
-impl TraceTable {
-    /// Reads all traces of a `.hpm` file.
-    ///
-    /// Of a cut or damaged file it keeps every whole trace before the damage, and [reports](Self::damage) the
-    /// damage. One pass; O(bytes of the file).
-    pub fn from_log(log: &TraceLog<'_>) -> Self {
-        let mut reader = TableReader {
+impl TableBuilder {
+    /// Reads the traces from `end` on. Returns the end of the last whole one.
+    pub(super) fn read_v1(&mut self, log: &TraceLog<'_>, end: TableEnd) -> TableEnd {
+        let interner = RecordInterner::new(std::mem::take(&mut self.interner));
+        let mut reader = StackReader {
             bytes: log.bytes,
-            interner: RecordInterner::new(),
-            tree: TreeBuilder::with_capacity(log.bytes.len() / BYTES_PER_NODE),
+            last_level: IdVec::defaults(interner.len()),
+            interner,
             previous: Vec::new(),
-            last_level: IdVec::new(),
             decoded: Vec::new(),
         };
-        let mut damage: Vec<DecodeError> = log.header_damage().into_iter().collect();
-        let mut not_utf8 = None;
-        let mut leaves = Vec::new();
-        let mut at = log.header.first_trace;
-        while at < reader.bytes.len() {
-            let error = |kind| DecodeError::new(FileKind::Hpm, at as u64, kind);
-            // An empty trace is one byte on disk and four in memory.
-            let read = match leaves.try_reserve(1) {
-                Ok(()) if leaves.len() < TraceId::MAX.get() as usize => reader.trace(at),
-                _ => Err(Kind::TooManyTraces),
-            };
-            match read {
-                Ok((leaf, end)) => {
-                    leaves.push(leaf);
+        let mut at = usize::try_from(end.offset).unwrap_or(usize::MAX);
+        while at < log.bytes.len() {
+            let read = reader.trace(&mut self.tree, at);
+            match read.and_then(|(leaf, end)| self.add_trace(leaf).map(|()| end)) {
+                Ok(end) => {
                     if reader.interner.not_utf8 {
-                        not_utf8.get_or_insert(error(Kind::NotUtf8));
+                        self.note_not_utf8(at);
                     }
                     at = end;
                 }
                 Err(kind) => {
-                    damage.push(error(kind));
+                    let error = DecodeError::new(FileKind::Hpm, at as u64, kind);
+                    self.damage.push(error);
                     break;
                 }
             }
         }
-        damage.extend(not_utf8);
-        damage.sort_by_key(DecodeError::offset);
-        let frames = reader.interner.into_frames();
-        Self::new(Table {
-            damage,
-            ..Table::new(frames, reader.tree, leaves)
-        })
+        self.interner = reader.interner.into_interner();
+        let traces = u32::try_from(self.leaves.len()).unwrap_or(u32::MAX);
+        TableEnd::of_traces(TracePosition::new(at as u64, traces))
     }
 }
 
-impl TableReader<'_> {
+impl StackReader<'_> {
     /// Reads the trace at `start`, where the previous one ends. Returns its node and its end.
-    fn trace(&mut self, start: usize) -> Result<(NodeId, usize), Kind> {
+    fn trace(&mut self, tree: &mut TreeBuilder, start: usize) -> Result<(NodeId, usize), Kind> {
         let (shared, end) = self.decode(start)?;
         self.previous.truncate(shared);
         let mut node = self.previous.last().map_or(ROOT, |level| level.node);
         for &(frame, offset) in self.decoded.iter().rev() {
-            node = self.tree.child(node, frame)?;
+            node = tree.child(node, frame)?;
             let index = u32::try_from(self.previous.len()).unwrap_or(u32::MAX);
             self.last_level.set(frame, index);
             self.previous.push(Level {
@@ -127,7 +112,7 @@ impl TableReader<'_> {
         // Bounds the bytes that are compared in vain by those of both traces, so that reading stays linear.
         let mut budget = self.previous.last().map_or(0, |innermost| innermost.rest);
         loop {
-            let (frame, next) = RawFrame::read(self.bytes, at)?;
+            let (frame, next) = v1::frame_at(self.bytes, at)?;
             let Some(frame) = frame else {
                 return Ok((0, next));
             };

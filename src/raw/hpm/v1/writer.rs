@@ -1,84 +1,28 @@
-//! The writer of `.hpm` files of version 1.
+//! [`TraceWriterV1`], the writer of version 1.
 
 use std::io::Write;
 
-use super::TracePosition;
-use super::header::VERSION;
+use super::super::header::{V1, push_header};
+use super::super::{AsFrame, TracePosition};
 use crate::error::EncodeError;
 use crate::id::TraceId;
-use crate::raw::block::{push_fixed32, push_fixed64, push_rates, push_varint};
+use crate::raw::block::push_varint;
 use crate::raw::rates::SamplingRates;
 use crate::time::StartTime;
 
-/// A type that can be written as a frame: a pair of file name and line number (0 if unknown), a
-/// [`Frame`](crate::Frame), a reference to either, or a type of the caller's.
-///
-/// The bytes of a name should be UTF-8. The writer does not check them.
-///
-/// ```
-/// use heapprof::raw::{AsFrame, TraceWriter};
-/// use heapprof::{SamplingRates, StartTime};
-///
-/// /// The location of a function in the debug information.
-/// struct Symbol {
-///     path: String,
-///     line: u32,
-/// }
-///
-/// impl AsFrame for Symbol {
-///     fn file_bytes(&self) -> &[u8] {
-///         self.path.as_bytes()
-///     }
-///
-///     fn line(&self) -> u32 {
-///         self.line
-///     }
-/// }
-///
-/// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
-/// let stack = [Symbol { path: "src/main.rs".into(), line: 12 }];
-/// assert_eq!(writer.write_outermost_first(&stack)?.get(), 1);
-/// # Ok::<(), heapprof::EncodeError>(())
-/// ```
-pub trait AsFrame {
-    /// The bytes of the file name.
-    fn file_bytes(&self) -> &[u8];
-
-    /// The line number.
-    fn line(&self) -> u32;
-}
-
-impl<N: AsRef<[u8]>> AsFrame for (N, u32) {
-    fn file_bytes(&self) -> &[u8] {
-        self.0.as_ref()
-    }
-
-    fn line(&self) -> u32 {
-        self.1
-    }
-}
-
-impl<F: AsFrame> AsFrame for &F {
-    fn file_bytes(&self) -> &[u8] {
-        (*self).file_bytes()
-    }
-
-    fn line(&self) -> u32 {
-        (*self).line()
-    }
-}
-
-/// Writes a `.hpm` file, trace by trace, to any [`Write`].
+/// Writes a `.hpm` file of version 1, trace by trace, to any [`Write`]: for heapprof 1.0, which reads no other.
+/// [`TraceWriter`](crate::raw::TraceWriter) writes version 2, which is a hundred times smaller and has the names of
+/// functions.
 ///
 /// Each trace is one call of `write_all`, so wrap a file in a [`BufWriter`](std::io::BufWriter). If another
 /// process reads the files while they grow, flush the traces before writing events that refer to them.
 ///
 /// ```
-/// use heapprof::raw::{TraceLog, TraceWriter};
+/// use heapprof::raw::{TraceLog, TraceWriterV1};
 /// use heapprof::{SamplingRates, StartTime};
 ///
 /// let start = StartTime::new(1_700_000_000, 0);
-/// let mut writer = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?;
+/// let mut writer = TraceWriterV1::new(Vec::new(), start, &SamplingRates::unsampled())?;
 /// let id = writer.write_outermost_first([("main.py", 3), ("work.py", 20)])?;
 /// assert_eq!(id.get(), 1);
 ///
@@ -89,23 +33,20 @@ impl<F: AsFrame> AsFrame for &F {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct TraceWriter<W> {
+pub struct TraceWriterV1<W> {
     out: W,
     next: u32,
     record: Vec<u8>,
 }
 
-impl<W: Write> TraceWriter<W> {
+impl<W: Write> TraceWriterV1<W> {
     /// Writes the header.
     ///
     /// # Errors
     /// If `out` fails.
     pub fn new(mut out: W, start: StartTime, rates: &SamplingRates) -> Result<Self, EncodeError> {
         let mut record = Vec::new();
-        push_fixed32(&mut record, VERSION);
-        push_fixed64(&mut record, start.seconds());
-        push_fixed64(&mut record, start.nanoseconds());
-        push_rates(&mut record, rates);
+        push_header(&mut record, V1, start, rates);
         out.write_all(&record)?;
         Ok(Self {
             out,
