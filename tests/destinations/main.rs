@@ -5,6 +5,7 @@
 mod common;
 
 mod folded;
+mod functions;
 mod pprof;
 mod speedscope;
 mod trace_events;

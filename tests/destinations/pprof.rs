@@ -11,13 +11,13 @@ use crate::{Stacks, after, odd, open, peak, run, stacks};
 
 /// A protobuf message by field number, whatever the message is.
 #[derive(Default)]
-struct Fields<'a> {
-    numbers: HashMap<u64, Vec<u64>>,
-    bytes: HashMap<u64, Vec<&'a [u8]>>,
+pub(crate) struct Fields<'a> {
+    pub(crate) numbers: HashMap<u64, Vec<u64>>,
+    pub(crate) bytes: HashMap<u64, Vec<&'a [u8]>>,
 }
 
 impl<'a> Fields<'a> {
-    fn read(mut bytes: &'a [u8]) -> Self {
+    pub(crate) fn read(mut bytes: &'a [u8]) -> Self {
         let mut fields = Self::default();
         while !bytes.is_empty() {
             let tag = varint(&mut bytes);
@@ -38,7 +38,7 @@ impl<'a> Fields<'a> {
         fields
     }
 
-    fn number(&self, field: u64) -> u64 {
+    pub(crate) fn number(&self, field: u64) -> u64 {
         match self.numbers.get(&field).map(Vec::as_slice) {
             None => 0,
             Some([number]) => *number,
@@ -46,7 +46,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    fn messages(&self, field: u64) -> impl Iterator<Item = Fields<'a>> {
+    pub(crate) fn messages(&self, field: u64) -> impl Iterator<Item = Fields<'a>> {
         let all = self.bytes.get(&field).into_iter().flatten();
         all.map(|bytes| Fields::read(bytes))
     }

@@ -46,6 +46,7 @@ fn text(field: &Field) -> String {
         Field::Str(text) => text.clone(),
         Field::Long(number) => number.to_string(),
         Field::Bool(flag) => flag.to_string(),
+        Field::Null => "null".to_owned(),
         other => panic!("{other:?}"),
     }
 }
@@ -126,15 +127,18 @@ fn expected(name: &str, reader: &Reader, table: &str) -> (Vec<String>, Vec<Vec<S
             (row!["profile", "trace", "level", "frame"], rows)
         }
         "frames" => (
-            row!["profile", "frame", "file", "line"],
+            row!["profile", "frame", "file", "line", "function"],
             traces
                 .frames()
-                .map(|(id, frame)| row![name, id.index(), frame.file, frame.line])
+                .map(|(id, frame)| {
+                    let function = frame.function.unwrap_or("null");
+                    row![name, id.index(), frame.file, frame.line, function]
+                })
                 .collect(),
         ),
         "snapshots" => {
             // 21 789 ms, and 656, in at most 100 pieces of whole milliseconds.
-            let millis = if name == "demo" { 218 } else { 7 };
+            let millis = if name == "unicode" { 7 } else { 218 };
             let interval = std::time::Duration::from_millis(millis);
             let options = DigestOptions::default().interval(interval);
             let digest = reader.digest_with(options).unwrap();
@@ -154,8 +158,17 @@ fn expected(name: &str, reader: &Reader, table: &str) -> (Vec<String>, Vec<Vec<S
 #[test]
 fn tables_have_all_of_a_profile() {
     let folder = tempfile::tempdir().unwrap();
-    let names = ["demo", "unicode"];
-    let filebases = names.map(recording);
+    // The same profile with the names of functions.
+    let compact = folder.path().join("compact");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for (from, to) in [
+        ("tests/data/compact_demo.hpm", "hpm"),
+        ("examples/data/demo.hpd", "hpd"),
+    ] {
+        fs::copy(root.join(from), compact.with_extension(to)).unwrap();
+    }
+    let compact = compact.to_str().unwrap();
+    let filebases = [recording("demo"), recording("unicode"), compact.to_owned()];
     write(
         folder.path(),
         &filebases.each_ref().map(|filebase| &**filebase),
@@ -163,8 +176,13 @@ fn tables_have_all_of_a_profile() {
     for (name, rows) in [
         ("demo", [1, 49_779, 318, 54, 3_750]),
         ("unicode", [1, 5_080, 169, 38, 1_233]),
+        ("compact", [1, 49_779, 318, 54, 3_750]),
     ] {
-        let reader = Reader::open(recording(name)).unwrap();
+        let filebase = match name {
+            "compact" => compact.to_owned(),
+            _ => recording(name),
+        };
+        let reader = Reader::open(filebase).unwrap();
         let tables = ["profiles", "events", "traces", "frames", "snapshots"];
         for (table, count) in tables.into_iter().zip(rows) {
             let path = folder.path().join(table).join(format!("{name}.parquet"));
@@ -176,7 +194,7 @@ fn tables_have_all_of_a_profile() {
     }
     // Nothing unfinished is left.
     let files = fs::read_dir(folder.path().join("events")).unwrap();
-    assert_eq!(files.count(), 2);
+    assert_eq!(files.count(), 3);
 }
 
 #[test]
