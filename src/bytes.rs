@@ -43,6 +43,36 @@ impl Bytes {
         }
     }
 
+    /// The bytes of an open file that has grown since its first bytes were `known`. Reads only the others, if its
+    /// first `head` bytes are still the same.
+    pub(crate) fn of_grown(
+        mut file: &File,
+        path: &Path,
+        access: Access,
+        known: &[u8],
+        head: usize,
+    ) -> Result<Self> {
+        let mut rest = || {
+            let mut bytes = Vec::new();
+            file.seek(SeekFrom::Start(0))?;
+            file.take(head as u64).read_to_end(&mut bytes)?;
+            let has_grown = file.metadata()?.len() >= known.len() as u64;
+            if known.get(..head) != Some(&bytes) || !has_grown {
+                return Ok(None);
+            }
+            bytes.extend_from_slice(known.get(head..).unwrap_or_default());
+            file.seek(SeekFrom::Start(known.len() as u64))?;
+            file.read_to_end(&mut bytes)?;
+            Ok(Some(bytes))
+        };
+        if access == Access::Read
+            && let Some(bytes) = rest().map_err(Error::io(path, "read"))?
+        {
+            return Ok(Self::Owned(bytes.into()));
+        }
+        Self::of(file, path, access)
+    }
+
     fn read(mut file: &File, path: &Path) -> Result<Self> {
         let mut bytes = Vec::new();
         file.seek(SeekFrom::Start(0))

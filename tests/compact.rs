@@ -5,6 +5,8 @@ mod all_queries;
 mod common;
 
 use std::fs;
+use std::io::Write;
+use std::path::Path;
 use std::time::Instant;
 
 use all_queries::{all_queries_of, all_raw_queries};
@@ -264,6 +266,31 @@ fn names_that_are_not_utf8_are_kept_and_told() {
 }
 
 #[test]
+fn a_stack_of_100_000_frames_comes_back() {
+    let stack: Vec<Frame<'_>> = (0..100_000)
+        .map(|line| Frame::new("deep.rs", line))
+        .collect();
+    let mut writer = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();
+    let id = writer.intern_outermost_first(&stack).unwrap();
+    let bytes = writer.into_inner();
+    assert!(
+        table(&bytes)
+            .trace(id)
+            .unwrap()
+            .frames()
+            .eq(stack.iter().copied())
+    );
+    let raw = TraceLog::new(&bytes)
+        .unwrap()
+        .traces()
+        .next()
+        .unwrap()
+        .unwrap();
+    let lines = raw.innermost_first().map(heapprof::raw::RawFrame::line);
+    assert!(lines.eq((0..100_000).rev()));
+}
+
+#[test]
 fn items_that_are_defined_twice_are_one() {
     let mut bytes = BYTES[..HEADER].to_vec();
     for _ in 0..2 {
@@ -411,6 +438,12 @@ fn inverted_stacks_beyond_the_limit_are_other() {
     assert_eq!(callers, ["other"]);
 }
 
+/// Writes a file over a mapped one, which it does not shorten.
+fn write_over(path: &Path, bytes: &[u8]) {
+    let mut file = fs::File::options().write(true).open(path).unwrap();
+    file.write_all(bytes).unwrap();
+}
+
 #[test]
 fn a_growing_recording_is_read_on_from_where_it_ended() {
     for (version, file) in [
@@ -424,18 +457,23 @@ fn a_growing_recording_is_read_on_from_where_it_ended() {
         let table = TraceTable::from_log(&log);
         let whole = stacks(&table).concat();
         let len = hpm.len();
-        for (first, second) in [
-            (0, len / 3),
-            (len / 3, 2 * len / 3),
-            (len / 2, len),
-            (len - 1, len),
+        for (first, second, mapped) in [
+            (0, len / 3, true),
+            (len / 3, 2 * len / 3, true),
+            (len / 2, len, true),
+            (len - 1, len, true),
+            (len / 3, 2 * len / 3, false),
         ] {
             let folder = tempfile::tempdir().unwrap();
             let base = folder.path().join("run");
             let first = first.max(header);
             fs::write(base.with_extension("hpm"), &hpm[..first]).unwrap();
             fs::write(base.with_extension("hpd"), []).unwrap();
-            let early = Reader::open_unmapped(&base).unwrap();
+            let early = if mapped {
+                Reader::open(&base).unwrap()
+            } else {
+                Reader::open_unmapped(&base).unwrap()
+            };
             let (early_traces, early_count) = (early.traces().unwrap().len(), early.end().unwrap());
             // What was read before is not read again: it is no longer there.
             let read = if early_traces == 0 {
@@ -445,7 +483,7 @@ fn a_growing_recording_is_read_on_from_where_it_ended() {
             };
             let mut grown = hpm[..second.max(first)].to_vec();
             grown[header..read].fill(0xff);
-            fs::write(base.with_extension("hpm"), &grown).unwrap();
+            write_over(&base.with_extension("hpm"), &grown);
             let late = early.reopen().unwrap();
             let expected = TraceTable::from_log(&TraceLog::new(&hpm[..second.max(first)]).unwrap());
             let table = late.traces().unwrap();
@@ -461,7 +499,7 @@ fn a_growing_recording_is_read_on_from_where_it_ended() {
             // And once more, to the end.
             let mut grown = hpm.clone();
             grown[header..read].fill(0xff);
-            fs::write(base.with_extension("hpm"), &grown).unwrap();
+            write_over(&base.with_extension("hpm"), &grown);
             let last = late.reopen().unwrap();
             assert_eq!(stacks(last.traces().unwrap()).concat(), whole);
         }

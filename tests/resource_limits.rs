@@ -107,6 +107,67 @@ fn events(profile: &mut Profile, traces: u32) {
     }
 }
 
+/// The same of traces of version 2, whose records are repeated.
+fn grows_as_the_records(n: u32, records: impl Fn(u32) -> Vec<u8>) {
+    grows(
+        n,
+        |n| {
+            // No sampling ranges, no properties.
+            let mut hpm = vec![0; 22];
+            hpm[3] = 2;
+            hpm.extend(records(n));
+            let (_, hpd) = Profile::default().with_events(&[(1, 1, 10)]).into_bytes();
+            [hpm, hpd]
+        },
+        |[hpm, hpd]| {
+            all_raw_queries(&hpm, &hpd, &[]);
+            all_queries(&Reader::from_bytes(hpm, hpd, None).unwrap());
+        },
+    );
+}
+
+#[test]
+fn compact_texts_without_bytes() {
+    grows_as_the_records(100_000, |n| vec![0; n as usize]);
+}
+
+#[test]
+fn compact_frames_without_names() {
+    grows_as_the_records(3_000, |n| {
+        let frames = (0..n).flat_map(|line| {
+            // Lines of two bytes.
+            let line = 0x80 | line << 1 & 0x7f00 | line & 0x7f;
+            let [low, high, ..] = line.to_le_bytes();
+            [1, 0, low, high]
+        });
+        [0].into_iter().chain(frames).collect()
+    });
+}
+
+#[test]
+fn compact_nodes_in_a_chain_and_beside_each_other() {
+    for back in [|_| 1, |number: u32| number] {
+        grows_as_the_records(10_000, |n| {
+            let mut records = vec![0, 1, 0, 7];
+            for number in 1..=n {
+                let mut head = u64::from(back(number)) << 2 | 2;
+                while head >= 0x80 {
+                    records.push(head.to_le_bytes()[0] | 0x80);
+                    head >>= 7;
+                }
+                records.extend([head.to_le_bytes()[0], 0]);
+            }
+            records.push(1 << 2 | 3);
+            records
+        });
+    }
+}
+
+#[test]
+fn compact_traces_of_the_root() {
+    grows_as_the_records(50_000, |n| vec![1 << 2 | 3; n as usize]);
+}
+
 #[test]
 fn one_stack_of_many_lines() {
     grows_as_the_file(10_000, |n| {

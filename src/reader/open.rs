@@ -32,7 +32,7 @@ impl Reader {
     /// the name meanwhile.
     #[doc(alias = "read")]
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(&Filebase::new(path.as_ref()), Access::Map)
+        Self::open_as(&Filebase::new(path.as_ref()), Access::Map, &[])
     }
 
     /// As [`open`](Self::open), but reads `.hpm` and `.hpc` into memory instead of mapping them: no access fails,
@@ -53,7 +53,7 @@ impl Reader {
     /// # Errors
     /// As [`open`](Self::open); also if there is not enough memory.
     pub fn open_unmapped(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_as(&Filebase::new(path.as_ref()), Access::Read)
+        Self::open_as(&Filebase::new(path.as_ref()), Access::Read, &[])
     }
 
     /// Opens the profile again in the same way, with the same rates and clock, to see events that were written since.
@@ -88,7 +88,7 @@ impl Reader {
     /// than it was; [`Error::NoPlace`] if the profile is [from bytes](Self::from_bytes).
     pub fn reopen(&self) -> Result<Self> {
         let files = self.files.as_ref().ok_or(Error::NoPlace)?;
-        let again = Self::open_as(files, self.access)?;
+        let again = Self::open_as(files, self.access, &self.hpm)?;
         let replaced = |file| {
             let path = files.file(file);
             Err(Error::Replaced { path })
@@ -115,11 +115,12 @@ impl Reader {
         }
     }
 
-    fn open_as(files: &Filebase, access: Access) -> Result<Self> {
+    /// `known_hpm` is what an earlier reader had of the `.hpm` file.
+    fn open_as(files: &Filebase, access: Access, known_hpm: &[u8]) -> Result<Self> {
         let hpm_path = files.file(FileKind::Hpm);
         let missing = |error: Error| error.or_missing(FileKind::Hpm);
         let file = bytes::open(&hpm_path).map_err(missing)?;
-        let hpm = Bytes::of(&file, &hpm_path, access)?;
+        let hpm = Bytes::of_grown(&file, &hpm_path, access, known_hpm, Header::IDENTITY_LEN)?;
         let header = match Header::read(&hpm) {
             Ok(header) => header,
             Err(source) => {

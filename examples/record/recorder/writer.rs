@@ -144,11 +144,14 @@ fn properties() -> Properties {
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let command = command.collect::<Vec<_>>().join(" ");
     let recorder = concat!("heapprof ", env!("CARGO_PKG_VERSION"), ", example record");
-    Properties::from_iter([
+    let known = [
         ("recorder", recorder.to_owned()),
         ("command", command),
         ("pid", std::process::id().to_string()),
-    ])
+    ];
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let host = host.map(|name| ("host", name.trim_end().to_owned()));
+    known.into_iter().chain(host).collect()
 }
 
 /// Writes the files.
