@@ -34,7 +34,7 @@
 //!
 //! | file | holds | read by | written by |
 //! | --- | --- | --- | --- |
-//! | `.hpm` | when it began, how it was sampled, and the stack of each trace | [`TraceTable`], [`raw::TraceLog`] | [`raw::TraceWriter`] |
+//! | `.hpm` | when it began, how it was sampled, and the stack of each trace; in version 2 also the names of functions | [`TraceTable`], [`raw::TraceLog`] | [`raw::TraceWriter`] |
 //! | `.hpd` | the log: one event for each recorded allocation and free | [`Reader::events`], [`raw::EventLog`], [`raw::EventReader`] | [`raw::EventWriter`] |
 //! | `.hpc` | the digest: what was live at regular moments | [`Digest`], [`raw::DigestFile`] | [`Reader::make_digest`], or [`raw::DigestWriter`] |
 //!
