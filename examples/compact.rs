@@ -5,7 +5,7 @@
 //! cargo run --release --example compact -- FROM TO
 //! ```
 //!
-//! Trace ids stay as they are, so a log fits both files. What is cut or damaged is told, and what is whole is kept.
+//! Trace ids stay as they are, so a log fits both files. Damage is printed; the whole traces before it are kept.
 //! heapprof 1.0 does not read version 2.
 
 mod common;
@@ -17,8 +17,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use heapprof::FileKind;
 use heapprof::raw::{RawFrame, TraceLog, TraceNode, TraceWriter};
+use heapprof::{DecodeError, FileKind};
 
 use common::bytes;
 
@@ -37,9 +37,10 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let reader = heapprof::Reader::open_unmapped(&cli.from)?;
+    let reader = heapprof::Reader::open(&cli.from)?;
     let path = |kind| reader.path(kind).context("a profile has a name");
     let (hpm, hpd) = (path(FileKind::Hpm)?, path(FileKind::Hpd)?);
+    drop(reader);
     let to = |extension: &str| {
         let mut path = cli.to.clone().into_os_string();
         path.push(extension);
@@ -51,12 +52,19 @@ fn run(cli: &Cli) -> Result<()> {
             bail!("{}: cannot rewrite a profile onto itself", new.display());
         }
     }
-    let old = fs::read(&hpm).with_context(|| hpm.display().to_string())?;
-    rewrite(&TraceLog::new(&old)?, &hpm, &new_hpm)
-        .with_context(|| new_hpm.display().to_string())?;
+    // The log first: a program that is still recording writes traces before the events that refer to them.
     if hpd.exists() {
         fs::copy(&hpd, &new_hpd).with_context(|| new_hpd.display().to_string())?;
+    } else if new_hpd.exists() {
+        bail!("{}: the log of another profile", new_hpd.display());
     }
+    let old = fs::read(&hpm).with_context(|| hpm.display().to_string())?;
+    let log = TraceLog::new(&old)?;
+    let rewrite = || match log.version() {
+        1 => rewrite(&log, &hpm, &new_hpm),
+        _ => Ok(fs::write(&new_hpm, &old)?),
+    };
+    rewrite().with_context(|| new_hpm.display().to_string())?;
     let (before, after) = (old.len(), fs::metadata(&new_hpm)?.len());
     println!("traces before  {}", bytes(before));
     println!("traces now     {}", bytes(after));
@@ -66,23 +74,27 @@ fn run(cli: &Cli) -> Result<()> {
     Ok(())
 }
 
+/// Prints what is wrong with a record of a file.
+fn tell(file: &Path, error: DecodeError) {
+    let (file, at) = (file.display(), error.offset());
+    eprintln!("{file}: record at byte {at}: {}", error.kind());
+}
+
 /// Writes all whole traces with their ids.
 fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
+    if let Some(damage) = log.header_damage() {
+        tell(from, damage);
+    }
     let out = BufWriter::new(File::create(to)?);
     let (start, rates) = (log.start(), log.rates());
     let mut writer = TraceWriter::with_properties(out, start, rates, log.properties())?;
-    // The stack before, outermost first: most stacks begin with the same frames.
+    // The previous stack, outermost first: most stacks begin with the same frames.
     let mut path: Vec<(RawFrame<'_>, TraceNode)> = Vec::new();
     for trace in log.traces() {
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
-                eprintln!(
-                    "{}: record at byte {}: {}",
-                    from.display(),
-                    error.offset(),
-                    error.kind()
-                );
+                tell(from, error);
                 break;
             }
         };

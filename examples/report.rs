@@ -14,10 +14,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{bytes, seconds};
+use common::{Names, bytes, seconds};
 use heapprof::{
     CheckRates, Digest, DigestOptions, Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth,
-    Estimate, FileKind, FindLeaks, Frame, Leaks, LineErrorBars, Lines, Movement, Peak, RatesCheck,
+    Estimate, FileKind, FindLeaks, Leaks, LineErrorBars, Lines, Movement, Peak, RatesCheck,
     RatesVerdict, Reader, Sanity, SanityCheck, Series, SourceLines, TimeSeries, Trace, TraceTable,
     Usage,
 };
@@ -107,7 +107,8 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
         give_or_take(of_growth.total())
     )?;
     lines(out, traces, &growth, &of_growth, &sources)?;
-    leak_candidates(out, traces, &leaks)?;
+    let names = Names::new(traces);
+    leak_candidates(out, traces, &names, &leaks)?;
 
     writeln!(
         out,
@@ -121,7 +122,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
             out,
             "{:>10}  {}",
             bytes(weight),
-            trace.map_or("unknown".to_owned(), |trace| stack(trace, 4))
+            trace.map_or("unknown".to_owned(), |trace| stack(trace, 4, &names))
         )?;
     }
     Ok(())
@@ -281,7 +282,12 @@ fn give_or_take(estimate: Estimate) -> String {
 }
 
 /// What grows all the time.
-fn leak_candidates(out: &mut impl Write, traces: &TraceTable, leaks: &Leaks) -> Result<()> {
+fn leak_candidates(
+    out: &mut impl Write,
+    traces: &TraceTable,
+    names: &Names<'_>,
+    leaks: &Leaks,
+) -> Result<()> {
     if leaks.lines().is_empty() {
         return Ok(writeln!(
             out,
@@ -295,7 +301,7 @@ fn leak_candidates(out: &mut impl Write, traces: &TraceTable, leaks: &Leaks) -> 
         let rate = bytes(growth.bytes_per_second.round() as i64);
         let (grew, windows) = (growth.grew, growth.windows);
         let freed = 100.0 * growth.freed_share();
-        let trace = traces.trace(leak.trace).map(|trace| stack(trace, 2));
+        let trace = traces.trace(leak.trace).map(|trace| stack(trace, 2, names));
         writeln!(
             out,
             "{:>10} {rate:>10}/s in {grew} of {windows} windows, {freed:.0} % freed  {}",
@@ -381,7 +387,7 @@ fn lines(
         writeln!(
             out,
             "{local:>10} {cumulative:>10}  {}{text}{sampled}",
-            line.frame
+            clean(&line.frame.to_string())
         )?;
     }
     if lines.unknown() != 0 {
@@ -390,12 +396,10 @@ fn lines(
     Ok(())
 }
 
-/// The innermost frames of a stack, shortened to the names of their files.
-fn stack(trace: Trace<'_>, depth: usize) -> String {
-    let frames = trace.frames().rev().take(depth).map(|frame| {
-        let file = frame.file.rsplit(['/', '\\']).next().unwrap_or(frame.file);
-        Frame { file, ..frame }.to_string()
-    });
+/// The innermost frames of a stack, each file with as much of its path as tells it from all others.
+fn stack(trace: Trace<'_>, depth: usize, names: &Names<'_>) -> String {
+    let frames = trace.frames().rev().take(depth);
+    let frames = frames.map(|frame| names.short(frame));
     clean(&frames.collect::<Vec<_>>().join(" < "))
 }
 

@@ -43,8 +43,8 @@ impl Bytes {
         }
     }
 
-    /// The bytes of an open file that has grown since its first bytes were `known`. Reads only the others, if its
-    /// first `head` bytes are still the same.
+    /// The bytes of an open file whose earlier content was `known`. If its first `head` bytes are unchanged, reads only
+    /// what follows `known`.
     pub(crate) fn of_grown(
         mut file: &File,
         path: &Path,

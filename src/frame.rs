@@ -9,9 +9,10 @@ use crate::raw::AsFrame;
 /// A line of code: a file name, a line number, and the function's name if the recording has it. Frames are equal if
 /// all three are.
 ///
-/// It is displayed as `function (file:line)`, or as `file:line` if the function is not known. A line without a number
-/// is displayed as its file alone. [`Frame::parse`] reads that back, unless a name has white space or quotes around
-/// it, or unbalanced parentheses.
+/// It is displayed as `function (file:line)`, or as `file:line` if the function is not known. [`Frame::parse`] reads that
+/// back, unless a name is empty, or has white space or quotes around it, or unbalanced parentheses. A line without a
+/// number is displayed as `file` or `function (file)`, and a function without a file as its name alone:
+/// [`TraceTable::search`](crate::TraceTable::search) finds these.
 ///
 /// ```
 /// use heapprof::Frame;
@@ -167,6 +168,7 @@ impl fmt::Display for Unpadded<'_> {
         match (function, line) {
             (None, 0) => f.write_str(file),
             (None, line) => write!(f, "{file}:{line}"),
+            (Some(function), 0) if file.is_empty() => f.write_str(function),
             (Some(function), 0) => write!(f, "{function} ({file})"),
             (Some(function), line) => write!(f, "{function} ({file}:{line})"),
         }

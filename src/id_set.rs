@@ -34,7 +34,7 @@ pub(crate) struct IdSet<I, T> {
 }
 
 impl<I: Id, T> IdSet<I, T> {
-    /// A set that has the `values`, but does not [find](Self::insert) them.
+    /// A set of `values` that [`insert`](Self::insert) does not look up.
     pub(crate) fn new(values: IdVec<I, T>) -> Self {
         Self {
             ids: HashTable::with_capacity(values.capacity()),
@@ -43,7 +43,7 @@ impl<I: Id, T> IdSet<I, T> {
         }
     }
 
-    /// A set that has the distinct `values` and finds those from `first` on.
+    /// A set of distinct `values`, of which [`insert`](Self::insert) looks up those from `first` on.
     pub(crate) fn found_from(values: IdVec<I, T>, first: usize) -> Self
     where
         T: Hash,

@@ -478,7 +478,7 @@ fn a_digest_that_does_not_fit_is_not_used_and_the_reason_is_told() {
     };
     assert_eq!(
         unused(3),
-        ".hpc, record at byte 0: a known version expected, found 0x00000005: not such a file; the digest can be made anew from the log"
+        ".hpc, record at byte 0: unknown version 0x00000005: not such a file; the digest can be made anew from the log"
     );
     // The snapshots, between header and index, are checked when they are read.
     let header = 30;

@@ -135,7 +135,7 @@ fn a_missing_or_wrong_path_gets_one_line_and_status_1() {
         ("none", "none.hpm: there is no such .hpm file"),
         (
             "text",
-            "text.hpm: record at byte 0: a known version expected, found 0x6e6f7420: not such a file",
+            "text.hpm: record at byte 0: unknown version 0x6e6f7420: not such a file",
         ),
         ("logless", "logless.hpd: there is no such .hpd file"),
         (

@@ -577,10 +577,7 @@ fn where_nothing_can_be_drawn_there_is_one_line_and_status_1() {
     fs::write(path("text.hpm"), "not a profile").unwrap();
     for (given, expected) in [
         (path("none"), "none.hpm: there is no such .hpm file"),
-        (
-            path("text"),
-            "text.hpm: record at byte 0: a known version expected",
-        ),
+        (path("text"), "text.hpm: record at byte 0: unknown version"),
         (path(""), ": a folder; name a profile in it"),
         (
             empty.to_str().unwrap().to_owned(),

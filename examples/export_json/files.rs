@@ -37,17 +37,18 @@ struct EventRow {
 pub(crate) fn meta(out: &mut Lines<impl Write>, reader: &Reader) -> Result<()> {
     let traces = reader.traces()?;
     let rates = reader.stated_rates().ranges().iter();
+    let mut properties = Map::new();
+    for (key, value) in reader.properties().iter() {
+        // The first value of a key counts.
+        properties.entry(key).or_insert_with(|| value.into());
+    }
     out.line(&MetaRow {
         start_ns: reader.start().as_nanos(),
         rates: rates
             .map(|range| (range.upper_size(), range.stored_probability()))
             .collect(),
         traces: traces.len(),
-        properties: reader
-            .properties()
-            .iter()
-            .map(|(key, value)| (key.into_owned(), value.into()))
-            .collect(),
+        properties,
     })?;
     tell(reader, traces.damage());
     Ok(())

@@ -89,8 +89,9 @@ fn run(cli: &Cli) -> Result<()> {
             .with_context(|| Path::new(&path).display().to_string())
     };
     let recorder = [("recorder", "heaptrack".to_owned())].into_iter();
-    let command = command(&mut text).map(|command| ("command", command));
-    let properties = recorder.chain(command).collect();
+    let (command, text) = command(text).with_context(name)?;
+    let properties = recorder.chain(command.map(|command| ("command", command)));
+    let properties = properties.collect();
     let (hpm, hpd) = (create(".hpm")?, create(".hpd")?);
     let mut converter = Converter::new(hpm, hpd, version, cli.full, properties)?;
     let end = converter.lines(text).with_context(name);

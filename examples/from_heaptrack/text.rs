@@ -1,7 +1,7 @@
 //! The lines of a recording, whatever it is compressed with, and the numbers in them.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, ErrorKind, Read};
+use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -46,8 +46,8 @@ impl<R: BufRead> Read for Zstd<R> {
             if self.frame.can_collect() > 0 {
                 return self.frame.read(out);
             }
-            if let Some(cut) = self.cut.take() {
-                return Err(cut);
+            if let Some(cut) = &self.cut {
+                return Err(io::Error::new(cut.kind(), cut.to_string()));
             }
             let decoded = if !self.frame.is_finished() {
                 self.frame.decode_blocks(&mut self.source, one()).map(drop)
@@ -121,11 +121,20 @@ pub(crate) fn version(text: &mut impl BufRead) -> Result<u64> {
     }
 }
 
-/// The command of the recording, if it is next. A command of several lines is cut after the first.
-pub(crate) fn command(text: &mut impl BufRead) -> Option<String> {
-    let line = text.fill_buf().ok()?.strip_prefix(b"X ")?;
-    let end = line.iter().position(|&byte| byte == b'\n')?;
-    Some(String::from_utf8_lossy(line.get(..end)?).into_owned())
+/// The command of the recording, if it is next, and the text with that line still to be read. A command of several lines
+/// is cut after the first.
+pub(crate) fn command(mut text: impl BufRead) -> Result<(Option<String>, impl BufRead)> {
+    let mut line = Vec::new();
+    match text.read_until(b'\n', &mut line) {
+        // A text that is cut here is cut for the next reader as well.
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.into()),
+        _ => {}
+    }
+    let command = line
+        .strip_prefix(b"X ")
+        .and_then(|it| it.strip_suffix(b"\n"));
+    let command = command.map(|command| String::from_utf8_lossy(command).into_owned());
+    Ok((command, Cursor::new(line).chain(text)))
 }
 
 /// The numbers of a line.

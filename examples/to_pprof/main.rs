@@ -136,7 +136,7 @@ fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Messag
     let frames = traces.frames().map(|(_, frame)| frame).chain([unknown]);
     let mut functions: HashMap<(String, &str), i64> = HashMap::new();
     for (id, frame) in (1_i64..).zip(frames) {
-        // Where the function is not known, the line has its place.
+        // Where the function is not known, the line's name takes its place.
         let (name, start_line) = match frame.function.filter(|name| !name.is_empty()) {
             Some(function) => (function.to_owned(), 0),
             None => (common::name(frame), frame.line),

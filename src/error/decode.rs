@@ -187,7 +187,7 @@ pub enum DecodeErrorKind {
     #[error("a number is longer than 64 bits")]
     Varint,
     /// The file is of another format, or of an unknown version.
-    #[error("a known version expected, found {found:#010x}: not such a file")]
+    #[error("unknown version {found:#010x}: not such a file")]
     Version {
         /// The bytes in place of the version.
         found: u32,
@@ -209,11 +209,11 @@ pub enum DecodeErrorKind {
     /// There are more than 2³⁰ − 1 traces, the largest trace index.
     #[error("more than 1073741823 traces")]
     TooManyTraces,
-    /// There are more than 2³² − 2 distinct lines of code, or distinct beginnings of stacks.
-    #[error("more than 4294967294 distinct lines of code or beginnings of stacks")]
+    /// There are more than 2³² − 2 distinct names, lines of code, or beginnings of stacks.
+    #[error("more than 4294967294 distinct names, lines of code or beginnings of stacks")]
     TooManyFrames,
     /// A record of version 2 of `.hpm` refers to a text, frame or node that no earlier record defines.
-    #[error("a reference to item {found}, where {defined} are defined")]
+    #[error("the reference {found} is not to one of the {defined} items defined so far")]
     Undefined {
         /// The reference, as the record has it.
         found: u64,

@@ -246,9 +246,12 @@ pub enum EncodeError {
     /// The file has the largest number of traces already: 2³⁰ − 1.
     #[error("there are 1073741823 traces already")]
     TooManyTraces,
-    /// The file has the largest number of texts, frames or nodes already: 2³² − 2.
-    #[error("there are 4294967294 distinct texts, frames or nodes already")]
+    /// The file has the largest number of texts, frames or nodes already: 2³² − 1.
+    #[error("there are 4294967295 distinct texts, frames or nodes already")]
     TooManyFrames,
+    /// The [`TraceNode`](crate::raw::TraceNode) is of another writer.
+    #[error("the node is not one of this writer's")]
+    UnknownNode,
     /// The entries of a snapshot do not descend.
     #[error("entry {position} of the snapshot is heavier than the previous one")]
     Order {

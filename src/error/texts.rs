@@ -24,16 +24,16 @@ fn text_of_each_kind_of_invalid_record() {
         Kind::Cut => Kind::Cut, "the file ends inside the record";
         Kind::Varint => Kind::Varint, "a number is longer than 64 bits";
         Kind::Version { .. } => Kind::Version { found: 3 },
-            "a known version expected, found 0x00000003: not such a file";
+            "unknown version 0x00000003: not such a file";
         Kind::Magic { .. } => Kind::Magic { expected: 0xab93_5776, found: 3 },
             "the mark 0xab935776 expected, found 0x00000003";
         Kind::LineNumber { .. } => Kind::LineNumber { found: 1 << 32 },
             "line number 4294967296 is over 4294967295";
         Kind::TooManyTraces => Kind::TooManyTraces, "more than 1073741823 traces";
         Kind::TooManyFrames => Kind::TooManyFrames,
-            "more than 4294967294 distinct lines of code or beginnings of stacks";
+            "more than 4294967294 distinct names, lines of code or beginnings of stacks";
         Kind::Undefined { .. } => Kind::Undefined { found: 7, defined: 3 },
-            "a reference to item 7, where 3 are defined";
+            "the reference 7 is not to one of the 3 items defined so far";
         Kind::Time => Kind::Time, "the time is over 2^63 - 1 microseconds";
         Kind::Zeros { .. } => Kind::Zeros { len: 4096 },
             "4096 bytes of zeros are where a record should begin";
@@ -203,7 +203,9 @@ fn text_of_each_encode_error() {
         EncodeError::Size { .. } => EncodeError::Size { size: 1 << 63 },
             ("a size of 9223372036854775808 bytes is over 2^63 - 1", None);
         EncodeError::TooManyFrames => EncodeError::TooManyFrames,
-            ("there are 4294967294 distinct texts, frames or nodes already", None);
+            ("there are 4294967295 distinct texts, frames or nodes already", None);
+        EncodeError::UnknownNode => EncodeError::UnknownNode,
+            ("the node is not one of this writer's", None);
         EncodeError::TooManyTraces => EncodeError::TooManyTraces,
             ("there are 1073741823 traces already", None);
         EncodeError::Order { .. } => EncodeError::Order { position: 3 },

@@ -11,6 +11,7 @@ use crate::error::{Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::log::Log;
 use crate::raw::hpm::Header;
+use crate::trace::TraceTable;
 
 impl Reader {
     /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The name of one of the
@@ -57,7 +58,7 @@ impl Reader {
     }
 
     /// Opens the profile again in the same way, with the same rates and clock, to see events that were written since.
-    /// Only what is new of the traces is read, if this reader has read the others.
+    /// If this reader has read the traces, the new one reads only those that were added since.
     ///
     /// ```
     /// use heapprof::raw::{EventKind, EventWriter};
@@ -109,9 +110,14 @@ impl Reader {
     fn known_hpm(&self) -> EarlierHpm {
         let read = self.traces.get();
         let counted = self.hpm_summary.get().map(|summary| summary.end);
+        let ends = [
+            counted,
+            read.and_then(TraceTable::end),
+            self.earlier_hpm.end,
+        ];
         EarlierHpm {
             table: read.or(self.earlier_hpm.table.as_ref()).cloned(),
-            end: counted.or(self.earlier_hpm.end),
+            end: ends.into_iter().flatten().max_by_key(|end| end.offset),
         }
     }
 

@@ -51,7 +51,7 @@
 //! | [`Event`](crate::Event) ⇄ | `{elapsed_us, wall_us, trace, size, kind}` |
 //! | [`LogPosition`](crate::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
 //! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line, function}` |
-//! | [`Trace`](crate::Trace) | list of `{file, line}`, outermost first |
+//! | [`Trace`](crate::Trace) | list of `{file, line, function}`, outermost first |
 //! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
 //! | [`SamplingRange`](crate::SamplingRange) ⇄ | `{upper_size, probability}` |
 //! | [`SamplingRates`](crate::SamplingRates) ⇄ | list of these |

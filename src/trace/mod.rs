@@ -27,8 +27,8 @@ use read::ReadFile;
 ///
 /// Each distinct line of code is stored once and has a dense [`FrameId`]. Stacks that begin with the same frames
 /// share them. So a view walks over a few ids for each stack and looks up names only to show them. Memory: 4
-/// bytes a trace, 12 bytes a node of the call tree (real programs have one for 20 frames), and each distinct file
-/// name once. A clone shares the memory.
+/// bytes a trace, 12 bytes a node of the call tree (real programs have one for 20 frames; 16 bytes if read from version
+/// 2), and each distinct name of a file or a function once. A clone shares the memory.
 ///
 /// ```
 /// use heapprof::{Reader, TraceId};
@@ -152,7 +152,7 @@ impl TraceTable {
         ids.map(|id| (id, self.frame_or_empty(id)))
     }
 
-    /// The id of a frame; `None` if no stack contains it. A frame is its file, its line and its function:
+    /// The id of a frame; `None` if the table does not have it. A frame is its file, its line and its function:
     /// [`search`](Self::search) finds lines as people type them, in any function.
     ///
     /// O(log frames); the first call sorts the frames.
@@ -179,6 +179,8 @@ impl TraceTable {
     /// * `FILE:LINE` names the lines with exactly this path, in any function, or else all lines whose path ends with it:
     ///   `main.py:12` finds `/srv/app/main.py:12`, but not `/srv/app/domain.py:12`.
     /// * `FUNCTION (FILE:LINE)` names those of them in this function, or for which the recording has no function.
+    /// * `FILE` and `FUNCTION (FILE)` name the frame without a line number that is displayed so, as in the tables of
+    ///   [`by_file`](Self::by_file) and [`by_function`](Self::by_function).
     /// * `FUNCTION` names all lines of functions with exactly this name, or else of those whose name ends with it after
     ///   `::` or `.`: `run` finds `Worker.run`.
     ///
@@ -212,7 +214,7 @@ impl TraceTable {
             .filter_map(|text| Frame::parse(text).ok())
             .map(|frame| self.search_line(frame))
             .find(|found| !found.is_empty())
-            .unwrap_or_else(|| self.search_function(text.trim()))
+            .unwrap_or_else(|| self.search_name(text.trim()))
     }
 
     fn search_line(&self, frame: Frame<'_>) -> Vec<FrameId> {
@@ -247,10 +249,19 @@ impl TraceTable {
         self.filtered(|it| it.line == frame.line && fits(it) && ends_with_path(it))
     }
 
-    fn search_function(&self, name: &str) -> Vec<FrameId> {
-        let exact = self.filtered(|it| it.function == Some(name));
-        if !exact.is_empty() || name.is_empty() {
-            return exact;
+    /// Frames without a line number that are displayed as `name`, or else those of functions with this name.
+    fn search_name(&self, name: &str) -> Vec<FrameId> {
+        if name.is_empty() {
+            return Vec::new();
+        }
+        for test in [
+            |it: &Frame<'_>, name: &str| it.line == 0 && it.to_string() == name,
+            |it: &Frame<'_>, name: &str| it.function == Some(name),
+        ] {
+            let exact = self.filtered(|it| test(it, name));
+            if !exact.is_empty() {
+                return exact;
+            }
         }
         self.filtered(|it| {
             let qualifier = it.function.and_then(|it| it.strip_suffix(name));

@@ -13,9 +13,9 @@ impl TraceTable {
     /// of this table fits it, and every view shows it.
     ///
     /// `map` is called once for each distinct frame. It returns the new frame, for example a [`Frame`] or a pair of name
-    /// and line number, or `None` to hide the frame: its caller then counts as the allocating line. A stack whose frames are all hidden counts as
-    /// unknown. Frames that become equal are one line. [`fold_recursion`](Self::fold_recursion) joins those that
-    /// follow each other.
+    /// and line number, or `None` to hide the frame: its caller then counts as the allocating line. A stack whose frames
+    /// are all hidden counts as unknown. Frames that become equal are one line.
+    /// [`fold_recursion`](Self::fold_recursion) joins those that follow each other.
     ///
     /// O(nodes of the call tree).
     ///

@@ -51,7 +51,9 @@ fn the_recording_has_functions() {
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [function]);
     let by_function = traces.by_function();
     assert!(by_function.frame_count() < traces.frame_count());
-    assert_eq!(by_function.search(&format!("{function} ({file})")), []); // no line
+    let displayed = format!("{function} ({file})");
+    assert_eq!(by_function.search(&displayed), by_function.search(function));
+    assert_eq!(traces.by_file().search(file).len(), 1);
     assert_eq!(by_function.search(function).len(), 1);
 }
 

@@ -122,7 +122,7 @@ fn a_wrong_path_gets_one_line_and_status_1() {
             (vec![path("none")], "none.hpm: there is no such .hpm file"),
             (
                 vec![path("text")],
-                "text.hpm: record at byte 0: a known version expected",
+                "text.hpm: record at byte 0: unknown version",
             ),
             (
                 vec![path("logless")],

@@ -139,7 +139,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What the files say of the program.
+/// The properties of the recording.
 fn properties() -> Properties {
     let command = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let command = command.collect::<Vec<_>>().join(" ");

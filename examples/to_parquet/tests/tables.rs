@@ -262,7 +262,7 @@ fn what_goes_wrong_gets_one_line_and_status_1() {
         ),
         (
             vec![out, &path("text")],
-            "text.hpm: record at byte 0: a known version expected",
+            "text.hpm: record at byte 0: unknown version",
         ),
         (vec![out, &path("")], ": a folder; name a profile in it"),
         (vec![&path("taken"), &demo], "taken/profiles/demo.parquet: "),

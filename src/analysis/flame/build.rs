@@ -41,9 +41,9 @@ impl FlameGraph {
     /// The inverted flame graph: the allocating lines below the root, and below each line its callers.
     /// So all that one line allocates is in one node.
     ///
-    /// O(frames of the distinct stacks in the usage). If that were more than 32 nodes for each node of the call tree, the
-    /// outer callers of the lighter stacks are [`FlameLabel::Other`](super::FlameLabel::Other); recordings of real
-    /// programs have half of that.
+    /// O(frames of the distinct stacks in the usage). The graph has at most 20 nodes for each node of the call tree, or
+    /// 65 536: beyond that, outer callers of the lighter stacks are [`FlameLabel::Other`](super::FlameLabel::Other). Real
+    /// programs need up to 16. Memory: about 100 bytes a node.
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};

@@ -9,20 +9,20 @@ use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::tree::{NodeId, ROOT, TreeBuilder};
 
-/// How many nodes a merged tree may have for each node of the call tree, and in any case. Real programs have 5 to 16
-/// for each node.
-const NODES_PER_NODE: usize = 32;
+/// The limit of nodes for each node of the call tree, and its minimum and maximum. Real programs have 5 to 16.
+const NODES_PER_NODE: usize = 20;
 const MIN_NODES: usize = 1 << 16;
+const MAX_NODES: usize = 1 << 30;
 
-/// How many frames of stacks are merged for each node of the call tree, and in any case. Real programs have 15 to 235
-/// for each node, the more the fewer nodes they have.
+/// The limit of merged frames for each node of the call tree, and its minimum. Real programs have 15 to 235, the more
+/// the fewer nodes they have.
 const STEPS_PER_NODE: usize = 64;
 const MIN_STEPS: usize = 1 << 24;
 
 /// A tree of merged stacks.
 ///
-/// A file of version 2 can name a deep stack at each of its frames, so that inverted stacks have quadratically many
-/// frames. So the size of the tree and the work are limited by the number of nodes of the call tree. Beyond the limits,
+/// A file of version 2 can end a trace at every frame of a deep stack. Inverted, these stacks have quadratically many
+/// frames. So the number of nodes of the call tree limits the size of the merged tree and the work. Beyond the limits,
 /// the first line of each stack is kept, and its further lines are [`Label::Other`].
 pub(in crate::analysis) struct StackMerger {
     builder: TreeBuilder,
@@ -39,14 +39,16 @@ impl StackMerger {
             builder: TreeBuilder::new(),
             nodes: IdVec::from_vec(vec![RawNode::default()]),
             others: HashMap::new(),
-            max_nodes: nodes.saturating_mul(NODES_PER_NODE).max(MIN_NODES),
+            max_nodes: nodes
+                .saturating_mul(NODES_PER_NODE)
+                .clamp(MIN_NODES, MAX_NODES),
             steps_left: nodes.saturating_mul(STEPS_PER_NODE).max(MIN_STEPS),
         }
     }
 
     /// The node of a line below a node.
     pub(in crate::analysis) fn child(&mut self, parent: NodeId, line: FrameId) -> NodeId {
-        // There are fewer nodes than ids.
+        // The limits of nodes are below the number of ids.
         let child = self.builder.child(parent, line).unwrap_or(parent);
         if child.index() == self.nodes.len() {
             let parent = RawId::from_index(parent.index());

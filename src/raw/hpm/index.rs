@@ -21,6 +21,8 @@ use crate::id::TraceId;
 #[derive(Debug, Clone)]
 pub struct TraceIndex<'a> {
     traces: RawTraces<'a>,
+    len: usize,
+    /// Empty in version 2.
     offsets: Box<[u64]>,
     damage: Option<DecodeError>,
 }
@@ -29,14 +31,21 @@ impl<'a> TraceIndex<'a> {
     pub(super) fn new(traces: RawTraces<'a>) -> Self {
         let mut offsets = Vec::new();
         let mut damage = None;
-        for trace in traces.clone() {
-            match trace {
-                Ok(trace) => offsets.push(trace.offset()),
-                Err(error) => damage = Some(error),
+        let mut len = 0;
+        if let Some(end) = traces.known_end() {
+            (len, damage) = end;
+        } else {
+            for trace in traces.clone() {
+                match trace {
+                    Ok(trace) => offsets.push(trace.offset()),
+                    Err(error) => damage = Some(error),
+                }
             }
+            len = len.max(offsets.len());
         }
         Self {
             traces,
+            len,
             offsets: offsets.into_boxed_slice(),
             damage,
         }
@@ -44,19 +53,19 @@ impl<'a> TraceIndex<'a> {
 
     /// The number of whole traces.
     pub fn len(&self) -> usize {
-        self.offsets.len()
+        self.len
     }
 
     /// Whether there is no whole trace.
     pub fn is_empty(&self) -> bool {
-        self.offsets.is_empty()
+        self.len == 0
     }
 
     /// The trace with this id; `None` if the file has no such whole trace. O(frames of the trace).
     pub fn get(&self, id: TraceId) -> Option<RawTrace<'a>> {
         let before = id.get() - 1;
-        let &offset = self.offsets.get(before as usize)?;
-        let position = TracePosition::new(offset, before);
+        let offset = self.offsets.get(before as usize).copied();
+        let position = TracePosition::new(offset.unwrap_or(u64::MAX), before);
         let (trace, _) = self.traces.trace_at(position)?.ok()?;
         Some(trace)
     }

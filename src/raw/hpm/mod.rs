@@ -102,7 +102,7 @@ impl<'a> TraceLog<'a> {
     }
 
     /// The traces from a [position](RawTraces::position) in this file or in an earlier, shorter state of
-    /// it.
+    /// it. Version 2: O(bytes), whatever the position.
     ///
     /// ```
     /// use heapprof::raw::TraceLog;
@@ -119,12 +119,12 @@ impl<'a> TraceLog<'a> {
         RawTraces::new(self, position)
     }
 
-    /// The records of a file of version 2 from `at` on, of which those before it define `defined`.
+    /// The records of a file of version 2 from `at` on. Earlier records define `defined`.
     pub(crate) fn records(&self, at: usize, defined: Defined) -> Records<'a> {
         Records::new(self.bytes, at, defined)
     }
 
-    /// The number of whole traces. One pass over the lengths of the names; no memory.
+    /// The number of whole traces. One pass over the file; no memory.
     pub fn count(&self) -> u32 {
         self.count_from(TableEnd::first(self)).0.traces()
     }

@@ -8,6 +8,7 @@ use super::v2::CompactTable;
 use super::{TraceLog, v1};
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
+use crate::raw::block::varint;
 
 /// A position between two traces: the offset of the next trace and the number of traces before it.
 ///
@@ -92,7 +93,15 @@ impl<'a> RawTraces<'a> {
         Self { source, position }
     }
 
-    /// The trace at a position, and the position after it; `None` at the end.
+    /// The number of traces, and the damage after them, if they are known: in version 2.
+    pub(super) fn known_end(&self) -> Option<(usize, Option<DecodeError>)> {
+        match &self.source {
+            Source::V1(_) => None,
+            Source::V2(table, _) => Some((table.len(), table.damage())),
+        }
+    }
+
+    /// The trace at a position, and the position after it; `None` at the end. Version 2 ignores the offset.
     pub(super) fn trace_at(
         &self,
         position: TracePosition,
@@ -111,9 +120,11 @@ impl<'a> RawTraces<'a> {
                 }))
             }
             Source::V2(table, _) => {
-                let (node, offset, end) = table.trace(next.checked_sub(1)? as usize)?;
+                let (node, offset) = table.trace(next.checked_sub(1)? as usize)?;
                 let frames = RawFrames::v2(table.clone(), node);
-                let end = TracePosition::new(end, next);
+                let at = usize::try_from(offset).unwrap_or(usize::MAX);
+                let end = varint(table.bytes(), at).map_or(at, |(_, end)| end);
+                let end = TracePosition::new(end as u64, next);
                 Some(id.map(|id| (RawTrace::new(id, offset, frames), end)))
             }
         }

@@ -13,6 +13,9 @@ use crate::tree::{NodeId, TreeBuilder};
 
 pub(super) use v2::FileIds;
 
+/// The largest tree that is allocated because of the length of a file.
+const MAX_GUESS: usize = 1 << 20;
+
 /// A file that a table was read from: what is needed to read on when it has grown.
 #[derive(Debug, Clone)]
 pub(super) struct ReadFile {
@@ -47,11 +50,14 @@ impl TraceTable {
     pub fn from_log(log: &TraceLog<'_>) -> Self {
         let builder = TableBuilder {
             interner: Interner::default(),
-            tree: TreeBuilder::with_capacity(if log.is_compact() {
-                log.bytes.len() / v2::BYTES_PER_NODE
-            } else {
-                log.bytes.len() / v1::BYTES_PER_NODE
-            }),
+            tree: TreeBuilder::with_capacity(MAX_GUESS.min(
+                log.bytes.len()
+                    / if log.is_compact() {
+                        v2::BYTES_PER_NODE
+                    } else {
+                        v1::BYTES_PER_NODE
+                    },
+            )),
             leaves: Vec::new(),
             damage: log.header_damage().into_iter().collect(),
             not_utf8: None,
@@ -59,8 +65,8 @@ impl TraceTable {
         builder.read(log, TableEnd::first(log), FileIds::default())
     }
 
-    /// The table of a file of which this table has an earlier, shorter state. Reads only what is new. O(nodes of the
-    /// call tree, and bytes that are new).
+    /// Extends this table by what its file has gained since. Reads only the new bytes. O(nodes + frames + traces + new
+    /// bytes).
     pub(crate) fn extended(&self, log: &TraceLog<'_>) -> Self {
         let Some(file) = &self.0.file else {
             return Self::from_log(log);

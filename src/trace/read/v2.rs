@@ -52,17 +52,20 @@ impl TableBuilder {
     ) -> TableEnd {
         let at = usize::try_from(end.offset).unwrap_or(usize::MAX);
         let mut records = log.records(at, end.defined);
-        for record in &mut records {
+        loop {
+            let end = TableEnd::of_records(&records);
+            let Some(record) = records.next() else {
+                return end;
+            };
             let added = record.and_then(|(offset, record)| {
                 let error = |kind| DecodeError::new(FileKind::Hpm, offset as u64, kind);
                 self.add_record(record, offset, ids).map_err(error)
             });
             if let Err(error) = added {
                 self.damage.push(error);
-                break;
+                return end;
             }
         }
-        TableEnd::of_records(&records)
     }
 
     fn add_record(

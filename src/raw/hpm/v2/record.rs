@@ -64,7 +64,7 @@ impl Defined {
     }
 }
 
-/// An item that `back` names, if there are `defined` of them and the last is 1.
+/// Resolves a reference to the item `back` items before the next one. `defined` is the number of items so far.
 fn backwards(back: u64, defined: u32) -> Result<u32, Kind> {
     let number = u64::from(defined).checked_sub(back).filter(|_| back > 0);
     let number = number.and_then(|number| u32::try_from(number).ok());
@@ -74,7 +74,7 @@ fn backwards(back: u64, defined: u32) -> Result<u32, Kind> {
     })
 }
 
-/// The number of an item, if there are so many that it is one.
+/// Checks that item `found` is defined.
 fn defined(found: u64, defined: u32) -> Result<u32, Kind> {
     let number = u32::try_from(found).ok().filter(|&number| number < defined);
     let defined = defined.into();
@@ -90,7 +90,7 @@ pub(crate) struct Records<'a> {
 }
 
 impl<'a> Records<'a> {
-    /// The records that begin at `at`, of which those before it define `defined`.
+    /// The records from `at` on. Earlier records define `defined`.
     pub(crate) const fn new(bytes: &'a [u8], at: usize, defined: Defined) -> Self {
         Self { bytes, at, defined }
     }

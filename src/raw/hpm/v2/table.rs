@@ -4,25 +4,28 @@ use std::fmt;
 
 use super::{Defined, Record, Records};
 use crate::error::DecodeError;
-use crate::raw::block::varint;
 use crate::raw::hpm::frame::RawFrame;
 
 /// The records of a file. Texts are borrowed from it.
 #[derive(Default)]
 pub(crate) struct CompactTable<'a> {
+    bytes: &'a [u8],
     texts: Vec<&'a [u8]>,
     frames: Vec<(Option<u32>, u32, u32)>,
     /// The parent and the frame of each node but the root.
     nodes: Vec<(u32, u32)>,
-    /// The innermost node of each trace, and the offsets of its record and of the next.
-    traces: Vec<(u32, u64, u64)>,
+    /// The innermost node of each trace, and the offset of its record.
+    traces: Vec<(u32, u64)>,
     damage: Option<DecodeError>,
 }
 
 impl<'a> CompactTable<'a> {
     /// Reads all whole records. O(bytes).
     pub(crate) fn new(bytes: &'a [u8], first_record: usize) -> Self {
-        let mut table = Self::default();
+        let mut table = Self {
+            bytes,
+            ..Self::default()
+        };
         for record in Records::new(bytes, first_record, Defined::default()) {
             let (offset, record) = match record {
                 Ok(record) => record,
@@ -39,10 +42,7 @@ impl<'a> CompactTable<'a> {
                     line,
                 } => table.frames.push((function, file, line)),
                 Record::Node { parent, frame } => table.nodes.push((parent, frame)),
-                Record::Trace { node } => {
-                    let end = varint(bytes, offset).map_or(offset, |(_, end)| end);
-                    table.traces.push((node, offset as u64, end as u64));
-                }
+                Record::Trace { node } => table.traces.push((node, offset as u64)),
             }
         }
         table
@@ -53,9 +53,14 @@ impl<'a> CompactTable<'a> {
         self.traces.len()
     }
 
-    /// The innermost node of a trace, and the offsets of its record and of the next.
-    pub(crate) fn trace(&self, index: usize) -> Option<(u32, u64, u64)> {
+    /// The innermost node of a trace, and the offset of its record.
+    pub(crate) fn trace(&self, index: usize) -> Option<(u32, u64)> {
         self.traces.get(index).copied()
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Where the records end early, and why.

@@ -127,11 +127,11 @@ impl<W: Write> TraceWriter<W> {
         })
     }
 
-    /// The id of a stack, which is written if it is new. The frames are ordered from the program's entry to the
+    /// Returns the id of a stack. Writes the stack if it is new. The frames are ordered from the program's entry to the
     /// allocating line. O(frames).
     ///
     /// # Errors
-    /// If the writer fails, or if the file has 2³⁰ − 1 traces or 2³² − 2 texts, frames or nodes already.
+    /// If the writer fails, or if the file has 2³⁰ − 1 traces or 2³² − 1 texts, frames or nodes already.
     pub fn intern_outermost_first(
         &mut self,
         frames: impl IntoIterator<Item: AsFrame>,
@@ -171,12 +171,13 @@ impl<W: Write> TraceWriter<W> {
     /// ```
     ///
     /// # Errors
-    /// If the writer fails, or if the file has 2³² − 2 texts, frames or nodes already.
+    /// If the writer fails, if `parent` is of another writer, or if the file has 2³² − 1 texts, frames or nodes already.
     pub fn child(
         &mut self,
         parent: TraceNode,
         frame: &impl AsFrame,
     ) -> Result<TraceNode, EncodeError> {
+        self.check(parent)?;
         let function = frame.function_bytes().map(|name| self.text(name));
         let function = function.transpose()?;
         let file = self.text(frame.file_bytes())?;
@@ -200,10 +201,10 @@ impl<W: Write> TraceWriter<W> {
         Ok(TraceNode(node))
     }
 
-    /// The id of the stack that ends at a node, which is written if it is new.
+    /// Returns the id of the stack that ends at a node. Writes a trace if the stack has none.
     ///
     /// # Errors
-    /// If the writer fails, or if the file has 2³⁰ − 1 traces already.
+    /// If the writer fails, if the node is of another writer, or if the file has 2³⁰ − 1 traces already.
     pub fn trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
         match self.traces.get(&node.0) {
             Some(&id) => Ok(id),
@@ -211,18 +212,24 @@ impl<W: Write> TraceWriter<W> {
         }
     }
 
-    /// Writes a trace for the stack that ends at a node, even if the stack has a trace already. To rewrite a file whose
-    /// trace ids must stay as they are.
+    /// Writes a trace for the stack that ends at a node, even if the stack has a trace already. Use it to rewrite a file
+    /// without changing its trace ids.
     ///
     /// # Errors
     /// As [`trace`](Self::trace).
     pub fn add_trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
+        self.check(node)?;
         let id = TraceId::new(self.count.saturating_add(1)).ok_or(EncodeError::TooManyTraces)?;
         let back = (self.nodes.len() as u64).saturating_sub(number(node.0));
         self.write(3, back, &[], &[])?;
         self.traces.entry(node.0).or_insert(id);
         self.count = id.get();
         Ok(id)
+    }
+
+    fn check(&self, node: TraceNode) -> Result<(), EncodeError> {
+        let is_known = node.0.index() < self.nodes.len();
+        is_known.then_some(()).ok_or(EncodeError::UnknownNode)
     }
 
     fn text(&mut self, text: &[u8]) -> Result<TextId, EncodeError> {
