@@ -30,19 +30,16 @@ pub struct TraceIndex<'a> {
 impl<'a> TraceIndex<'a> {
     pub(super) fn new(traces: RawTraces<'a>) -> Self {
         let mut offsets = Vec::new();
-        let mut damage = None;
-        let mut len = 0;
-        if let Some(end) = traces.known_end() {
-            (len, damage) = end;
-        } else {
+        let (len, damage) = traces.known_end().unwrap_or_else(|| {
+            let mut damage = None;
             for trace in traces.clone() {
                 match trace {
                     Ok(trace) => offsets.push(trace.offset()),
                     Err(error) => damage = Some(error),
                 }
             }
-            len = len.max(offsets.len());
-        }
+            (offsets.len(), damage)
+        });
         Self {
             traces,
             len,

@@ -48,16 +48,15 @@ impl TraceTable {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn from_log(log: &TraceLog<'_>) -> Self {
+        let bytes_per_node = if log.is_compact() {
+            v2::BYTES_PER_NODE
+        } else {
+            v1::BYTES_PER_NODE
+        };
+        let nodes = log.bytes.len() / bytes_per_node;
         let builder = TableBuilder {
             interner: Interner::default(),
-            tree: TreeBuilder::with_capacity(MAX_GUESS.min(
-                log.bytes.len()
-                    / if log.is_compact() {
-                        v2::BYTES_PER_NODE
-                    } else {
-                        v1::BYTES_PER_NODE
-                    },
-            )),
+            tree: TreeBuilder::with_capacity(nodes.min(MAX_GUESS)),
             leaves: Vec::new(),
             damage: log.header_damage().into_iter().collect(),
             not_utf8: None,
@@ -74,9 +73,11 @@ impl TraceTable {
         if log.bytes.len() == file.len {
             return self.clone();
         }
+        // What ended the table may be whole by now.
         let kept = self.damage().iter().filter(|error| error.is_kept());
-        let (not_utf8, damage) = kept.partition(|error| error.kind() == Kind::NotUtf8);
-        let (not_utf8, damage): (Vec<DecodeError>, _) = (not_utf8, damage);
+        let (not_utf8, damage): (Vec<_>, Vec<_>) = kept
+            .copied()
+            .partition(|error| error.kind() == Kind::NotUtf8);
         let builder = TableBuilder {
             interner: Interner::of(self.0.frames.clone()),
             tree: TreeBuilder::of(self.tree()),
@@ -106,6 +107,7 @@ impl TableBuilder {
         let (tree, new_ids) = self.tree.finish();
         let nodes = self.leaves.iter_mut().chain(ids.nodes_mut());
         nodes.for_each(|node| *node = new_ids.get(*node));
+        ids.shrink();
         TraceTable::new(Table {
             frames: self.interner.into_frames(),
             tree,
@@ -120,7 +122,7 @@ impl TableBuilder {
         })
     }
 
-    /// Adds a trace.
+    /// Adds a trace, whose stack ends at `leaf`.
     fn add_trace(&mut self, leaf: NodeId) -> Result<(), Kind> {
         // An empty trace is one byte on disk and four in memory.
         if self.leaves.len() >= TraceId::MAX.get() as usize || self.leaves.try_reserve(1).is_err() {

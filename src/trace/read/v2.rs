@@ -30,6 +30,13 @@ impl FileIds {
         self.nodes.iter_mut()
     }
 
+    /// Frees spare capacity.
+    pub(super) fn shrink(&mut self) {
+        self.texts.shrink_to_fit();
+        self.frames.shrink_to_fit();
+        self.nodes.shrink_to_fit();
+    }
+
     fn text(&self, number: u32) -> TextId {
         let text = self.texts.get(number as usize).copied();
         text.unwrap_or(TextId::NONE) // never: the record was checked
