@@ -11,24 +11,24 @@
 mod common;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Parser;
+use heapprof::DecodeError;
 use heapprof::raw::{RawFrame, TraceLog, TraceNode, TraceWriter};
-use heapprof::{DecodeError, FileKind};
 
 use common::bytes;
 
 /// Rewrites the traces of a profile as version 2, and copies its log.
 #[derive(Parser)]
 struct Cli {
-    /// The profile: what the names of its files begin with, or one of the names.
+    /// The profile: its path without .hpm and .hpd, or one of its files.
     from: PathBuf,
 
-    /// What the names of the new files begin with.
+    /// The new profile, in the same way. Files of this name are replaced.
     to: PathBuf,
 }
 
@@ -37,40 +37,64 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let reader = heapprof::Reader::open(&cli.from)?;
-    let path = |kind| reader.path(kind).context("a profile has a name");
-    let (hpm, hpd) = (path(FileKind::Hpm)?, path(FileKind::Hpd)?);
-    drop(reader);
-    let to = |extension: &str| {
-        let mut path = cli.to.clone().into_os_string();
-        path.push(extension);
-        PathBuf::from(path)
-    };
-    let (new_hpm, new_hpd) = (to(".hpm"), to(".hpd"));
+    let [hpm, hpd, hpc] = files(&cli.from);
+    let [new_hpm, new_hpd, new_hpc] = files(&cli.to);
     for (old, new) in [(&hpm, &new_hpm), (&hpd, &new_hpd)] {
         if new.exists() && fs::canonicalize(old).ok() == fs::canonicalize(new).ok() {
             bail!("{}: cannot rewrite a profile onto itself", new.display());
         }
     }
+    drop(heapprof::Reader::open(&cli.from)?); // says what is wrong with the name
     // The log first: a program that is still recording writes traces before the events that refer to them.
-    if hpd.exists() {
-        fs::copy(&hpd, &new_hpd).with_context(|| new_hpd.display().to_string())?;
-    } else if new_hpd.exists() {
-        bail!("{}: the log of another profile", new_hpd.display());
+    for (old, new) in [(&hpd, &new_hpd), (&hpc, &new_hpc)] {
+        if old.exists() {
+            copy(old, new).map_err(|error| anyhow!("{}: {error}", new.display()))?;
+        } else if new.exists() {
+            bail!("{}: a file of another profile", new.display());
+        }
     }
-    let old = fs::read(&hpm).with_context(|| hpm.display().to_string())?;
+    let old = fs::read(&hpm).map_err(|error| anyhow!("{}: {error}", hpm.display()))?;
     let log = TraceLog::new(&old)?;
     let rewrite = || match log.version() {
         1 => rewrite(&log, &hpm, &new_hpm),
-        _ => Ok(fs::write(&new_hpm, &old)?),
+        _ => copy(&hpm, &new_hpm),
     };
-    rewrite().with_context(|| new_hpm.display().to_string())?;
+    rewrite().map_err(|error| anyhow!("{}: {error}", new_hpm.display()))?;
     let (before, after) = (old.len(), fs::metadata(&new_hpm)?.len());
-    println!("traces before  {}", bytes(before));
-    println!("traces now     {}", bytes(after));
-    #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-    let times = before as f64 / after as f64;
-    println!("smaller        {times:.1} times");
+    println!("traces         {}", log.count());
+    println!("bytes before   {}", bytes(before));
+    println!("bytes now      {}", bytes(after));
+    if log.version() == 1 {
+        #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+        let times = before as f64 / after as f64;
+        println!("smaller        {times:.1} times");
+    } else {
+        println!("smaller        not: it was of version 2 already");
+    }
+    Ok(())
+}
+
+/// The files of a profile: traces, log and digest.
+fn files(name: &Path) -> [PathBuf; 3] {
+    let extensions = ["hpm", "hpd", "hpc"];
+    let is_file = name
+        .extension()
+        .is_some_and(|it| extensions.iter().any(|known| it == *known));
+    let base = if is_file {
+        name.with_extension("")
+    } else {
+        name.to_owned()
+    };
+    extensions.map(|extension| {
+        let mut path = base.clone().into_os_string();
+        path.push(format!(".{extension}"));
+        path.into()
+    })
+}
+
+/// Copies what a file holds, and not its permissions.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    io::copy(&mut File::open(from)?, &mut File::create(to)?)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use crate::error::ParseFrameError;
 use crate::raw::AsFrame;
+use crate::raw::hpm::write_frame;
 
 /// A line of code: a file name, a line number, and the function's name if the recording has it. Frames are equal if
 /// all three are.
@@ -139,7 +140,8 @@ fn parse_line(text: &str) -> Option<u32> {
         .then(|| text.parse().ok())?
 }
 
-fn unquoted(text: &str) -> &str {
+/// The text without quotes around it.
+pub(crate) fn unquoted(text: &str) -> &str {
     ['"', '\'', '`']
         .into_iter()
         .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
@@ -160,18 +162,7 @@ struct Unpadded<'f>(&'f Frame<'f>);
 
 impl fmt::Display for Unpadded<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Frame {
-            file,
-            line,
-            function,
-        } = *self.0;
-        match (function, line) {
-            (None, 0) => f.write_str(file),
-            (None, line) => write!(f, "{file}:{line}"),
-            (Some(function), 0) if file.is_empty() => f.write_str(function),
-            (Some(function), 0) => write!(f, "{function} ({file})"),
-            (Some(function), line) => write!(f, "{function} ({file}:{line})"),
-        }
+        write_frame(f, self.0.function, self.0.file, self.0.line)
     }
 }
 

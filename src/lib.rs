@@ -82,6 +82,7 @@
 //! | Can the sampling rates be true? | [`Reader::check_rates`] | [`CheckRates::new(…)`](CheckRates) | [`RatesCheck`]: [`RatesVerdict`], [`RatesEvidence`] |
 //! | Which rates will do next time? | | [`SamplingAdvice::new(…)`](SamplingAdvice) | [`RatesAdvice`] of [`ExpectedEstimate`] |
 //! | Is the recording whole? Where does it stop making sense? | [`Reader::damage`], [`Reader::sanity`] | [`SanityCheck::new(…)`](SanityCheck) | [`DecodeError`], [`Sanity`]: [`Finding`], [`Noise`] |
+//! | How was it recorded, by what command? | [`Reader::properties`] | | [`raw::Properties`] |
 //! | When was 14:32:05, by the clock on the wall? | [`Reader::elapsed_at`], [`Reader::time_at`] | | [`Elapsed`], and back |
 //! | **one of your own** | [`Reader::ask`] | [`Question`], given [`LogPlace`], [`LogStep`], [`LogEnd`] | what you like |
 //!

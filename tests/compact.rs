@@ -556,10 +556,31 @@ fn rewritten_profiles_are_equal() {
         let args = [to.to_str().unwrap(), again.to_str().unwrap()];
         succeeded(&common::example("compact", &args));
         assert_eq!(fs::read(again.with_extension("hpm")).unwrap(), new_hpm);
+        // A second time it replaces the files, and their names may end in one of the file's.
+        let hpd = to.with_extension("hpd");
+        let args = [from.with_extension("hpm"), hpd].map(|it| it.to_str().unwrap().to_owned());
+        let output = common::example("compact", &args.each_ref().map(|it| &**it));
+        succeeded(&output);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let count = new.traces().unwrap().len();
+        assert!(
+            said.starts_with(&format!("traces         {count}\n")),
+            "{said}"
+        );
+        assert_eq!(fs::read(to.with_extension("hpm")).unwrap(), new_hpm);
         // Onto itself it cannot be written.
         let args = [to.to_str().unwrap(), to.to_str().unwrap()];
         assert_eq!(common::example("compact", &args).status.code(), Some(1));
         assert_eq!(fs::read(to.with_extension("hpm")).unwrap(), new_hpm);
+        let nowhere = folder.path().join("none/run");
+        let args = [to.to_str().unwrap(), nowhere.to_str().unwrap()];
+        let output = common::example("compact", &args);
+        assert_eq!(output.status.code(), Some(1));
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            said.contains("none/run.hpd: ") && said.contains("os error"),
+            "{said}"
+        );
     }
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand)]
 pub(crate) enum What {
-    /// The start time, the stated sampling rates and the number of traces.
+    /// The start time, the stated sampling rates, the number of traces, and the properties of the recording.
     Meta(Profile),
     /// The stack of each trace, outermost first.
     Traces(Profile),

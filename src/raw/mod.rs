@@ -6,7 +6,7 @@
 //! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`]; [`EventReader`] from any [`io::Read`](std::io::Read) | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
 //!
-//! The readers borrow, copy nothing, and return iterators that are `Clone` and fused. They accept any
+//! The readers borrow and copy nothing, but for the call tree of a `.hpm` file of version 2. They return iterators that are `Clone` and fused. They accept any
 //! bytes: the error of an iterator names the record at which reading ended, and every record before it
 //! is whole. The iterators over traces and events have a position, a [`TracePosition`] or a
 //! [`LogPosition`], from which reading can resume later. So a program can follow a file while it grows.

@@ -12,10 +12,11 @@ impl TraceTable {
     /// A table with the same trace ids and other frames, for example by module or without a library. Every usage
     /// of this table fits it, and every view shows it.
     ///
-    /// `map` is called once for each distinct frame. It returns the new frame, for example a [`Frame`] or a pair of name
-    /// and line number, or `None` to hide the frame: its caller then counts as the allocating line. A stack whose frames
-    /// are all hidden counts as unknown. Frames that become equal are one line.
-    /// [`fold_recursion`](Self::fold_recursion) joins those that follow each other.
+    /// `map` is called once for each distinct frame. It returns the new frame, or `None` to hide the frame: its caller
+    /// then counts as the allocating line. The new frame can be a [`Frame`] of names that outlive the call, an
+    /// [`OwnedFrame`](crate::OwnedFrame) for names made in the closure, a pair of file name and line number, which has no
+    /// function, or anything else that is [`AsFrame`]. A stack whose frames are all hidden counts as unknown. Frames that
+    /// become equal are one line. [`fold_recursion`](Self::fold_recursion) joins those that follow each other.
     ///
     /// O(nodes of the call tree).
     ///
@@ -32,6 +33,23 @@ impl TraceTable {
     /// let heaviest = lines.by_local().next().unwrap();
     /// assert_eq!((heaviest.frame.to_string(), heaviest.local), ("shop/customers".into(), 8_274_572));
     /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// Functions without their type parameters:
+    ///
+    /// ```
+    /// use heapprof::{Frame, OwnedFrame, TraceTable};
+    ///
+    /// let traces = TraceTable::from_iter([[Frame::new("map.rs", 7).in_function("insert<u8, u8>")]]);
+    /// let plain = traces.map_frames(|frame| {
+    ///     let new = OwnedFrame::new(frame.file, frame.line);
+    ///     let name = frame.function.and_then(|name| name.split('<').next());
+    ///     Some(match name {
+    ///         Some(name) => new.in_function(name),
+    ///         None => new,
+    ///     })
+    /// });
+    /// assert_eq!(plain.search("insert (map.rs:7)").len(), 1);
     /// ```
     #[doc(alias = "hide")]
     #[must_use]

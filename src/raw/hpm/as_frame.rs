@@ -1,7 +1,8 @@
 //! [`AsFrame`]: what can be written as a frame.
 
-/// A type that can be written as a frame: a pair of file name and line number (0 if unknown), a
-/// [`Frame`](crate::Frame), which can have a function too, a reference to either, or a type of the caller's.
+/// A type that can be written as a frame: a pair of file name and line number (0 if unknown); a
+/// [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) or [`RawFrame`](super::RawFrame), which can have a function
+/// too; a reference to any of these; or a type of the caller's.
 ///
 /// The bytes of a name should be UTF-8. The writer does not check them.
 ///

@@ -1,6 +1,7 @@
 //! [`RawFrame`]: one frame of a `.hpm` file, of either version.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::as_frame::AsFrame;
 
@@ -17,6 +18,7 @@ use super::as_frame::AsFrame;
 /// let frame = trace.innermost_first().next().unwrap();
 /// assert_eq!((frame.file_bytes(), frame.line()), (b"caf\xe9.py".as_slice(), 12));
 /// assert_eq!((frame.file_name(), frame.function()), ("caf\u{fffd}.py".into(), None));
+/// assert_eq!(frame.to_string(), "caf\u{fffd}.py:12");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,29 @@ impl<'a> RawFrame<'a> {
     /// All bytes of a frame of version 1, line number included. Frames with equal bytes are equal.
     pub(crate) const fn record(self) -> &'a [u8] {
         self.record
+    }
+}
+
+/// As a [`Frame`](crate::Frame) is displayed.
+impl fmt::Display for RawFrame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_frame(f, self.function().as_deref(), &self.file_name(), self.line)
+    }
+}
+
+/// Writes `function (file:line)`, or what is known of it.
+pub(crate) fn write_frame(
+    f: &mut fmt::Formatter<'_>,
+    function: Option<&str>,
+    file: &str,
+    line: u32,
+) -> fmt::Result {
+    match (function, line) {
+        (None, 0) => f.write_str(file),
+        (None, line) => write!(f, "{file}:{line}"),
+        (Some(function), 0) if file.is_empty() => f.write_str(function),
+        (Some(function), 0) => write!(f, "{function} ({file})"),
+        (Some(function), line) => write!(f, "{function} ({file}:{line})"),
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod v2;
 
 pub use as_frame::AsFrame;
 pub use frame::RawFrame;
+pub(crate) use frame::write_frame;
 pub(crate) use header::Header;
 pub use index::TraceIndex;
 pub use trace::{OutermostFirst, RawFrames, RawTrace};

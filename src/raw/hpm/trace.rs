@@ -43,7 +43,7 @@ impl<'a> RawTrace<'a> {
         self.offset
     }
 
-    /// Whether the trace has no frames. The recorder leaves out frames whose file name begins with `<`,
+    /// Whether the trace has no frames. heapprof's recorder leaves out frames whose file name begins with `<`,
     /// so a trace can be empty.
     pub fn is_empty(&self) -> bool {
         self.innermost_first().next().is_none()
@@ -56,7 +56,7 @@ impl<'a> RawTrace<'a> {
 
     /// The frames in the order in which people read a stack: the program's entry first.
     ///
-    /// Files have the opposite order, so this decodes the whole stack at once. A stack of up to 32
+    /// Both versions have the opposite order, so this decodes the whole stack at once. A stack of up to 32
     /// frames needs no allocation.
     ///
     /// ```

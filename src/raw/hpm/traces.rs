@@ -10,7 +10,7 @@ use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
 use crate::id::TraceId;
 use crate::raw::block::varint;
 
-/// A position between two traces: the offset of the next trace and the number of traces before it.
+/// A position between two traces: the offset at which the last whole trace ends, and the number of traces up to there.
 ///
 /// ```
 /// use heapprof::raw::{TraceLog, TracePosition};
@@ -40,7 +40,8 @@ impl TracePosition {
         }
     }
 
-    /// The offset of the next trace, in bytes from the start of the file.
+    /// The offset at which the last whole trace ends, in bytes from the start of the file. In version 1 the next trace
+    /// begins there; in version 2, texts, frames and nodes can come first.
     pub const fn offset(self) -> u64 {
         self.offset
     }
@@ -53,8 +54,8 @@ impl TracePosition {
 
 /// The traces of a `.hpm` file, in the order of their index.
 ///
-/// A cut or damaged trace is an error, and the iterator ends there, since nothing marks the beginning
-/// of the next trace.
+/// A cut or damaged record is an error, and the iterator ends there, since nothing marks the beginning
+/// of the next one.
 ///
 /// ```
 /// use heapprof::raw::TraceLog;

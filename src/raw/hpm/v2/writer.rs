@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::super::AsFrame;
 use super::super::header::{V2, push_header};
@@ -19,7 +20,8 @@ use crate::time::StartTime;
 /// written when it is first needed, and each distinct stack is one trace.
 ///
 /// Each record is one call of `write_all`, so wrap a file in a [`BufWriter`](std::io::BufWriter). If another
-/// process reads the files while they grow, flush the traces before writing events that refer to them.
+/// process reads the files while they grow, flush the writer once it is made, so that the header is there, and flush the
+/// traces before writing events that refer to them.
 ///
 /// Memory: about 20 bytes for each distinct node or trace, and each distinct text once. After an error the file ends
 /// where writing failed, so the writer must not be used again. heapprof 1.0 does not read version 2:
@@ -148,10 +150,11 @@ impl<W: Write> TraceWriter<W> {
     ///
     /// # Errors
     /// As [`intern_outermost_first`](Self::intern_outermost_first).
-    pub fn intern_innermost_first<I>(&mut self, frames: I) -> Result<TraceId, EncodeError>
-    where
-        I: IntoIterator<Item: AsFrame, IntoIter: DoubleEndedIterator>,
-    {
+    pub fn intern_innermost_first<F: AsFrame>(
+        &mut self,
+        frames: impl IntoIterator<Item = F>,
+    ) -> Result<TraceId, EncodeError> {
+        let frames: SmallVec<[F; 32]> = frames.into_iter().collect();
         self.intern_outermost_first(frames.into_iter().rev())
     }
 
