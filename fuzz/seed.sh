@@ -22,7 +22,8 @@ find ../tests/data -name '*.hpc' -size -9k -exec cp {} corpus/digest \;
 printf '\x00\x08ab\x01\x00\x05\x06\x00\x07' >corpus/traces_v2/one_trace
 tail -c +22 ../tests/data/compact_demo.hpm >corpus/traces_v2/compact_demo
 # All queries of a larger recording take a second.
+digest=../tests/data/tiny/heapprof-1.0/digest_i1_p0.hpc
 for base in ../tests/data/{onelive/onelive,loss/loss}; do
-    { part "$base.hpm"; part "$base.hpd"; cat ../tests/data/tiny/heapprof-1.0/digest_i1_p0.hpc; } \
-        >"corpus/profile/$(basename "$base")"
+    { part "$base.hpm"; part "$base.hpd"; cat "$digest"; } >"corpus/profile/$(basename "$base")"
 done
+{ part ../tests/data/compact_demo.hpm; part ../tests/data/loss/loss.hpd; cat "$digest"; } >corpus/profile/compact_demo
