@@ -4,8 +4,8 @@
 //! cargo bench --bench versions [-- FILEBASE]     # a recording with traces of version 1; else a generated one
 //! ```
 //!
-//! *From memory* is `Reader::open` and `Reader::traces` where the file is in the system's cache, the median of 21 runs.
-//! *From the disk* is the same after the cache was told to drop the file, the median of 7.
+//! It times `Reader::open` and `Reader::traces`. *From memory*: the file is in the system's page cache; median of 21 runs.
+//! *From the disk*: each run first evicts the file from the page cache; median of 7 runs.
 
 mod common;
 

@@ -44,7 +44,7 @@ fn run(cli: &Cli) -> Result<()> {
             bail!("{}: cannot rewrite a profile onto itself", new.display());
         }
     }
-    drop(heapprof::Reader::open(&cli.from)?); // says what is wrong with the name
+    drop(heapprof::Reader::open(&cli.from)?); // checks the name and the header
     // The log first: a program that is still recording writes traces before the events that refer to them.
     for (old, new) in [(&hpd, &new_hpd), (&hpc, &new_hpc)] {
         if old.exists() {
@@ -98,8 +98,8 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints what is wrong with a record of a file.
-fn tell(file: &Path, error: DecodeError) {
+/// Prints the damage of a file.
+fn report_damage(file: &Path, error: DecodeError) {
     let (file, at) = (file.display(), error.offset());
     eprintln!("{file}: record at byte {at}: {}", error.kind());
 }
@@ -107,7 +107,7 @@ fn tell(file: &Path, error: DecodeError) {
 /// Writes all whole traces with their ids.
 fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
     if let Some(damage) = log.header_damage() {
-        tell(from, damage);
+        report_damage(from, damage);
     }
     let out = BufWriter::new(File::create(to)?);
     let (start, rates) = (log.start(), log.rates());
@@ -118,7 +118,7 @@ fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
-                tell(from, error);
+                report_damage(from, error);
                 break;
             }
         };

@@ -103,7 +103,8 @@ impl<'a> Frame<'a> {
         Some(Self::new(unquoted(file), parse_line(line.trim())?))
     }
 
-    /// `function (file:line)`. The parenthesis that closes the text closes the one before the file.
+    /// `function (file:line)`. The place begins at the parenthesis that matches the last one, since both names can have
+    /// parentheses of their own.
     fn parse_function(text: &'a str) -> Option<Self> {
         let mut open = 0_u32;
         let (start, _) = text.char_indices().rev().find(|&(_, char)| {
@@ -315,7 +316,7 @@ mod tests {
             "tab\there",
             "a:1",
             "<stdin>",
-            "/home/x (copy)/a.py",
+            "/srv/x (copy)/a.py",
         ] {
             for line in [1, 7, u32::MAX] {
                 let frame = Frame::new(file, line);

@@ -43,7 +43,7 @@ impl<I: Id, T> IdSet<I, T> {
         }
     }
 
-    /// A set of distinct `values`, of which [`insert`](Self::insert) looks up those from `first` on.
+    /// A set of distinct `values`. [`insert`](Self::insert) looks up those with an index of `first` or more.
     pub(crate) fn found_from(values: IdVec<I, T>, first: usize) -> Self
     where
         T: Hash,

@@ -180,7 +180,7 @@ fn undefined_references_end_the_table() {
             2,
             undefined(1, 1),
         ),
-        // A node whose frame is none, or whose parent is itself or before the root.
+        // A node with an undefined frame; with itself as its parent; with a parent before the root.
         (
             [&text[..], &frame, &[1 << 2 | 2, 1]].concat(),
             5,
@@ -245,7 +245,7 @@ fn varint(mut value: u64) -> Vec<u8> {
 }
 
 #[test]
-fn names_that_are_not_utf8_are_kept_and_told() {
+fn reports_and_keeps_names_that_are_not_utf8() {
     let mut writer = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();
     writer.intern_outermost_first([(b"ok", 1)]).unwrap();
     writer
@@ -291,7 +291,7 @@ fn a_stack_of_100_000_frames_comes_back() {
 }
 
 #[test]
-fn items_that_are_defined_twice_are_one() {
+fn merges_items_that_are_defined_twice() {
     let mut bytes = BYTES[..HEADER].to_vec();
     for _ in 0..2 {
         bytes.extend([1 << 2, b'x']);
@@ -445,7 +445,7 @@ fn write_over(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn a_growing_recording_is_read_on_from_where_it_ended() {
+fn reopen_reads_only_new_traces() {
     for (version, file) in [
         (1, "examples/data/demo.hpm"),
         (2, "tests/data/compact_demo.hpm"),
@@ -509,7 +509,7 @@ fn a_growing_recording_is_read_on_from_where_it_ended() {
 }
 
 #[test]
-fn a_shorter_file_of_traces_is_another_recording() {
+fn reopen_rejects_shorter_hpm() {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().join("run");
     fs::write(base.with_extension("hpm"), BYTES).unwrap();
@@ -585,7 +585,7 @@ fn rewritten_profiles_are_equal() {
 }
 
 #[test]
-fn node_of_another_writer_is_refused() {
+fn rejects_node_of_another_writer() {
     let mut first = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();
     let node = first.child(TraceNode::ROOT, &("a.py", 1)).unwrap();
     let mut second = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();

@@ -76,24 +76,17 @@ impl Sandwich {
     /// limits of [`FlameGraph::inverted`] for the tree of callers.
     pub fn new(traces: &TraceTable, usage: &Usage, line: FrameId) -> Self {
         let subtree = Subtree::new(traces, &[usage]);
-        let (own, _) = subtree.own(usage, |weight| weight);
-        let below = subtree.below(&own);
+        let own = FlameWeight::by_place(&subtree, usage);
+        let mut below = own.clone();
+        below.sum_up(
+            |_, place| subtree.parent(place),
+            |above, weight| *above = above.plus(weight),
+        );
         let ends = subtree.ends();
         let lines: IdVec<PlaceId, Option<FrameId>> = [None]
             .into_iter()
             .chain(subtree.places().map(|(_, line)| Some(line)))
             .collect();
-
-        let mut weights = IdVec::<PlaceId, FlameWeight>::defaults(subtree.len());
-        for (trace, weight) in usage.by_trace() {
-            let weight = FlameWeight::of(weight);
-            weights.update(subtree.place_of(trace), |own| *own = own.plus(weight));
-        }
-        let mut weights_below = weights.clone();
-        weights_below.sum_up(
-            |_, place| subtree.parent(place),
-            |above, weight| *above = above.plus(weight),
-        );
 
         let (mut local, mut cumulative) = (0_i64, 0_i64);
         let mut callers = Sums::new(traces);
@@ -104,7 +97,7 @@ impl Sandwich {
         let mut merged = IdVec::<PlaceId, Option<NodeId>>::defaults(subtree.len());
         for (place, here) in subtree.places() {
             let parent = subtree.parent(place);
-            let (weight, end) = (below.get(place), ends.get(place));
+            let (weight, end) = (below.get(place).net(), ends.get(place));
             match lines.get(parent) {
                 Some(caller) if here == line && caller != line => {
                     callers.add(caller, place, end, weight);
@@ -115,19 +108,19 @@ impl Sandwich {
                 _ => {}
             }
             if here == line {
-                local = local.saturating_add(own.get(place));
+                local = local.saturating_add(own.get(place).net());
             }
             let node = match merged.get(parent) {
                 Some(above) => down.child(above, here),
                 None if here == line => {
                     cumulative = cumulative.saturating_add(weight);
-                    up.push((subtree.inward_out(place), weights_below.get(place)));
+                    up.push((subtree.inward_out(place), below.get(place)));
                     down.child(ROOT, here)
                 }
                 None => continue,
             };
             merged.set(place, Some(node));
-            down.add(node, weights.get(place));
+            down.add(node, own.get(place));
         }
         let up = FlameGraph::merged(traces, up);
         Self {

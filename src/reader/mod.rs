@@ -2,6 +2,7 @@
 
 mod digests;
 mod open;
+mod traces;
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -11,14 +12,15 @@ use std::time::SystemTime;
 
 use crate::bytes::{Access, Bytes, FileIdentity};
 use crate::digest::{Digest, Source, UnusedDigest};
-use crate::error::{DecodeError, DecodeErrorKind, Error, FileKind, Result, Taint};
+use crate::error::{DecodeError, Error, FileKind, Result, Taint};
 use crate::filebase::Filebase;
 use crate::log::{Log, LogEvents, Pass};
-use crate::raw::hpm::{Header, TableEnd};
+use crate::raw::hpm::Header;
 use crate::raw::rates::SamplingRates;
-use crate::raw::{LogPosition, Properties, TraceLog};
+use crate::raw::{LogPosition, Properties};
 use crate::time::{Clock, Elapsed, StartTime};
 use crate::trace::TraceTable;
+use traces::{EarlierHpm, HpmSummary};
 
 /// A profile: its log, its traces and its digest.
 ///
@@ -67,22 +69,6 @@ pub struct Reader {
     init_lock: Mutex<()>,
     /// Serialises the initialisers of `hpm_summary`. Other initialisers need it, so it is locked after `init_lock`.
     summary_lock: Mutex<()>,
-}
-
-/// What a pass over the log needs to know of the `.hpm` file.
-#[derive(Debug)]
-struct HpmSummary {
-    /// Where the whole traces end.
-    end: TableEnd,
-    /// Damage in the header and at the end of the traces. Names are not read.
-    damaged: Taint,
-}
-
-/// What an earlier reader of the same recording knew of the `.hpm` file, which has grown since.
-#[derive(Debug, Default)]
-struct EarlierHpm {
-    table: Option<TraceTable>,
-    end: Option<TableEnd>,
 }
 
 /// The digest in use.
@@ -265,71 +251,6 @@ impl Reader {
     #[inline]
     pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
         Ok(self.log()?.events(&self.rates, position.on(self.clock)))
-    }
-
-    /// The stacks of all traces. The first call makes one pass over the `.hpm` file.
-    ///
-    /// Of a cut or damaged file the table has every whole trace before the damage, and [reports](TraceTable::damage)
-    /// the damage.
-    ///
-    /// # Errors
-    /// [`Error::Replaced`] if another recording was written over the file.
-    #[doc(alias("rawTrace", "trace", "hpm", "warmRawTraceCache"))]
-    pub fn traces(&self) -> Result<&TraceTable> {
-        get_or_try_init(&self.traces, &self.init_lock, || {
-            self.read_hpm(|log| match &self.earlier_hpm.table {
-                Some(earlier) => earlier.extended(log),
-                None => TraceTable::from_log(log),
-            })
-        })
-    }
-
-    /// Reads the `.hpm` file with `read`.
-    fn read_hpm<'s, T>(&'s self, read: impl FnOnce(&TraceLog<'s>) -> T) -> Result<T> {
-        let mapped = self.recording.iter();
-        let mapped = mapped.filter(|_| self.access == Access::Map);
-        let check = || mapped.clone().try_for_each(|recording| recording.check());
-        // Reading a mapped file that was shortened ends the process; one that was rewritten is another recording.
-        check()?;
-        let (bytes, header) = (&*self.hpm, self.header.clone());
-        let result = read(&TraceLog { bytes, header });
-        check()?;
-        Ok(result)
-    }
-
-    /// The number of whole traces.
-    pub(crate) fn trace_count(&self) -> Result<u32> {
-        Ok(self.hpm_summary()?.end.traces())
-    }
-
-    fn hpm_summary(&self) -> Result<&HpmSummary> {
-        let from_table = |table: &TraceTable| {
-            let damage = table.damage().iter();
-            Some(HpmSummary {
-                end: table.end()?,
-                damaged: Taint::of(damage.filter(|it| it.kind() != DecodeErrorKind::NotUtf8)),
-            })
-        };
-        let from_log = |log: &TraceLog<'_>| {
-            let earlier = self.earlier_hpm.end;
-            let (end, damage) = log.count_from(earlier.unwrap_or_else(|| TableEnd::first(log)));
-            let damage = [log.header_damage(), damage];
-            HpmSummary {
-                end,
-                damaged: Taint::of(damage.iter().flatten()),
-            }
-        };
-        get_or_try_init(&self.hpm_summary, &self.summary_lock, || {
-            match self.traces.get().and_then(from_table) {
-                Some(summary) => Ok(summary),
-                None => self.read_hpm(from_log),
-            }
-        })
-    }
-
-    /// Whether the header or the end of the traces is damaged.
-    pub(crate) fn traces_damaged(&self) -> Result<Taint> {
-        Ok(self.hpm_summary()?.damaged)
     }
 
     /// A pass over the log from `position` on, with the clock and the rates in use.

@@ -4,14 +4,13 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::{EarlierHpm, Reader};
+use super::Reader;
 use crate::bytes::{self, Access, Bytes, FileIdentity};
 use crate::digest::Digest;
 use crate::error::{Error, FileKind, Result};
 use crate::filebase::Filebase;
 use crate::log::Log;
 use crate::raw::hpm::Header;
-use crate::trace::TraceTable;
 
 impl Reader {
     /// Opens the profile with this filebase: `run` for `run.hpm`, `run.hpd` and `run.hpc`. The name of one of the
@@ -104,21 +103,6 @@ impl Reader {
         let mut again = again.with_rates(self.rates.clone()).with_clock(self.clock);
         again.earlier_hpm = self.known_hpm();
         Ok(again)
-    }
-
-    /// What this reader knows of the `.hpm` file.
-    fn known_hpm(&self) -> EarlierHpm {
-        let read = self.traces.get();
-        let counted = self.hpm_summary.get().map(|summary| summary.end);
-        let ends = [
-            counted,
-            read.and_then(TraceTable::end),
-            self.earlier_hpm.end,
-        ];
-        EarlierHpm {
-            table: read.or(self.earlier_hpm.table.as_ref()).cloned(),
-            end: ends.into_iter().flatten().max_by_key(|end| end.offset),
-        }
     }
 
     /// `known_hpm` is what an earlier reader had of the `.hpm` file.

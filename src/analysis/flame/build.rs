@@ -10,8 +10,22 @@ use crate::error::Taint;
 use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::trace::TraceTable;
-use crate::tree::{NodeId, ROOT};
 use crate::usage::Usage;
+
+impl FlameWeight {
+    /// The weight of the stacks that end at each place; at the root, of all that has no stack.
+    pub(in crate::analysis) fn by_place(
+        subtree: &Subtree<'_>,
+        usage: &Usage,
+    ) -> IdVec<PlaceId, Self> {
+        let mut weights = IdVec::<PlaceId, Self>::defaults(subtree.len());
+        for (trace, weight) in usage.by_trace() {
+            let weight = Self::of(weight);
+            weights.update(subtree.place_of(trace), |sum| *sum = sum.plus(weight));
+        }
+        weights
+    }
+}
 
 impl FlameGraph {
     /// The flame graph of a usage: the root above the program's entry, the allocating lines last.
@@ -23,18 +37,15 @@ impl FlameGraph {
         // One more for all that is unknown.
         let mut raw = IdVec::with_capacity(subtree.len() + 1);
         raw.push(RawNode::default());
+        let weights = FlameWeight::by_place(&subtree, usage);
         for (place, line) in subtree.places() {
             let parent = raw_id(subtree.parent(place));
-            raw.push(RawNode::new(Label::Frame(line), parent));
+            raw.push(RawNode {
+                own: weights.get(place),
+                ..RawNode::new(Label::Frame(line), parent)
+            });
         }
-        let mut unknown = FlameWeight::default();
-        for (trace, weight) in usage.by_trace() {
-            let weight = FlameWeight::of(weight);
-            match subtree.place_of(trace) {
-                PlaceId::ROOT => unknown = unknown.plus(weight),
-                place => raw.update(raw_id(place), |node| node.own = node.own.plus(weight)),
-            }
-        }
+        let unknown = weights.get(PlaceId::ROOT);
         Self::finish(traces, raw, unknown, usage.damaged())
     }
 
@@ -42,8 +53,8 @@ impl FlameGraph {
     /// So all that one line allocates is in one node.
     ///
     /// O(frames of the distinct stacks in the usage). The graph has at most 20 nodes for each node of the call tree, or
-    /// 65 536: beyond that, outer callers of the lighter stacks are [`FlameLabel::Other`](super::FlameLabel::Other). Real
-    /// programs need up to 16. Memory: about 100 bytes a node.
+    /// 65 536: beyond that, outer callers of the lighter stacks are [`FlameLabel::Other`](super::FlameLabel::Other). All
+    /// stacks of pylint need 16.
     ///
     /// ```
     /// use heapprof::{FlameGraph, Reader};
@@ -57,18 +68,15 @@ impl FlameGraph {
     /// ```
     #[doc(alias = "bottom-up")]
     pub fn inverted(traces: &TraceTable, usage: &Usage) -> Self {
-        let tree = traces.tree();
-        let mut own = IdVec::<NodeId, FlameWeight>::defaults(tree.len());
-        for (trace, weight) in usage.by_trace() {
-            let weight = FlameWeight::of(weight);
-            own.update(traces.node_of(trace), |own| *own = own.plus(weight));
-        }
-        let unknown = own.get(ROOT);
-        let mut stacks = Vec::new();
-        for (node, &weight) in own.iter().skip(1).filter(|(_, weight)| !weight.is_zero()) {
-            stacks.push((tree.inward_out(node), weight));
-        }
-        let merged = Self::merged(traces, stacks);
+        let subtree = Subtree::new(traces, &[usage]);
+        let weights = FlameWeight::by_place(&subtree, usage);
+        let allocating = weights
+            .iter()
+            .skip(1)
+            .filter(|(_, weight)| !weight.is_zero());
+        let stacks = allocating.map(|(place, &weight)| (subtree.inward_out(place), weight));
+        let merged = Self::merged(traces, stacks.collect());
+        let unknown = weights.get(PlaceId::ROOT);
         Self::finish(traces, merged.finish(), unknown, usage.damaged())
     }
 

@@ -9,13 +9,14 @@ use crate::id::{FrameId, Id};
 use crate::id_vec::IdVec;
 use crate::tree::{NodeId, ROOT, TreeBuilder};
 
-/// The limit of nodes for each node of the call tree, and its minimum and maximum. Real programs have 5 to 16.
+/// The limit of nodes for each node of the call tree, and its minimum and maximum. All stacks of a deep recursion need
+/// 5, of docutils 12, of pylint 16.
 const NODES_PER_NODE: usize = 20;
 const MIN_NODES: usize = 1 << 16;
 const MAX_NODES: usize = 1 << 30;
 
-/// The limit of merged frames for each node of the call tree, and its minimum. Real programs have 15 to 235, the more
-/// the fewer nodes they have.
+/// The limit of merged frames for each node of the call tree, and its minimum. All stacks of pylint have 23. The deep
+/// recursion has 235, but few nodes.
 const STEPS_PER_NODE: usize = 64;
 const MIN_STEPS: usize = 1 << 24;
 

@@ -159,7 +159,7 @@ pub struct FlameWeight {
 }
 
 impl FlameWeight {
-    pub(in crate::analysis) fn of(weight: i64) -> Self {
+    fn of(weight: i64) -> Self {
         Self {
             gain: weight.max(0),
             loss: weight.min(0).saturating_neg(),

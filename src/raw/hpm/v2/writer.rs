@@ -23,9 +23,8 @@ use crate::time::StartTime;
 /// process reads the files while they grow, flush the writer once it is made, so that the header is there, and flush the
 /// traces before writing events that refer to them.
 ///
-/// Memory: about 20 bytes for each distinct node or trace, and each distinct text once. After an error the file ends
-/// where writing failed, so the writer must not be used again. heapprof 1.0 does not read version 2:
-/// see [`TraceWriterV1`](crate::raw::TraceWriterV1).
+/// Memory: O(distinct texts, frames, nodes and traces). After an error the file ends where writing failed, so the writer
+/// must not be used again. heapprof 1.0 does not read version 2: see [`TraceWriterV1`](crate::raw::TraceWriterV1).
 ///
 /// ```
 /// use heapprof::raw::{Properties, TraceLog, TraceWriter};
