@@ -1,5 +1,5 @@
-//! Rewrites the traces of a profile as version 2 of the format, and copies its log: the same profile in a fraction of
-//! the space.
+//! Rewrites the traces of a profile as version 2 of the format, and copies its log and its digest: the same profile in a
+//! fraction of the space.
 //!
 //! ```text
 //! cargo run --release --example compact -- FROM TO
@@ -22,13 +22,13 @@ use heapprof::raw::{RawFrame, TraceLog, TraceNode, TraceWriter};
 
 use common::bytes;
 
-/// Rewrites the traces of a profile as version 2, and copies its log.
+/// Rewrites the traces of a profile as version 2, and copies its log and its digest.
 #[derive(Parser)]
 struct Cli {
     /// The profile: its path without .hpm and .hpd, or one of its files.
     from: PathBuf,
 
-    /// The new profile, in the same way. Files of this name are replaced.
+    /// The new profile, in the same way. Its files are replaced, unless FROM has no such file.
     to: PathBuf,
 }
 
@@ -45,13 +45,15 @@ fn run(cli: &Cli) -> Result<()> {
         }
     }
     drop(heapprof::Reader::open(&cli.from)?); // checks the name and the header
-    // The log first: a program that is still recording writes traces before the events that refer to them.
-    for (old, new) in [(&hpd, &new_hpd), (&hpc, &new_hpc)] {
-        if old.exists() {
-            copy(old, new).map_err(|error| anyhow!("{}: {error}", new.display()))?;
-        } else if new.exists() {
+    let copied = [(&hpd, &new_hpd), (&hpc, &new_hpc)];
+    for (old, new) in copied {
+        if !old.exists() && new.exists() {
             bail!("{}: a file of another profile", new.display());
         }
+    }
+    // The log first: a program that is still recording writes traces before the events that refer to them.
+    for (old, new) in copied.into_iter().filter(|(old, _)| old.exists()) {
+        copy(old, new).map_err(|error| anyhow!("{}: {error}", new.display()))?;
     }
     let old = fs::read(&hpm).map_err(|error| anyhow!("{}: {error}", hpm.display()))?;
     let log = TraceLog::new(&old)?;

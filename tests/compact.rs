@@ -572,6 +572,14 @@ fn rewritten_profiles_are_equal() {
         let args = [to.to_str().unwrap(), to.to_str().unwrap()];
         assert_eq!(common::example("compact", &args).status.code(), Some(1));
         assert_eq!(fs::read(to.with_extension("hpm")).unwrap(), new_hpm);
+        // Nor beside a file of another profile, and then nothing is written.
+        fs::write(to.with_extension("hpc"), "other").unwrap();
+        fs::write(to.with_extension("hpd"), "log").unwrap();
+        let args = [from.to_str().unwrap(), to.to_str().unwrap()];
+        if !from.with_extension("hpc").exists() {
+            assert_eq!(common::example("compact", &args).status.code(), Some(1));
+            assert_eq!(fs::read(to.with_extension("hpd")).unwrap(), b"log");
+        }
         let nowhere = folder.path().join("none/run");
         let args = [to.to_str().unwrap(), nowhere.to_str().unwrap()];
         let output = common::example("compact", &args);

@@ -94,8 +94,8 @@ pub(crate) fn series(
     lines: &[(String, u32)],
 ) -> Result<()> {
     // A line is asked for in any function.
-    let by_line = |frame: Frame<'_>| Some((frame.file.to_owned(), frame.line));
-    let traces = &reader.traces()?.map_frames(by_line);
+    let traces = reader.traces()?;
+    let traces = &traces.map_frames(|frame| Some((frame.file, frame.line)));
     let digest = digest(reader, interval_ms, 0.0)?;
     // A line that no stack contains has no place in the table, and no bytes.
     let found: Vec<_> = lines

@@ -141,8 +141,8 @@ impl TraceTable {
     }
 }
 
-/// How `name` is in `whole`: 0 if they are equal, 1 if `whole` ends with it after a separator. `None` otherwise, and for
-/// an empty name.
+/// Ranks `whole` for a search for `name`: 0 if they are equal, 1 if `whole` ends with `name` after a separator. `None`
+/// otherwise, and for an empty name.
 fn ending(whole: &str, name: &str, separators: &[&str]) -> Option<u8> {
     let before = whole.strip_suffix(name).filter(|_| !name.is_empty())?;
     if before.is_empty() {
@@ -154,7 +154,7 @@ fn ending(whole: &str, name: &str, separators: &[&str]) -> Option<u8> {
         .then_some(1)
 }
 
-/// The same of a path.
+/// As [`ending`], for paths. Only an unchanged `text` ranks 0.
 fn path_ending(whole: &str, text: &str) -> Option<u8> {
     if whole == text {
         return Some(0);
