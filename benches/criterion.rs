@@ -11,11 +11,12 @@ use std::time::Duration;
 
 use common::{Profile, allocated, bytewise, digest_of_290_snapshots, sum};
 use criterion::{Criterion, SamplingMode, Throughput};
+use heapprof::query::{LiveHeap, Track};
 use heapprof::raw::{EventLog, TraceLog};
-use heapprof::{
-    DigestOptions, Elapsed, FlameGraph, FlowGraph, FlowOptions, Lines, LiveHeap, MergedTraces,
-    Reader, Sandwich, TimeSeries, Track,
+use heapprof::view::{
+    FlameGraph, FlowGraph, FlowOptions, Lines, MergedTraces, Sandwich, TimeSeries,
 };
+use heapprof::{DigestOptions, Elapsed, Reader};
 
 const EVENTS: u64 = 1_000_000;
 
@@ -169,10 +170,10 @@ fn views(criterion: &mut Criterion, profile: &Profile) {
     group.throughput(Throughput::Elements(frames));
     group.bench_function("lines", |it| it.iter(|| Lines::new(traces, &usage).len()));
     group.bench_function("flow graph", |it| {
-        it.iter(|| FlowGraph::new(traces, [&usage]).nodes().len());
+        it.iter(|| FlowGraph::new(traces, &usage).nodes().len());
     });
     group.bench_function("flow graph, pruned, two columns", |it| {
-        let options = FlowOptions::default().node_fraction(0.001).collapse(true);
+        let options = FlowOptions::default().min_fraction(0.001).collapse(true);
         it.iter(|| {
             FlowGraph::with(traces, [&usage, &before], &options)
                 .nodes()

@@ -38,11 +38,11 @@ use std::time::Duration;
 use common::memory::{CHILD, in_a_child_process, memory_of_a_digest};
 use common::rounds::{Seconds, measure, median, work};
 use common::{Copies, Profile, allocated, bytewise, digest_of_290_snapshots, sum};
-use heapprof::raw::{Event, EventLog, TraceLog, TraceWriterV1};
-use heapprof::{
-    DigestOptions, FlameGraph, FlowGraph, Lines, LiveHeap, LogEnd, LogStep, Question, Reader,
-    TimeSeries, TraceId, TraceTable, Track, Usage,
-};
+use heapprof::Event;
+use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd, Track};
+use heapprof::raw::{EventLog, TraceLog, TraceWriterV1};
+use heapprof::view::{FlameGraph, FlowGraph, Lines, TimeSeries};
+use heapprof::{DigestOptions, Reader, TraceId, TraceTable, Usage};
 
 const EVENTS: u64 = 4_000_000;
 
@@ -105,7 +105,7 @@ fn main() {
         }),
         work("open", || Reader::open(&profile.filebase).unwrap()),
         work("lines", || Lines::new(traces, &usage)),
-        work("flow", || FlowGraph::new(traces, [&usage])),
+        work("flow", || FlowGraph::new(traces, &usage)),
         work("flame", || FlameGraph::new(traces, &usage)),
         work("series", || {
             TimeSeries::new(&snapshots, traces, &tracks).unwrap()
@@ -181,15 +181,15 @@ fn as_f64(count: u64) -> f64 {
 /// A query for the largest total, which costs next to nothing beyond the pass.
 struct Largest(i64);
 
-impl Question for Largest {
-    type Answer = i64;
+impl Query for Largest {
+    type Output = i64;
 
-    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        self.0 = self.0.max(step.total);
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        self.0 = self.0.max(applied.total);
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> i64 {
+    fn finish(self, _: &QueryEnd<'_>) -> i64 {
         self.0
     }
 }

@@ -76,9 +76,9 @@ fn compact(log: &TraceLog<'_>) -> Vec<u8> {
     for trace in log.traces() {
         let mut node = TraceNode::ROOT;
         for frame in trace.unwrap().outermost_first() {
-            node = writer.child(node, &frame).unwrap();
+            node = writer.intern_child(node, &frame).unwrap();
         }
-        writer.add_trace(node).unwrap();
+        writer.write_trace(node).unwrap();
     }
     writer.into_inner()
 }

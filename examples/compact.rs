@@ -17,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
-use heapprof::DecodeError;
+use heapprof::raw::DecodeError;
 use heapprof::raw::{RawFrame, TraceLog, TraceNode, TraceWriter};
 
 use common::bytes;
@@ -132,9 +132,9 @@ fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
         path.truncate(shared.count());
         for frame in &frames[path.len()..] {
             let parent = path.last().map_or(TraceNode::ROOT, |&(_, node)| node);
-            path.push((*frame, writer.child(parent, frame)?));
+            path.push((*frame, writer.intern_child(parent, frame)?));
         }
-        writer.add_trace(path.last().map_or(TraceNode::ROOT, |&(_, node)| node))?;
+        writer.write_trace(path.last().map_or(TraceNode::ROOT, |&(_, node)| node))?;
     }
     Ok(writer.into_inner().flush()?)
 }

@@ -8,8 +8,8 @@ use std::cmp::Reverse;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Names, Question, bytes, heading};
-use heapprof::{FlameGraph, FlameLabel, FlameWeight};
+use common::{Files, Names, Query, bytes, heading};
+use heapprof::view::{FlameGraph, FlameLabel, FlameWeight};
 use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Direction, Options, from_lines};
 
@@ -19,7 +19,7 @@ struct Cli {
     #[command(flatten)]
     files: Files,
     #[command(flatten)]
-    question: Question,
+    question: Query,
     /// The allocating lines first, and below each who called it.
     #[arg(long)]
     inverted: bool,
@@ -37,7 +37,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let traces = reader.traces()?;
     let (usage, asked) = cli.question.ask(&reader)?;
     let make = [FlameGraph::new, FlameGraph::inverted][usize::from(cli.inverted)];
-    let graph = make(traces, &usage).prune(0.001);
+    let graph = make(traces, &usage).min_fraction(0.001);
     ensure!(graph.total().size() > 0, "nothing is {asked}");
 
     let mut colours = PaletteMap::default();

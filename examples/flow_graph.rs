@@ -7,7 +7,7 @@ mod common;
 use anyhow::Result;
 use clap::Parser;
 use common::{Files, Names, bytes, elapsed, heading, seconds};
-use heapprof::{EdgeBase, Elapsed, FlowGraph, FlowOptions};
+use heapprof::{Elapsed, view::EdgeBase, view::FlowGraph, view::FlowOptions};
 use petgraph::dot::{Config, Dot};
 use petgraph::graph::{EdgeReference, Graph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -41,8 +41,8 @@ fn draw(cli: &Cli) -> Result<()> {
     let columns = times.len();
     let usages: Result<Vec<_>, _> = times.iter().map(|&at| reader.live_at(at)).collect();
     let options = FlowOptions::default()
-        .node_fraction(0.01)
-        .edge_fraction(0.001, EdgeBase::Total)
+        .min_fraction(0.01)
+        .min_edge_fraction(0.001, EdgeBase::Total)
         .max_nodes(cli.nodes)
         .collapse(true)
         .root(true);
@@ -65,7 +65,7 @@ fn draw(cli: &Cli) -> Result<()> {
     }
     let edges: Vec<_> = flow.edges().collect();
     for edge in &edges {
-        let [from, to] = [edge.from(), edge.to()].map(NodeIndex::new);
+        let [from, to] = [edge.from(), edge.to()].map(|it| NodeIndex::new(it.id().index()));
         let weight = |column| format!("\u{a0}{}\n", bytes(edge.weight(column)));
         graph.add_edge(from, to, (0..columns).map(weight).collect());
     }

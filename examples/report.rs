@@ -15,12 +15,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 use common::{Names, bytes, seconds};
-use heapprof::{
-    CheckRates, Digest, DigestOptions, Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth,
-    Estimate, FileKind, FindLeaks, Leaks, LineErrorBars, Lines, Movement, Peak, RatesCheck,
-    RatesVerdict, Reader, Sanity, SanityCheck, Series, SourceLines, TimeSeries, Trace, TraceTable,
-    Usage,
-};
+use heapprof::query::{ErrorBars, Estimate, Leaks, Peak, RatesCheck, RatesVerdict, Sanity};
+use heapprof::raw::FileKind;
+use heapprof::view::{LineErrorBars, Lines, Movement, Series, SourceLines, TimeSeries};
+use heapprof::{Digest, DigestOptions, Elapsed, Reader, Trace, TraceTable, Usage};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use textplots::{Chart, LabelBuilder, LabelFormat, Plot, Shape, TickDisplay, TickDisplayBuilder};
@@ -62,12 +60,11 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     }
     let digest = digest(&reader)?;
     let traces = reader.traces()?;
-    let end = digest.end().unwrap_or_default().elapsed();
     let (leaks, rates, sanity, peak) = reader.ask((
-        FindLeaks::new(end, traces),
-        CheckRates::new(reader.rates()),
-        SanityCheck::new(u32::try_from(traces.len())?),
-        Peak::question(),
+        Leaks::query(),
+        RatesCheck::query(),
+        Sanity::query(),
+        Peak::query(),
     ))?;
     let sources = cli.map.into_iter().fold(
         SourceLines::new().only_mapped().recorded_at(reader.start()),
@@ -217,7 +214,7 @@ fn warnings(
     for error in traces.damage() {
         writeln!(out, "  damage    {error}")?;
     }
-    for found in sanity.findings() {
+    for found in sanity.issues() {
         let more = match found.count {
             1 => String::new(),
             count => format!(", and {} more such", count - 1),
@@ -228,7 +225,7 @@ fn warnings(
     for error in of_digest.filter(|error| error.file() == FileKind::Hpc) {
         writeln!(out, "  damage    {error}")?;
     }
-    if let Some(noise) = sanity.noise() {
+    if let Some(noise) = sanity.corruption() {
         let (offset, at) = (noise.offset, seconds(noise.elapsed));
         writeln!(
             out,
@@ -262,17 +259,18 @@ fn error_bars(
     peak: &Peak,
     first: Elapsed,
 ) -> Result<(ErrorBars, ErrorBars, ErrorBars)> {
-    let rates = reader.rates();
     Ok(reader.ask((
-        ErrorBarsAt::events(peak.events(), rates),
-        ErrorBarsOfGrowth::new(first, Elapsed::MAX, rates),
-        ErrorBarsAt::end(rates),
+        ErrorBars::query().after_events(peak.events()),
+        ErrorBars::query().within(first..Elapsed::MAX),
+        ErrorBars::query(),
     ))?)
 }
 
 /// The interval for 95 %, where something was sampled.
 fn give_or_take(estimate: Estimate) -> String {
-    let interval = estimate.interval(0.95).filter(|_| !estimate.is_exact());
+    let interval = estimate
+        .confidence_interval(0.95)
+        .filter(|_| !estimate.is_exact());
     interval.map_or(String::new(), |interval| {
         format!(
             " ± {}",
@@ -383,7 +381,8 @@ fn lines(
             Some(line) => format!("  {line}"),
         };
         let (local, cumulative) = (bytes(line.local), bytes(line.cumulative));
-        let sampled = give_or_take(bars.get(line.id).local);
+        let sampled = bars.get(line.id).map(|line| give_or_take(line.local));
+        let sampled = sampled.unwrap_or_default();
         writeln!(
             out,
             "{local:>10} {cumulative:>10}  {}{text}{sampled}",

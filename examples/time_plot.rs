@@ -7,7 +7,7 @@ mod common;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use common::{Files, Names, bytes, heading, percent, unit};
-use heapprof::{Lines, Series, Track};
+use heapprof::{query::Track, view::Lines, view::Series};
 use plotters::prelude::*;
 
 /// Draws live memory over time: all of it, some lines with what they call, and these as parts.

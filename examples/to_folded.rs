@@ -14,10 +14,11 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use heapprof::{Elapsed, FlameGraph, FlameLabel, FoldedStack, Reader, TraceTable, Usage};
+use heapprof::view::{FlameGraph, FlameLabel, FoldedStack};
+use heapprof::{Elapsed, Reader, TraceTable, Usage};
 
 mod common;
-use common::Question;
+use common::Query;
 
 /// Writes the stacks of a profile as folded text, for any flame graph tool.
 #[derive(Parser)]
@@ -26,7 +27,7 @@ struct Cli {
     files: common::Files,
 
     #[command(flatten)]
-    question: Question,
+    question: Query,
 
     /// Of a growth from A to B, write what is live at A and at B, `frame;frame bytes bytes`: what differential
     /// flame graphs are drawn from.

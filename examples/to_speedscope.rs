@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use heapprof::{Digest, DigestOptions, Elapsed, FlameGraph, Reader, TraceTable, Usage};
+use heapprof::view::FlameGraph;
+use heapprof::{Digest, DigestOptions, Elapsed, Reader, TraceTable, Usage};
 use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 

@@ -11,7 +11,9 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Parser;
-use heapprof::{Elapsed, Lines, Track};
+use heapprof::Elapsed;
+use heapprof::query::Track;
+use heapprof::view::Lines;
 use serde_json::{Value, json};
 
 mod common;

@@ -21,10 +21,11 @@ use crate::raw::hpm::write_frame;
 /// let frame = Frame::parse("C:\\jobs\\nightly.py:12")?;
 /// assert_eq!((frame.file, frame.line, frame.function), ("C:\\jobs\\nightly.py", 12, None));
 /// assert_eq!(frame.in_function("run").to_string(), "run (C:\\jobs\\nightly.py:12)");
-/// # Ok::<(), heapprof::ParseFrameError>(())
+/// # Ok::<(), heapprof::raw::ParseFrameError>(())
 /// ```
 #[doc(alias = "RawTraceLine")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 pub struct Frame<'a> {
     /// The file name.
     #[doc(alias = "filename")]
@@ -79,7 +80,7 @@ impl<'a> Frame<'a> {
     /// assert_eq!(Frame::parse("run (/srv/app/main.py:12)")?, expected);
     /// assert_eq!(Frame::parse("  File \"/srv/app/main.py\", line 12, in run")?, expected);
     /// assert!(Frame::parse("/srv/app/main.py").is_err());
-    /// # Ok::<(), heapprof::ParseFrameError>(())
+    /// # Ok::<(), heapprof::raw::ParseFrameError>(())
     /// ```
     ///
     /// # Errors
@@ -223,9 +224,10 @@ impl AsFrame for OwnedFrame {
 ///
 /// let watched: OwnedFrame = "/srv/app/main.py:12".parse()?;
 /// assert_eq!(watched.as_frame(), Frame::new("/srv/app/main.py", 12));
-/// # Ok::<(), heapprof::ParseFrameError>(())
+/// # Ok::<(), heapprof::raw::ParseFrameError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct OwnedFrame {
     file: String,
     line: u32,

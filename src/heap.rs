@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::error::Taint;
 use crate::id::TraceId;
 use crate::per_trace::PerTrace;
-use crate::raw::Event;
+use crate::raw::hpd::Event;
 use crate::raw::hpd::fast::cold_path;
 use crate::raw::rates::SamplingRates;
 use crate::usage::Usage;
@@ -17,7 +17,9 @@ use crate::usage::Usage;
 /// largest in the events. More only for traces that the table does not have.
 ///
 /// ```
-/// use heapprof::{LiveHeap, SamplingRates, raw::{EventLog, TraceLog}};
+/// use heapprof::query::LiveHeap;
+/// use heapprof::raw::{EventLog, TraceLog};
+/// use heapprof::SamplingRates;
 ///
 /// let hpm = std::fs::read("examples/data/demo.hpm")?;
 /// let hpd = std::fs::read("examples/data/demo.hpd")?;
@@ -58,7 +60,8 @@ impl LiveHeap {
     /// Adds live bytes by trace, for a replay that begins in the middle of a log.
     ///
     /// ```
-    /// use heapprof::{LiveHeap, TraceId, Usage};
+    /// use heapprof::query::LiveHeap;
+    /// use heapprof::{TraceId, Usage};
     ///
     /// let mut heap = LiveHeap::new(2);
     /// heap.add_usage(&Usage::from_iter([(TraceId::new(1), 70), (None, 5)]));
@@ -72,7 +75,7 @@ impl LiveHeap {
     }
 
     /// Whether a usage that was [added](Self::add_usage) is [damaged](Usage::is_damaged), or the log that a
-    /// [question](crate::Question) was asked about. The caller of [`apply`](Self::apply) knows whether its events
+    /// [question](crate::query::Query) was asked about. The caller of [`apply`](Self::apply) knows whether its events
     /// are.
     pub fn is_damaged(&self) -> bool {
         self.damaged.0

@@ -82,6 +82,8 @@ impl fmt::Display for TraceId {
 /// assert_eq!(traces.trace(TraceId::new(1)).unwrap().ids().last(), Some(id));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 #[repr(transparent)]
 pub struct FrameId(pub(crate) u32);
 

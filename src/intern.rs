@@ -138,7 +138,7 @@ impl<'a> RecordInterner<'a> {
 
     #[inline(never)]
     fn insert_slow(&mut self, frame: RawFrame<'a>, slot: usize) -> Result<FrameId, Full> {
-        let name = frame.file_name();
+        let name = frame.file();
         // Only a name with replaced bytes is owned.
         self.not_utf8 |= matches!(name, Cow::Owned(_));
         let id = self.interner.insert(Frame::new(&name, frame.line()))?;

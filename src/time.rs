@@ -43,6 +43,8 @@ pub(crate) const LARGEST: u64 = i64::MAX as u64;
 /// assert!(later > at);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct Elapsed(u64);
 
 impl Elapsed {
@@ -189,6 +191,8 @@ fn write_seconds(f: &mut fmt::Formatter<'_>, sign: &str, micros: u64) -> fmt::Re
 /// assert_eq!(WallOffset::from_micros(-300_000).to_string(), "-0.300000 s");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(transparent))]
 pub struct WallOffset(i64);
 
 impl WallOffset {
@@ -244,6 +248,8 @@ impl fmt::Display for WallOffset {
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum Clock {
     /// The times as recorded.
@@ -279,6 +285,7 @@ impl Clock {
 /// assert_eq!(start.offset_of(later.unwrap()), WallOffset::from_micros(750_000));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct StartTime {
     seconds: u64,
     nanoseconds: u64,

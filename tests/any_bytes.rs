@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use all_queries::{all_queries_of, all_queries_of_files};
 use common::Profile;
-use heapprof::raw::EventKind;
-use heapprof::{Digest, DigestOptions, FileKind, Reader, SamplingRates};
+use heapprof::EventKind;
+use heapprof::raw::FileKind;
+use heapprof::{Digest, DigestOptions, Reader, SamplingRates};
 use meter::cost;
 use pieces::{Change, Piece};
 use proptest::collection::vec;

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::Profile;
-use heapprof::{
-    Churn, ChurnOverTime, ChurnQuestion, Elapsed, Peak, Reader, TraceChurn, TraceId, TraceSet,
-};
+use heapprof::query::{Churn, ChurnOverTime, ChurnQuery, Peak, TraceChurn, TraceSet};
+use heapprof::{Elapsed, Reader, TraceId};
 use logs::{Log, WHOLE, Window, about, inside, plain_usage};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
@@ -64,8 +63,8 @@ fn told(churn: &Churn) -> BTreeMap<u32, Row> {
     rows
 }
 
-fn question(window: Window) -> ChurnQuestion {
-    about!(Churn::question(), window)
+fn question(window: Window) -> ChurnQuery {
+    about!(Churn::query(), window)
 }
 
 proptest! {
@@ -86,8 +85,8 @@ proptest! {
             let (again, elsewhere, all, _) = reader.ask((
                 question(window),
                 question(other),
-                Churn::question(),
-                Peak::question(),
+                Churn::query(),
+                Peak::query(),
             )).unwrap();
             prop_assert_eq!(&again, &churn);
             prop_assert_eq!(told(&elsewhere), plain_churn(&log.events, other));
@@ -155,11 +154,12 @@ proptest! {
             begin = end;
         }
         for reader in log.readers() {
-            let mut question = about!(ChurnOverTime::every(Duration::from_micros(step)), window);
+            let mut question = about!(ChurnOverTime::query().every(Duration::from_micros(step)), window);
             if let Some(set) = &set {
-                question = question.of(set.iter().map(|&index| TraceId::new(index)).collect());
+                let set: TraceSet = set.iter().map(|&index| TraceId::new(index)).collect();
+                question = question.of(&set);
             }
-            let (churn, _) = reader.ask((question.clone(), Peak::question())).unwrap();
+            let (churn, _) = reader.ask((question.clone(), Peak::query())).unwrap();
             prop_assert_eq!(&churn, &reader.ask(question).unwrap());
             prop_assert_eq!(churn.step(), Duration::from_micros(step));
             let told: Vec<_> = churn.steps().map(|step| {
@@ -191,7 +191,7 @@ fn counted(times: &[i64], step: u64) -> (Vec<(usize, u64)>, u128, usize) {
     }
     let churn = profile
         .reader()
-        .ask(ChurnOverTime::every(Duration::from_micros(step)))
+        .ask(ChurnOverTime::query().every(Duration::from_micros(step)))
         .unwrap();
     let counts = churn
         .steps()
@@ -257,17 +257,17 @@ fn a_rate_is_over_the_time_that_the_step_took() {
             })
             .collect()
     };
-    let every = || ChurnOverTime::every(Duration::from_secs(2));
+    let every = || ChurnOverTime::query().every(Duration::from_secs(2));
     let churn = reader.ask(every()).unwrap();
     assert_eq!(rates(&churn), [[1.0, 0.5, 515.0], [4.0, 0.0, 400.0]]);
     let one: TraceSet = [TraceId::new(1)].into_iter().collect();
-    let churn = reader.ask(every().of(one)).unwrap();
+    let churn = reader.ask(every().of(&one)).unwrap();
     assert_eq!(rates(&churn), [[0.5, 0.0, 15.0], [4.0, 0.0, 400.0]]);
     let churn = reader
-        .ask(every().within(Elapsed::ZERO, Elapsed::from_millis(500)))
+        .ask(every().within(Elapsed::ZERO..Elapsed::from_millis(500)))
         .unwrap();
     assert_eq!(rates(&churn), [[2.0, 0.0, 2000.0]]);
-    let nothing = every().within(Elapsed::from_secs(3), Elapsed::from_secs(1));
+    let nothing = every().within(Elapsed::from_secs(3)..Elapsed::from_secs(1));
     assert_eq!(rates(&reader.ask(nothing).unwrap()), [[0.0; 3]; 0]);
 }
 

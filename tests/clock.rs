@@ -6,10 +6,9 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use common::{Profile, recording};
-use heapprof::{
-    Clock, Digest, DigestOptions, Elapsed, Event, LogPosition, Reader, Track, UnusedDigest,
-    WallOffset,
-};
+use heapprof::query::Track;
+use heapprof::raw::LogPosition;
+use heapprof::{Clock, Digest, DigestOptions, Elapsed, Event, Reader, UnusedDigest, WallOffset};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -11,13 +11,11 @@ use std::time::Instant;
 
 use all_queries::{all_queries_of, all_raw_queries};
 use common::output::succeeded;
-use heapprof::raw::{
-    EventKind, EventWriter, Properties, TraceLog, TraceNode, TraceWriter, TraceWriterV1,
-};
-use heapprof::{
-    DecodeError, DecodeErrorKind as Kind, FlameGraph, FlowGraph, Frame, Lines, Reader,
-    SamplingRates, Sandwich, StartTime, TraceId, TraceTable, Usage, WallOffset,
-};
+use heapprof::EventKind;
+use heapprof::raw::{DecodeError, DecodeErrorKind as Kind};
+use heapprof::raw::{EventWriter, Properties, TraceLog, TraceNode, TraceWriter, TraceWriterV1};
+use heapprof::view::{FlameGraph, FlowGraph, Lines, Sandwich};
+use heapprof::{Frame, Reader, SamplingRates, StartTime, TraceId, TraceTable, Usage, WallOffset};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -99,13 +97,13 @@ fn reads_and_writes_labelled_bytes() {
     let mut writer =
         TraceWriter::with_properties(Vec::new(), start(), &rates(), &properties).unwrap();
     // The order of the file: both texts and frames first.
-    let node = writer.child(TraceNode::ROOT, &main).unwrap();
-    assert_eq!(writer.trace(node).unwrap().get(), 1);
+    let node = writer.intern_child(TraceNode::ROOT, &main).unwrap();
+    assert_eq!(writer.intern_trace(node).unwrap().get(), 1);
     let both = writer.intern_outermost_first([main, line]).unwrap();
     assert_eq!(writer.intern_innermost_first([line, main]).unwrap(), both);
     let empty = writer.intern_outermost_first([] as [Frame<'_>; 0]).unwrap();
     assert_eq!((both.get(), empty.get()), (2, 3));
-    assert_eq!(writer.add_trace(node).unwrap().get(), 4);
+    assert_eq!(writer.write_trace(node).unwrap().get(), 4);
     let written = writer.into_inner();
     assert_eq!(stacks(&self::table(&written)), expected);
     // The same records, with frame 1 where it is first needed.
@@ -354,11 +352,11 @@ fn chain(depth: u32, lines: u32, traces: u32) -> Vec<u8> {
     let mut node = TraceNode::ROOT;
     for number in 0..depth {
         let line = Frame::new("deep.rs", number % lines).in_function("call");
-        node = writer.child(node, &line).unwrap();
-        writer.add_trace(node).unwrap();
+        node = writer.intern_child(node, &line).unwrap();
+        writer.write_trace(node).unwrap();
     }
     while writer.count() < traces {
-        writer.add_trace(node).unwrap();
+        writer.write_trace(node).unwrap();
     }
     writer.into_inner()
 }
@@ -379,7 +377,7 @@ fn views_are_linear_in_nodes_and_not_in_frames() {
         let heaviest = Lines::new(&table, &usage);
         let heaviest = heaviest.by_cumulative().next().unwrap();
         assert_eq!((heaviest.cumulative, heaviest.frame.line), (total, 0));
-        let flow = FlowGraph::new(&table, [&usage]);
+        let flow = FlowGraph::new(&table, &usage);
         assert_eq!(flow.nodes().next().unwrap().cumulative(0), total);
         for graph in [
             FlameGraph::new(&table, &usage),
@@ -387,7 +385,7 @@ fn views_are_linear_in_nodes_and_not_in_frames() {
         ] {
             assert_eq!(graph.total().net(), total);
             assert!(graph.len() < 21 * 50_000 + 50_000);
-            assert!(graph.prune(0.01).len() > 1);
+            assert!(graph.min_fraction(0.01).len() > 1);
         }
         let sandwich = Sandwich::new(&table, &usage, heaviest.id);
         assert_eq!(sandwich.cumulative(), total);
@@ -487,7 +485,7 @@ fn reopen_reads_only_new_traces() {
             let late = early.reopen().unwrap();
             // The log asks for the number of traces, before anything asks for the table.
             assert_eq!(late.end().unwrap().events(), 0);
-            assert!(late.sanity().unwrap().findings().is_empty());
+            assert!(late.sanity().unwrap().issues().is_empty());
             let expected = TraceTable::from_log(&TraceLog::new(&hpm[..second.max(first)]).unwrap());
             let table = late.traces().unwrap();
             assert_eq!(
@@ -595,15 +593,15 @@ fn rewritten_profiles_are_equal() {
 #[test]
 fn rejects_node_of_another_writer() {
     let mut first = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();
-    let node = first.child(TraceNode::ROOT, &("a.py", 1)).unwrap();
+    let node = first.intern_child(TraceNode::ROOT, &("a.py", 1)).unwrap();
     let mut second = TraceWriter::new(Vec::new(), start(), &rates()).unwrap();
     let before = second.get_mut().clone();
     for error in [
-        second.child(node, &("b.py", 1)).unwrap_err(),
-        second.trace(node).unwrap_err(),
-        second.add_trace(node).unwrap_err(),
+        second.intern_child(node, &("b.py", 1)).unwrap_err(),
+        second.intern_trace(node).unwrap_err(),
+        second.write_trace(node).unwrap_err(),
     ] {
-        assert!(matches!(error, heapprof::EncodeError::UnknownNode));
+        assert!(matches!(error, heapprof::raw::EncodeError::UnknownNode));
     }
     assert_eq!(second.into_inner(), before);
 }

@@ -1,8 +1,10 @@
 //! `common/all_queries.rs` calls each public function of each public type, so that the any-bytes tests run all of them.
 //!
 //! The compiler finds the calls. This test builds `all_queries.rs` against a copy of the crate in which every function
-//! of `data/public_api.txt` is deprecated: each call is a warning that names the type and the function. It does not
-//! see whether a call is ever reached, nor functions of traits (operators, iterators, conversions).
+//! is deprecated: each call is a warning that names the type and the function. It does not see whether a call is ever
+//! reached, nor functions of traits (operators, iterators, conversions).
+//!
+//! The same build checks that all public types are `Send` and `Sync`.
 
 mod common;
 
@@ -13,28 +15,16 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::output::{stderr, succeeded};
+use common::public_api;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// The name of the function that a line such as `pub const fn name(..)` declares.
-fn function(line: &str) -> Option<&str> {
-    let line = line.trim_start().strip_prefix("pub ")?;
-    let line = line.strip_prefix("const ").unwrap_or(line);
-    line.strip_prefix("fn ")?.split(['(', '<']).next()
-}
-
-/// The public functions in `data/public_api.txt`, as `Type::function`.
+/// The public functions, as `Type::function`.
 fn listed() -> BTreeSet<String> {
-    let list = fs::read_to_string(Path::new(ROOT).join("tests/data/public_api.txt")).unwrap();
-    let mut of = "";
     let mut all = BTreeSet::new();
-    for line in list.lines() {
-        if !line.starts_with(' ') {
-            let path = line.split([' ', '<']).nth(1).unwrap_or_default();
-            of = path.rsplit("::").next().unwrap();
-        } else if let Some(name) = function(line) {
-            all.insert(format!("{of}::{name}"));
-        }
+    for item in public_api::items() {
+        let of = item.path.rsplit([':', ' ']).next().unwrap();
+        all.extend(item.functions().map(|name| format!("{of}::{name}")));
     }
     all
 }
@@ -50,22 +40,36 @@ fn marked(source: &str) -> String {
         if line.contains("include_str!") {
             continue; // a page of the documentation
         }
-        if let Some(of_what) = line.strip_prefix("impl") {
-            // `impl<W: Write> Writer<W> {`
-            let of_what = match of_what.strip_prefix('<') {
-                Some(generics) => generics.split_once("> ").map_or("", |(_, rest)| rest),
-                None => of_what,
-            };
-            let end = |c: char| !c.is_alphanumeric();
-            let name = of_what.trim_start().split(end).next().unwrap();
+        if let Some(name) = public_api::declared(line) {
             name.clone_into(&mut of);
         }
-        if let Some(name) = function(line) {
+        if let Some(name) = public_api::function(line) {
             writeln!(marked, "#[deprecated(note = \"called: {of}::{name}\")]").unwrap();
         }
         writeln!(marked, "{line}").unwrap();
     }
     marked
+}
+
+/// A source file that compiles only if all public types can be sent to other threads and shared by them.
+fn shared() -> String {
+    let mut text = String::from("const fn shared<T: Send + Sync>() {}\nconst _: () = {\n");
+    for item in public_api::items() {
+        let name = item.path.rsplit("::").next().unwrap();
+        let generics = if item.head.contains(&format!(" {name}<'")) {
+            "::<'_>"
+        } else if item.head.contains(&format!(" {name}<")) {
+            "::<String>"
+        } else {
+            ""
+        };
+        let is_type = item.head.contains("pub struct ") || item.head.contains("pub enum ");
+        // Its callback is the caller's, and can be bound to a thread.
+        if is_type && item.path != "heapprof::DigestOptions" {
+            writeln!(text, "    shared::<{}{generics}>();", item.path).unwrap();
+        }
+    }
+    text + "};\n"
 }
 
 /// Copies a folder, with `change` applied to each file.
@@ -125,7 +129,11 @@ fn packages(folder: &Path) {
         write(&folder.join("Cargo.lock"), &lock);
     }
     let all_queries = fs::read_to_string(Path::new(ROOT).join("tests/common/all_queries.rs"));
-    write(&folder.join("src/lib.rs"), &all_queries.unwrap());
+    write(
+        &folder.join("src/lib.rs"),
+        &(all_queries.unwrap() + "\nmod shared;\n"),
+    );
+    write(&folder.join("src/shared.rs"), &shared());
 }
 
 /// The functions that `all_queries.rs` calls, as `Type::function`.
@@ -160,5 +168,5 @@ fn all_queries_calls_every_public_function() {
          It should, so that the any-bytes tests run them."
     );
     let unlisted: Vec<_> = called.difference(&listed).collect();
-    assert!(unlisted.is_empty(), "not in public_api.txt: {unlisted:?}");
+    assert!(unlisted.is_empty(), "not public: {unlisted:?}");
 }

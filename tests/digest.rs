@@ -9,9 +9,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use common::Profile;
+use heapprof::raw::{DecodeErrorKind, FileKind};
 use heapprof::{
-    DecodeErrorKind, Digest, DigestOptions, Elapsed, Error, FileKind, Reader, SamplingRates,
-    Snapshot, TraceId, UnusedDigest, Usage,
+    Digest, DigestOptions, Elapsed, Error, Reader, SamplingRates, Snapshot, TraceId, UnusedDigest,
+    Usage,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -134,7 +135,7 @@ proptest! {
             }
             let end = reader.live_at_end().unwrap();
             prop_assert_eq!(live(&end), plain::live_at(&plain_events, i128::MAX));
-            let growth = reader.growth(Elapsed::from_micros(times[0]), Elapsed::MAX).unwrap();
+            let growth = reader.growth(Elapsed::from_micros(times[0])..Elapsed::MAX).unwrap();
             prop_assert_eq!(&growth + &reader.live_at(Elapsed::from_micros(times[0])).unwrap(), end);
         }
     }
@@ -230,19 +231,23 @@ fn a_century_at_a_millisecond_is_refused_with_an_interval_that_works() {
     let reader = profile.reader();
     let error = reader.digest_with(millis(1)).unwrap_err();
     let Error::TooManySnapshots {
-        interval_ms: 1,
+        interval,
         limit,
-        works_ms,
+        works,
         ..
     } = error
     else {
         panic!("{error}")
     };
-    assert_eq!(limit, DigestOptions::MAX_SNAPSHOTS);
-    let digest = reader.digest_with(millis(works_ms)).unwrap();
+    assert_eq!(
+        (interval, limit),
+        (Duration::from_millis(1), DigestOptions::MAX_SNAPSHOTS)
+    );
+    let every = |interval| DigestOptions::default().interval(interval);
+    let digest = reader.digest_with(every(works)).unwrap();
     assert!(digest.len() as u64 <= limit);
     assert!(matches!(
-        reader.digest_with(millis(works_ms - 1)),
+        reader.digest_with(every(works.checked_sub(Duration::from_millis(1)).unwrap())),
         Err(Error::TooManySnapshots { .. })
     ));
     // The default just fits.
@@ -264,15 +269,12 @@ fn the_caller_can_allow_fewer_snapshots_and_the_interval_named_works() {
         let error = reader
             .digest_with(millis(1).max_snapshots(most))
             .unwrap_err();
-        let Error::TooManySnapshots {
-            works_ms, limit, ..
-        } = error
-        else {
+        let Error::TooManySnapshots { works, limit, .. } = error else {
             panic!("{error}")
         };
         assert_eq!(limit, most);
         let digest = reader
-            .digest_with(millis(works_ms).max_snapshots(most))
+            .digest_with(DigestOptions::default().interval(works).max_snapshots(most))
             .unwrap();
         assert!((1..=most).contains(&(digest.len() as u64)));
         let chosen = reader

@@ -1,9 +1,13 @@
-//! The documentation has everything: each public type an example and a place in the tour, each name
-//! of heapprof 1.0 something that is found by it.
+//! The documentation is complete: each public type has an example and a place in the page of its module, and each name
+//! of heapprof 1.0 finds an item.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod common;
+
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use common::public_api;
 
 fn sources(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).unwrap() {
@@ -29,75 +33,35 @@ fn library() -> Vec<String> {
     files.iter().map(text).collect()
 }
 
-/// The names that a file makes public with `pub use`, but for functions of modules.
-fn exported(text: &str) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
-    for list in text.split("pub use ").skip(1) {
-        let list = list.split(';').next().unwrap();
-        let words = list.split(|c: char| !c.is_alphanumeric() && c != '_');
-        let types = words.filter(|word| word.starts_with(char::is_uppercase));
-        names.extend(types.map(str::to_owned));
-    }
-    names
-}
-
-/// The documentation of each type of the library that is `pub`.
-fn documented(library: &[String]) -> BTreeMap<String, String> {
-    let mut types = BTreeMap::new();
-    for text in library {
-        let mut docs = String::new();
-        for line in text.lines() {
-            let kinds = ["pub struct ", "pub enum ", "pub trait ", "pub type "];
-            if let Some(name) = kinds.iter().find_map(|kind| line.strip_prefix(kind)) {
-                let end = name.find(|c: char| !c.is_alphanumeric()).unwrap();
-                types.insert(name[..end].to_owned(), std::mem::take(&mut docs));
-            } else if let Some(doc) = line.strip_prefix("///") {
-                docs.push_str(doc);
-                docs.push('\n');
-            } else if line.is_empty() || line == "}" {
-                docs.clear();
-            }
-        }
-    }
-    types
-}
-
 #[test]
-fn public_types_have_an_example_and_a_place_in_the_tour() {
-    let page = |file| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let (tour, raw, analysis) = (
-        page("src/lib.rs"),
-        page("src/raw/mod.rs"),
-        page("src/analysis/mod.rs"),
-    );
-    let text = |page: &str| -> String {
-        let lines = page.lines().filter(|line| line.starts_with("//!"));
-        lines.collect()
+fn public_types_have_an_example_and_a_place_in_the_page_of_their_module() {
+    let page = |file| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let lines = text.lines().filter(|line| line.starts_with("//!"));
+        lines.collect::<String>()
     };
-    let types = documented(&library());
-    let mut met = 0;
-    for (names, pages) in [
-        (exported(&tour), text(&tour)),
-        (exported(&analysis), text(&tour)),
-        (exported(&raw), text(&tour) + &text(&raw)),
-    ] {
-        for name in names {
-            let mentions = ["`]", "::", "`s"].map(|end| format!("`{name}{end}"));
-            let mentioned = mentions.iter().any(|mention| pages.contains(mention))
-                || pages.contains(&format!("raw::{name}`"))
-                || pages.contains(&format!("]({name})"));
-            assert!(mentioned, "{name} is not in the tour");
-            let docs = types.get(&name);
-            let docs = docs.unwrap_or_else(|| panic!("{name} is not found"));
-            // What is told of a type alias is told of what it stands for.
-            assert!(
-                name == "Result" || docs.contains(" ```\n"),
-                "{name} has no example"
-            );
-            met += 1;
-        }
+    let items = public_api::items();
+    for item in items.iter().filter(|item| !item.path.starts_with("macro ")) {
+        let (module, name) = item.path.rsplit_once("::").unwrap();
+        let file = match module {
+            "heapprof" => "src/lib.rs",
+            "heapprof::query" => "src/query/mod.rs",
+            "heapprof::view" => "src/view/mod.rs",
+            "heapprof::raw" => "src/raw/mod.rs",
+            "heapprof::usage" => "src/usage/mod.rs",
+            _ => panic!("{module} has no page"),
+        };
+        let page = page(file);
+        assert!(
+            page.contains(&format!("[`{name}`]")),
+            "{name} is not in {file}"
+        );
+        // A type alias is explained with what it stands for.
+        assert!(
+            name == "Result" || item.docs.contains(" ```\n"),
+            "{name} has no example"
+        );
     }
-    assert!(met > 100, "only {met} types were met");
 }
 
 /// What heapprof 1.0 has, but for what is the recorder's (`start`, `stop`, `isProfiling`), what Rust

@@ -8,11 +8,10 @@ use std::collections::HashMap;
 use common::sampling::sampled;
 use common::{Profile, recording};
 use fastrand::Rng;
+use heapprof::query::{ErrorBars, Estimate};
 use heapprof::raw::TraceWriterV1;
-use heapprof::{
-    Elapsed, ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, Estimate, LineErrorBars, Lines, Reader,
-    SamplingRates, StartTime, TraceId,
-};
+use heapprof::view::{LineErrorBars, Lines};
+use heapprof::{Elapsed, Reader, SamplingRates, StartTime, TraceId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -67,7 +66,11 @@ struct Held(u32, u32);
 impl Held {
     fn note(&mut self, estimate: Estimate, level: f64, truth: i64) {
         self.1 += 1;
-        if estimate.interval(level).unwrap().contains(&truth) {
+        if estimate
+            .confidence_interval(level)
+            .unwrap()
+            .contains(&truth)
+        {
             self.0 += 1;
         }
     }
@@ -89,19 +92,19 @@ const FROM: Elapsed = Elapsed::from_millis(200);
 const TO: Elapsed = Elapsed::from_millis(400);
 
 fn ask(reader: &Reader) -> Asked {
-    let rates = reader.rates();
     let (at, end, growth) = reader
         .ask((
-            ErrorBarsAt::time(TO, rates),
-            ErrorBarsAt::end(rates),
-            ErrorBarsOfGrowth::new(FROM, TO, rates),
+            ErrorBars::query().at(TO),
+            ErrorBars::query(),
+            ErrorBars::query().within(FROM..TO),
         ))
         .unwrap();
     let traces = reader.traces().unwrap();
     let lines = LineErrorBars::new(traces, &at);
     let lines = traces
         .frames()
-        .map(|(id, _)| (lines.get(id).local, lines.get(id).cumulative));
+        .map(|(id, _)| lines.get(id).unwrap())
+        .map(|line| (line.local, line.cumulative));
     Asked {
         lines: lines.collect(),
         at,
@@ -196,7 +199,10 @@ fn intervals_hold_for_a_real_program() {
     for _ in 0..samples(100, 2_000) {
         let hpd = sampled(&hpd, &rates, &mut rng);
         let reader = Reader::from_bytes(hpm.clone(), hpd, None).unwrap();
-        let bars = reader.with_rates(rates.clone()).error_bars_at(at).unwrap();
+        let bars = reader
+            .with_rates(rates.clone())
+            .ask(ErrorBars::query().at(at))
+            .unwrap();
         total.note(bars.total(), 0.95, truth.total());
         for (trace, weight) in &truth {
             let estimate = bars.get(trace);
@@ -272,9 +278,9 @@ proptest! {
         let at = Elapsed::from_micros(at);
         let until = log.partition_point(|event| event.0.unsigned_abs() <= at.as_micros());
         for (bars, events) in [
-            (reader.error_bars_at(at).unwrap(), until),
-            (reader.error_bars_after(after as u64).unwrap(), after.min(log.len())),
-            (reader.error_bars_at_end().unwrap(), log.len()),
+            (reader.ask(ErrorBars::query().at(at)).unwrap(), until),
+            (reader.ask(ErrorBars::query().after_events(after as u64)).unwrap(), after.min(log.len())),
+            (reader.error_bars().unwrap(), log.len()),
         ] {
             let mut blocks: HashMap<(u32, i64), i32> = HashMap::new();
             for &(_, trace, size) in &log[..events] {
@@ -299,12 +305,12 @@ proptest! {
         }
 
         // The same sums as those of lines.
-        let bars = reader.error_bars_at(at).unwrap();
+        let bars = reader.ask(ErrorBars::query().at(at)).unwrap();
         prop_assert_eq!(bars.usage(), &reader.live_at(at).unwrap());
         let traces = reader.traces().unwrap();
         let (lines, errors) = (Lines::new(traces, bars.usage()), LineErrorBars::new(traces, &bars));
         for (id, frame) in traces.frames() {
-            let (line, error) = (lines.get(id).unwrap(), errors.get(id));
+            let (line, error) = (lines.get(id).unwrap(), errors.get(id).unwrap());
             prop_assert_eq!(error.local.value(), line.local);
             prop_assert_eq!(error.cumulative.value(), line.cumulative);
             let of_line = |trace: Option<TraceId>| {
@@ -323,8 +329,8 @@ proptest! {
         let reader = Profile::default().traces(3).with_events(&log).reader();
         let reader = reader.with_rates(rates.clone());
         let (from, to) = (Elapsed::from_micros(from), Elapsed::from_micros(to));
-        let bars = reader.error_bars_of_growth(from, to).unwrap();
-        prop_assert_eq!(bars.usage(), &reader.growth(from, to).unwrap());
+        let bars = reader.ask(ErrorBars::query().within(from..to)).unwrap();
+        prop_assert_eq!(bars.usage(), &reader.growth(from..to).unwrap());
         let (earlier, later) = (from.min(to), to.max(from));
 
         // If the oldest go first, most have changed.
@@ -360,8 +366,8 @@ proptest! {
                 prop_assert!(near(stated, true_one));
             }
         }
-        let both = reader.error_bars_at(from).unwrap().total().variance()
-            + reader.error_bars_at(to).unwrap().total().variance();
+        let both = reader.ask(ErrorBars::query().at(from)).unwrap().total().variance()
+            + reader.ask(ErrorBars::query().at(to)).unwrap().total().variance();
         prop_assert!(bars.total().variance() <= both * (1.0 + 1e-9));
     }
 }
@@ -376,9 +382,12 @@ fn nothing_live_is_exactly_0_even_after_the_largest_blocks() {
     log.extend(sizes.iter().rev().map(|&size| (2, 1, -size)));
     let reader = Profile::default().traces(1).with_events(&log).reader();
     let reader = reader.with_rates(rates);
-    let largest = reader.error_bars_after(4).unwrap().total();
+    let largest = reader
+        .ask(ErrorBars::query().after_events(4))
+        .unwrap()
+        .total();
     assert!(largest.variance() > 8e37 && largest.is_rough());
-    let end = reader.error_bars_at_end().unwrap();
+    let end = reader.error_bars().unwrap();
     assert_eq!(end.total(), Estimate::default());
     assert!(end.total().is_exact() && end.iter().next().is_none());
 }
@@ -387,7 +396,7 @@ fn nothing_live_is_exactly_0_even_after_the_largest_blocks() {
 fn sizes_that_are_never_recorded_are_told() {
     let rates = SamplingRates::new([(16, 0.0), (128, 0.5), (4096, 0.0), (100, 0.1)]).unwrap();
     let reader = Profile::default().traces(1).reader().with_rates(rates);
-    let bars = reader.error_bars_at_end().unwrap();
+    let bars = reader.error_bars().unwrap();
     assert_eq!(bars.unseen(), [0..16, 128..4096]);
     assert_eq!(bars.total(), Estimate::default());
 }
@@ -397,7 +406,7 @@ fn more_frees_than_allocations_have_no_negative_variance() {
     let rates = SamplingRates::new([(128, 0.5)]).unwrap();
     let log = [(1, 1, 100), (2, 1, -100), (3, 1, -100), (4, 2, 50)];
     let reader = Profile::default().traces(2).with_events(&log).reader();
-    let bars = reader.with_rates(rates).error_bars_at_end().unwrap();
+    let bars = reader.with_rates(rates).error_bars().unwrap();
     assert_eq!(bars.get(TraceId::new(1)).value(), -200);
     assert!(bars.get(TraceId::new(1)).is_exact());
     assert_eq!(bars.total().variance().to_bits(), 5000_f64.to_bits());
@@ -410,16 +419,12 @@ fn a_level_is_between_0_and_1() {
         .traces(1)
         .with_events(&[(1, 1, 100)])
         .reader();
-    let estimate = reader
-        .with_rates(rates)
-        .error_bars_at_end()
-        .unwrap()
-        .total();
+    let estimate = reader.with_rates(rates).error_bars().unwrap().total();
     for wrong in [0.0, 1.0, -0.5, 1.5, f64::NAN] {
-        assert_eq!(estimate.interval(wrong), None);
+        assert_eq!(estimate.confidence_interval(wrong), None);
     }
     // 200 give or take 141.42.
-    assert_eq!(estimate.interval(0.682_689), Some(58..=342));
-    assert_eq!(estimate.interval(0.95), Some(-78..=478));
-    assert_eq!(estimate.interval(0.999), Some(-266..=666));
+    assert_eq!(estimate.confidence_interval(0.682_689), Some(58..=342));
+    assert_eq!(estimate.confidence_interval(0.95), Some(-78..=478));
+    assert_eq!(estimate.confidence_interval(0.999), Some(-266..=666));
 }

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
+use heapprof::raw::{EventWriter, TraceWriterV1};
+use heapprof::view::{
+    FlameGraph, FlameLabel, FlameNode, FlowGraph, FlowNode, FlowOptions, FoldedStack, Lines,
+    Sandwich,
+};
 use heapprof::{
-    FlameGraph, FlameLabel, FlameNode, FlowGraph, FlowOptions, FoldedStack, Frame, Lines, Reader,
-    SamplingRates, Sandwich, StartTime, TraceId, TraceTable, Usage, WallOffset,
+    EventKind, Frame, Reader, SamplingRates, StartTime, TraceId, TraceTable, Usage, WallOffset,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -172,7 +175,7 @@ proptest! {
         let (traces, usage) = table(&stacks);
         let whole = FlameGraph::new(&traces, &usage);
         let all = said(&whole);
-        for cut in [whole.clone().prune(fraction), whole.clone().at_most(most)] {
+        for cut in [whole.clone().min_fraction(fraction), whole.clone().max_nodes(most)] {
             prop_assert_eq!(cut.total(), whole.total());
             let mut path = Stack::new();
             for bar in cut.walk().skip(1) {
@@ -211,7 +214,7 @@ proptest! {
                 }
             }
         }
-        prop_assert!(whole.at_most(most).len() <= most.max(2));
+        prop_assert!(whole.max_nodes(most).len() <= most.max(2));
     }
 
     #[test]
@@ -226,14 +229,14 @@ proptest! {
             (of_line.local, of_line.cumulative)
         );
         // What its edges are in the flow graph.
-        let graph = FlowGraph::new(&traces, [&usage]);
+        let graph = FlowGraph::new(&traces, &usage);
         if let Some(node) = graph.find(id) {
-            let named = |ways: Vec<(usize, i64)>| -> BTreeMap<u32, i64> {
-                let line = |node| graph.node(node).lines().next().unwrap().line;
+            let named = |ways: Vec<(FlowNode<'_>, i64)>| -> BTreeMap<u32, i64> {
+                let line = |node: FlowNode<'_>| node.lines().next().unwrap().line;
                 ways.into_iter().map(|(node, weight)| (line(node), weight)).collect()
             };
-            let into = graph.incoming(node.id()).map(|it| (it.from(), it.weight(0))).collect();
-            let out = graph.outgoing(node.id()).map(|it| (it.to(), it.weight(0))).collect();
+            let into = node.incoming().map(|it| (it.from(), it.weight(0))).collect();
+            let out = node.outgoing().map(|it| (it.to(), it.weight(0))).collect();
             let callers = sandwich.callers().map(|it| (it.frame.line, it.weight)).collect();
             let callees = sandwich.callees().map(|it| (it.frame.line, it.weight)).collect();
             prop_assert_eq!(named(into), callers);
@@ -344,14 +347,14 @@ fn a_stack_of_100_000_frames() {
             graph.folded().map(|it| it.labels().len()).max(),
             Some(DEPTH as usize)
         );
-        let alphabetical = graph.clone().alphabetical().prune(0.1);
+        let alphabetical = graph.clone().alphabetical().min_fraction(0.1);
         assert_eq!(alphabetical.len(), graph.len());
-        assert_eq!(graph.at_most(1000).len(), 1000);
+        assert_eq!(graph.max_nodes(1000).len(), 1000);
     }
     let lines = Lines::new(traces, &usage);
     assert_eq!(lines.len(), DEPTH as usize + 2);
     let options = FlowOptions::default()
-        .node_fraction(0.5)
+        .min_fraction(0.5)
         .collapse(true)
         .root(true);
     let graph = FlowGraph::with(traces, [&usage], &options);

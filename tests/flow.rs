@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use heapprof::{EdgeBase, FlowEdge, FlowGraph, FlowOptions, Frame, TraceId, TraceTable, Usage};
+use heapprof::view::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowOptions};
+use heapprof::{Frame, TraceId, TraceTable, Usage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -67,7 +68,7 @@ struct Said {
 }
 
 fn said(graph: &FlowGraph) -> Said {
-    let line = |node| graph.node(node).lines().next().unwrap().line - 1;
+    let line = |node: FlowNode<'_>| node.lines().next().unwrap().line - 1;
     let columns = 0..graph.column_count();
     let by_column = |weight: &dyn Fn(usize) -> i64| columns.clone().map(weight).collect::<Vec<_>>();
     Said {
@@ -78,7 +79,7 @@ fn said(graph: &FlowGraph) -> Said {
                     by_column(&|column| node.local(column)),
                     by_column(&|column| node.cumulative(column)),
                 );
-                (line(node.id()), weights)
+                (line(node), weights)
             })
             .collect(),
         edges: graph
@@ -147,12 +148,12 @@ fn the_worked_example() {
 
     // With a root above A and B.
     let graph = graph(&case, &FlowOptions::default().root(true));
-    let root = graph.node(0);
+    let root = graph.nodes().next().unwrap();
     assert!(root.is_root());
     assert_eq!((root.local(0), root.cumulative(0)), (5, 88));
-    let ways: Vec<_> = graph
-        .outgoing(0)
-        .map(|edge| (graph.node(edge.to()).lines().next(), edge.weight(0)))
+    let ways: Vec<_> = root
+        .outgoing()
+        .map(|edge| (edge.to().lines().next(), edge.weight(0)))
         .collect();
     assert_eq!(ways, [(Some(frame(0)), 73), (Some(frame(1)), 10)]);
 }
@@ -162,7 +163,7 @@ fn what_passes_in_one_column_is_kept_with_its_weights_in_all() {
     // a calls b calls c; d is small in both columns, b passes in the second.
     let stacks = vec![vec![0, 1, 2], vec![0, 3, 2], vec![0, 2]];
     let case = (stacks, vec![vec![1, 2, 92], vec![50, 3, 42]]);
-    let options = FlowOptions::default().node_fraction(0.1);
+    let options = FlowOptions::default().min_fraction(0.1);
     let graph = graph(&case, &options);
     let said = said(&graph);
     assert_eq!(said.nodes.keys().copied().collect::<Vec<_>>(), [0, 1, 2]);
@@ -177,7 +178,7 @@ fn what_passes_in_one_column_is_kept_with_its_weights_in_all() {
 fn a_residual_edge_goes_where_another_way_leads_to_the_same_node() {
     // a → b → c, and a → d → c, where d is small.
     let case = (vec![vec![0, 1, 2], vec![0, 3, 2]], vec![vec![90, 5]]);
-    let graph = graph(&case, &FlowOptions::default().node_fraction(0.1));
+    let graph = graph(&case, &FlowOptions::default().min_fraction(0.1));
     assert_eq!(
         said(&graph).edges,
         [((0, 1), vec![90]), ((1, 2), vec![90])].into()
@@ -194,9 +195,9 @@ fn edges_are_pruned_by_total_or_by_source() {
     let edges = |options: FlowOptions| -> Vec<(u32, u32)> {
         said(&graph(&case, &options)).edges.into_keys().collect()
     };
-    let total = FlowOptions::default().edge_fraction(0.05, EdgeBase::Total);
+    let total = FlowOptions::default().min_edge_fraction(0.05, EdgeBase::Total);
     assert_eq!(edges(total), [(0, 1), (1, 2)]);
-    let source = FlowOptions::default().edge_fraction(0.05, EdgeBase::Source);
+    let source = FlowOptions::default().min_edge_fraction(0.05, EdgeBase::Source);
     assert_eq!(edges(source), [(0, 1), (1, 2), (4, 3)]);
 }
 
@@ -213,8 +214,8 @@ fn a_cap_keeps_the_lines_that_tell_most() {
 
 /// The nodes as lists of lines with their weights, and the edges between them, without ids.
 fn without_ids(graph: &FlowGraph) -> (BTreeSet<String>, BTreeSet<String>) {
-    let name = |node: usize| {
-        let lines = graph.node(node).lines();
+    let name = |node: FlowNode<'_>| {
+        let lines = node.lines();
         lines.map(|line| line.file).collect::<String>()
     };
     let columns = 0..graph.column_count();
@@ -222,7 +223,7 @@ fn without_ids(graph: &FlowGraph) -> (BTreeSet<String>, BTreeSet<String>) {
         let weights = columns
             .clone()
             .map(|column| (node.local(column), node.cumulative(column)));
-        format!("{} {:?}", name(node.id()), weights.collect::<Vec<_>>())
+        format!("{} {:?}", name(node), weights.collect::<Vec<_>>())
     });
     let edges = graph.edges().map(|edge| {
         let weights = columns.clone().map(|column| edge.weight(column));
@@ -243,8 +244,8 @@ proptest! {
         let graph = graph(&case, &FlowOptions::default());
         for column in 0..graph.column_count() {
             for node in graph.nodes() {
-                let out: i64 = graph.outgoing(node.id()).map(|edge| edge.weight(column)).sum();
-                let into: i64 = graph.incoming(node.id()).map(|edge| edge.weight(column)).sum();
+                let out: i64 = node.outgoing().map(|edge| edge.weight(column)).sum();
+                let into: i64 = node.incoming().map(|edge| edge.weight(column)).sum();
                 prop_assert_eq!(node.cumulative(column), node.local(column) + out);
                 prop_assert_eq!(node.cumulative(column), node.begins(column) + into);
             }
@@ -256,7 +257,7 @@ proptest! {
     #[test]
     fn pruning_keeps_weights_and_connections(case in cases(true, 0..100), fraction in 0.0..0.6) {
         let whole = said(&graph(&case, &FlowOptions::default()));
-        let options = FlowOptions::default().node_fraction(fraction);
+        let options = FlowOptions::default().min_fraction(fraction);
         let pruned = graph(&case, &options);
         let said = said(&pruned);
         let totals: Vec<i64> = (0..pruned.column_count()).map(|it| pruned.total(it)).collect();
@@ -290,7 +291,7 @@ proptest! {
             prop_assert!(reached.contains(pair), "{pair:?}");
         }
         for edge in pruned.edges().filter(|edge| !edge.is_residual()) {
-            let line = |node| pruned.node(node).lines().next().unwrap().line - 1;
+            let line = |node: FlowNode<'_>| node.lines().next().unwrap().line - 1;
             let direct = (line(edge.from()), line(edge.to()));
             let skips = case.0.iter().enumerate().any(|(place, stack)| {
                 let kept: Vec<usize> =
@@ -313,7 +314,7 @@ proptest! {
         fraction in prop_oneof![Just(0.0), 0.0..0.4],
         root: bool,
     ) {
-        let options = FlowOptions::default().node_fraction(fraction).root(root);
+        let options = FlowOptions::default().min_fraction(fraction).root(root);
         let collapsed = graph(&case, &options.collapse(true));
         // Other orders give other ids, and the same graph.
         let shuffled = (
@@ -346,9 +347,9 @@ proptest! {
                 prop_assert_eq!(node.cumulative(column), last.cumulative(column));
             }
             for pair in chain.windows(2) {
-                prop_assert_eq!(plain.outgoing(pair[0].id()).len(), 1);
-                prop_assert_eq!(plain.incoming(pair[1].id()).count(), 1);
-                prop_assert_eq!(plain.outgoing(pair[0].id()).next().unwrap().to(), pair[1].id());
+                prop_assert_eq!(pair[0].outgoing().len(), 1);
+                prop_assert_eq!(pair[1].incoming().count(), 1);
+                prop_assert_eq!(pair[0].outgoing().next().unwrap().to().id(), pair[1].id());
             }
         }
     }
@@ -356,8 +357,8 @@ proptest! {
     #[test]
     fn the_same_input_gives_the_same_output(case in cases(true, -50..100), cap in 0_usize..9) {
         let options = FlowOptions::default()
-            .node_fraction(0.05)
-            .edge_fraction(0.05, EdgeBase::Source)
+            .min_fraction(0.05)
+            .min_edge_fraction(0.05, EdgeBase::Source)
             .max_nodes(cap)
             .collapse(true)
             .root(true);
@@ -371,7 +372,7 @@ proptest! {
         let nodes = graphs[0].nodes().filter(|node| !node.is_root()).count();
         prop_assert!(nodes <= cap);
         for edge in graphs[0].edges() {
-            prop_assert!(edge.from() != edge.to());
+            prop_assert!(edge.from().id() != edge.to().id());
         }
     }
 }

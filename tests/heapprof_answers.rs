@@ -12,11 +12,10 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use heapprof::raw::{DigestFile, Event};
-use heapprof::{
-    Digest, DigestOptions, FlameGraph, FlameLabel, FlowGraph, Frame, Lines, LiveHeap, Reader,
-    TimeSeries, TraceId, Track, Usage,
-};
+use heapprof::query::{LiveHeap, Track};
+use heapprof::raw::DigestFile;
+use heapprof::view::{FlameGraph, FlameLabel, FlowGraph, FlowNode, Lines, TimeSeries};
+use heapprof::{Digest, DigestOptions, Event, Frame, Reader, TraceId, Usage};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -334,20 +333,21 @@ fn flow_graphs() {
             stack.dedup();
             stack.len() < frames
         });
-        let graph = FlowGraph::new(traces, [&usage]);
+        let graph = FlowGraph::new(traces, &usage);
         assert_eq!(answer["total"], graph.total(0), "{name}");
-        let line = |node: usize| {
-            let line = graph.node(node).lines().next().unwrap();
+        let line = |node: FlowNode<'_>| {
+            let line = node.lines().next().unwrap();
             (line.file.to_owned(), u64::from(line.line))
         };
-        let nodes = |weight: &dyn Fn(usize) -> i64| -> BTreeMap<_, i64> {
-            (0..graph.nodes().len())
+        let nodes = |weight: &dyn Fn(FlowNode<'_>) -> i64| -> BTreeMap<_, i64> {
+            graph
+                .nodes()
                 .map(|node| (line(node), weight(node)))
                 .filter(|&(_, weight)| weight != 0)
                 .collect()
         };
-        let local = nodes(&|node| graph.node(node).local(0));
-        let cumulative = nodes(&|node| graph.node(node).cumulative(0));
+        let local = nodes(&|node| node.local(0));
+        let cumulative = nodes(&|node| node.cumulative(0));
         let edges: BTreeMap<_, i64> = graph
             .edges()
             .map(|edge| ((line(edge.from()), line(edge.to())), edge.weight(0)))

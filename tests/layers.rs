@@ -20,14 +20,15 @@ use syn::{ItemUse, UseTree};
 /// longest entry that fits a file decides.
 const LAYERS: &[&[&str]] = &[
     &[
-        "error", "id", "id_set", "id_vec", "time", "bytes", "filebase",
+        "error", "id", "id_set", "id_vec", "bit_set", "time", "bytes", "filebase", "serde_as",
     ],
     &["raw"],
-    &["frame", "intern", "tree", "trace", "source", "usage", "log"],
+    &["frame", "intern", "tree", "trace", "usage", "log"],
     &["heap", "per_trace", "replay"],
     &["digest"],
     &["reader"],
-    &["analysis"],
+    &["query"],
+    &["view"],
     &["serde_shapes"],
 ];
 

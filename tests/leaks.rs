@@ -8,7 +8,8 @@ use std::time::Duration;
 use common::sampling::sampled;
 use common::{Profile, recording};
 use fastrand::Rng;
-use heapprof::{Elapsed, FindLeaks, Growth, Leaks, Reader, SamplingRates, TraceId};
+use heapprof::query::{Growth, Leaks};
+use heapprof::{Elapsed, Reader, SamplingRates, TraceId};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -171,7 +172,7 @@ fn hours_without_an_event_do_not_count() {
     let growth = only(&reader.leaks().unwrap()).unwrap();
     assert_eq!((growth.grew, growth.windows), (22, 22));
     // With more windows than hours most are empty.
-    let find = FindLeaks::new(reader.elapsed().unwrap(), reader.traces().unwrap());
+    let find = Leaks::query();
     let leaks = reader.ask(find.windows(400)).unwrap();
     assert_eq!(leaks.window(), Duration::from_micros(351_000_001));
     let growth = only(&leaks).unwrap();
@@ -367,7 +368,7 @@ proptest! {
             log.push((at, trace, size));
         }
         let reader = Profile::default().traces(3).with_events(&log).reader();
-        let find = FindLeaks::new(reader.elapsed().unwrap(), reader.traces().unwrap());
+        let find = Leaks::query();
         let leaks = reader.ask(find.windows(windows)).unwrap();
         for trace in 0..3 {
             let id = TraceId::new(trace);

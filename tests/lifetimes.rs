@@ -10,7 +10,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::Profile;
-use heapprof::{Lifetimes, Live, TraceId, TraceLifetimes, TraceSet};
+use heapprof::TraceId;
+use heapprof::query::{Lifetimes, Live, TraceLifetimes, TraceSet};
 use logs::{Log, plain_usage};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -144,12 +145,12 @@ proptest! {
             row.4 += longest;
         }
         for reader in log.readers() {
-            let mut question = Lifetimes::question();
+            let mut question = Lifetimes::query();
             if let Some(set) = &set {
                 let set: TraceSet = set.iter().map(|&index| TraceId::new(index)).collect();
-                question = question.of(set);
+                question = question.of(&set);
             }
-            let (lifetimes, _) = reader.ask((question, Live::at(logs::at(3000)))).unwrap();
+            let (lifetimes, _) = reader.ask((question, Live::query().at(logs::at(3000)))).unwrap();
             prop_assert_eq!(&told(&lifetimes), &expected);
             let total = lifetimes.total();
             prop_assert_eq!(total.freed, expected.values().map(|row| row.0).sum::<u64>());

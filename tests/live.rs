@@ -9,7 +9,8 @@ mod plain;
 use std::collections::BTreeMap;
 
 use common::Profile;
-use heapprof::{Elapsed, Live, LiveBlocks, SamplingRates, TraceId};
+use heapprof::query::{Live, LiveBlocks};
+use heapprof::{Elapsed, SamplingRates, TraceId};
 use logs::{Log, at, plain_usage};
 use proptest::prelude::*;
 
@@ -48,12 +49,12 @@ proptest! {
         let until = log.events.iter().take_while(|e| e.elapsed <= time.0.into()).count();
         for reader in log.readers() {
             let told = reader.ask((
-                LiveBlocks::at(at(time.0)),
-                LiveBlocks::at_end(),
-                LiveBlocks::after(after as u64),
-                Live::at(at(time.1)),
+                LiveBlocks::query().at(at(time.0)),
+                LiveBlocks::query(),
+                LiveBlocks::query().after_events(after as u64),
+                Live::query().at(at(time.1)),
             )).unwrap();
-            prop_assert_eq!(&told.0, &reader.ask(LiveBlocks::at(at(time.0))).unwrap());
+            prop_assert_eq!(&told.0, &reader.ask(LiveBlocks::query().at(at(time.0))).unwrap());
             let counts = [until, log.events.len(), after.min(log.events.len())];
             for (told, count) in [&told.0, &told.1, &told.2].into_iter().zip(counts) {
                 let (recorded, estimated) = plain_blocks(&log.events[..count], &rates);
@@ -80,12 +81,12 @@ proptest! {
         for reader in log.readers() {
             let [a, b, c, d] = times;
             let (in_a, in_b, in_c, in_d) =
-                reader.ask((Live::at(at(a)), Live::at(at(b)), Live::at(at(c)), Live::at(at(d)))).unwrap();
+                reader.ask((Live::query().at(at(a)), Live::query().at(at(b)), Live::query().at(at(c)), Live::query().at(at(d)))).unwrap();
             for (time, told) in [(a, &in_a), (b, &in_b), (c, &in_c), (d, &in_d)] {
                 prop_assert_eq!(plain_usage(told), plain::live_at(&log.events, time.into()));
                 prop_assert_eq!(told, &reader.live_at(at(time)).unwrap());
             }
-            prop_assert_eq!(reader.growth(at(a), at(b)).unwrap(), &in_b - &in_a);
+            prop_assert_eq!(reader.growth(at(a)..at(b)).unwrap(), &in_b - &in_a);
         }
     }
 }
@@ -108,16 +109,16 @@ fn blocks_stand_for_others_and_a_trace_is_rounded_once() {
         profile.event(time, trace, bytes);
     }
     let reader = profile.reader();
-    let blocks = reader.ask(LiveBlocks::at_end()).unwrap();
+    let blocks = reader.ask(LiveBlocks::query()).unwrap();
     let rows = |usage| plain_usage(usage).into_iter().collect::<Vec<_>>();
     assert_eq!(rows(blocks.recorded()), [(1, 1), (2, 2), (3, 3)]);
     // 3; 0 and 1; three times 3½ and a little.
     assert_eq!(rows(blocks.estimated()), [(1, 3), (2, 1), (3, 11)]);
     let unsampled = reader.unsampled();
     let blocks = unsampled
-        .ask(LiveBlocks::at(Elapsed::from_micros(6)))
+        .ask(LiveBlocks::query().at(Elapsed::from_micros(6)))
         .unwrap();
     assert_eq!(rows(blocks.estimated()), [(1, 2), (2, 2), (3, 2)]);
-    let blocks = unsampled.ask(LiveBlocks::after(3)).unwrap();
+    let blocks = unsampled.ask(LiveBlocks::query().after_events(3)).unwrap();
     assert_eq!(rows(blocks.estimated()), [(1, 2), (2, 1)]);
 }

@@ -9,11 +9,10 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
+use heapprof::raw::DecodeErrorKind;
 use heapprof::raw::{EventLog, TraceWriterV1};
-use heapprof::{
-    DecodeErrorKind, DigestOptions, LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates,
-    StartTime, TraceId, Usage,
-};
+use heapprof::{DigestOptions, Reader, SamplingRates, StartTime, TraceId, Usage};
 use plain::Bad;
 
 /// A log that does not repeat itself but is the same in every run.
@@ -106,18 +105,22 @@ enum Lengths {
 /// All that a pass shows of the events, and where it ends.
 struct Steps(Vec<(plain::Event, u64, u64, bool)>);
 
-impl Question for Steps {
-    type Answer = (Vec<(plain::Event, u64, u64, bool)>, u64);
+impl Query for Steps {
+    type Output = (Vec<(plain::Event, u64, u64, bool)>, u64);
 
-    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event.into();
-        self.0
-            .push((event, step.number, step.offset, step.invalid_micros));
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        let event = applied.event.into();
+        self.0.push((
+            event,
+            applied.number,
+            applied.offset,
+            applied.has_invalid_micros,
+        ));
         ControlFlow::Continue(())
     }
 
-    fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
-        (self.0, end.position.offset())
+    fn finish(self, end: &QueryEnd<'_>) -> Self::Output {
+        (self.0, end.position().offset())
     }
 }
 

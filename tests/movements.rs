@@ -4,7 +4,8 @@ mod common;
 
 use std::time::Duration;
 
-use heapprof::{DigestOptions, Elapsed, Movement, Movements, Reader, TimeSeries};
+use heapprof::view::{Movement, Movements, TimeSeries};
+use heapprof::{DigestOptions, Elapsed, Reader};
 
 fn movements(name: &str, interval_ms: u64) -> Option<Movements> {
     let reader = Reader::open(common::recording(name)?).unwrap();

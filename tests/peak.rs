@@ -9,7 +9,8 @@ mod plain;
 use std::collections::BTreeSet;
 
 use common::Profile;
-use heapprof::{Live, Peak, PeakQuestion, Reader, TraceId, TraceSet, Track, Usage};
+use heapprof::query::{Live, Peak, PeakQuery, TraceSet, Track};
+use heapprof::{Reader, TraceId, Usage};
 use logs::{Log, WHOLE, Window, about, at, plain_usage};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
@@ -52,8 +53,8 @@ fn told(peak: &Peak) -> Answer {
     )
 }
 
-fn question(window: Window) -> PeakQuestion {
-    about!(Peak::question(), window)
+fn question(window: Window) -> PeakQuery {
+    about!(Peak::query(), window)
 }
 
 proptest! {
@@ -95,10 +96,10 @@ proptest! {
             let of_fn = plain_peak(&log.events, other, |trace| !listed(trace));
             // All in one pass, whenever each begins and ends.
             let told_together = reader.ask((
-                question(window).of(set.clone()),
-                Peak::question(),
-                question(other).of(rest),
-                Live::at(at(other.1)),
+                question(window).of(&set),
+                Peak::query(),
+                question(other).of(&rest),
+                Live::query().at(at(other.1)),
                 question(window),
             )).unwrap();
             prop_assert_eq!(&told(&told_together.0), &of_set);
@@ -109,7 +110,7 @@ proptest! {
                 plain::live_at(&log.events, other.1.into())
             );
             prop_assert_eq!(&told(&told_together.4), &in_window);
-            let of_set_alone = reader.ask(question(window).of(set)).unwrap();
+            let of_set_alone = reader.ask(question(window).of(&set)).unwrap();
             prop_assert_eq!(&told(&of_set_alone), &of_set);
         }
     }
@@ -180,7 +181,7 @@ fn a_balance_at_its_limit_makes_the_peak_a_lower_one() {
     assert_eq!((high.events(), high.total()), (1, large));
     assert!(high.is_damaged());
     assert_eq!(high, *reader.peak().unwrap().high_water());
-    let asked = reader.ask(Peak::question()).unwrap();
+    let asked = reader.ask(Peak::query()).unwrap();
     assert_eq!(high, *asked.high_water());
 }
 
@@ -204,7 +205,7 @@ fn a_line_has_a_peak_of_its_own() {
     let load = traces.find(("load.py", 2)).unwrap();
     let peak = |track| {
         let set = TraceSet::of(traces, [track]);
-        told(&reader.ask(Peak::question().of(set)).unwrap())
+        told(&reader.ask(Peak::query().of(&set)).unwrap())
     };
     let live = |rows: &[(u32, i128)]| rows.iter().copied().collect::<plain::Live>();
     assert_eq!(
@@ -265,7 +266,7 @@ fn the_peak_is_the_same_wherever_it_is_in_a_long_log() {
         }
         let reader = Profile::default().traces(400).with_events(&events).reader();
         let peak = reader.peak().unwrap();
-        assert_eq!(peak, reader.ask(Peak::question()).unwrap());
+        assert_eq!(peak, reader.ask(Peak::query()).unwrap());
         assert_eq!(reader.high_water().unwrap(), *peak.high_water());
         // Plainly added up.
         let total = |(_, _, bytes): &(i64, u32, i64)| *bytes;

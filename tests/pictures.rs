@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 
 use common::output::{stderr_lines, stdout};
 use common::{Profile, example, recording};
-use heapprof::{EdgeBase, Elapsed, FlameGraph, FlowGraph, FlowOptions, Reader};
+use heapprof::view::{EdgeBase, FlameGraph, FlowGraph, FlowOptions};
+use heapprof::{Elapsed, Reader};
 
 const EXAMPLES: [&str; 3] = ["time_plot", "flame_graph", "flow_graph"];
 
@@ -264,7 +265,7 @@ fn the_flame_graph_has_the_boxes_of_the_library() {
         let svg = drawn("flame_graph", args);
         assert_eq!(
             boxes(&bars(&svg)),
-            expected(&graph.prune(0.001)),
+            expected(&graph.min_fraction(0.001)),
             "{args:?}"
         );
         assert!(texts(&svg).contains(&title.to_owned()), "{:?}", texts(&svg));
@@ -323,8 +324,8 @@ fn the_flow_graph_has_the_nodes_and_edges_of_the_library() {
     let reader = Reader::open(recording("demo").unwrap()).unwrap();
     let usages = [5.0, 12.7].map(|at| reader.live_at(Elapsed::from_secs_f64(at)).unwrap());
     let options = FlowOptions::default()
-        .node_fraction(0.01)
-        .edge_fraction(0.001, EdgeBase::Total)
+        .min_fraction(0.01)
+        .min_edge_fraction(0.001, EdgeBase::Total)
         .max_nodes(40)
         .collapse(true)
         .root(true);
@@ -335,7 +336,7 @@ fn the_flow_graph_has_the_nodes_and_edges_of_the_library() {
     let ends = |edge: &(String, String)| edge.0.clone();
     let expected = flow
         .edges()
-        .map(|edge| format!("{} -> {}", edge.from(), edge.to()));
+        .map(|edge| format!("{} -> {}", edge.from().id(), edge.to().id()));
     assert_eq!(
         edges.iter().map(ends).collect::<Vec<_>>(),
         expected.collect::<Vec<_>>()

@@ -16,7 +16,7 @@ use std::process::Command;
 use all_queries::all_queries_of;
 use common::output::{stdout, succeeded};
 use common::{Profile, root};
-use heapprof::raw::EventKind;
+use heapprof::EventKind;
 use heapprof::{DigestOptions, Reader, SamplingRates};
 
 const MAIN: &str = r#"

@@ -8,8 +8,9 @@ use std::ops::AddAssign;
 use common::sampling::sampled;
 use common::{Profile, recording};
 use fastrand::Rng;
+use heapprof::query::{RatesCheck, RatesEvidence, RatesVerdict};
 use heapprof::raw::TraceWriterV1;
-use heapprof::{RatesCheck, RatesEvidence, RatesVerdict, Reader, SamplingRates, StartTime};
+use heapprof::{Reader, SamplingRates, StartTime};
 
 /// heapprof's default, and others.
 const RATES: [&[(u64, f64)]; 8] = [
@@ -47,7 +48,7 @@ fn check(rates: &SamplingRates, hpd: Vec<u8>) -> RatesCheck {
     let start = StartTime::new(1, 0);
     let hpm = TraceWriterV1::new(Vec::new(), start, rates).unwrap();
     let reader = Reader::from_bytes(hpm.into_inner(), hpd, None).unwrap();
-    reader.check_rates().unwrap()
+    reader.rates_check().unwrap()
 }
 
 fn log_of(name: &str) -> Option<Vec<u8>> {

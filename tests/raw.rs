@@ -6,11 +6,12 @@ mod common;
 mod plain;
 
 use std::io::Cursor;
+use std::time::Duration;
 
-use heapprof::raw::{
-    DigestFile, DigestWriter, EventKind, EventLog, EventWriter, TraceLog, TraceWriterV1,
-};
-use heapprof::{DecodeError, EncodeError, SamplingRates, StartTime, TraceId, WallOffset};
+use heapprof::EventKind;
+use heapprof::raw::{DecodeError, EncodeError};
+use heapprof::raw::{DigestFile, DigestWriter, EventLog, EventWriter, TraceLog, TraceWriterV1};
+use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
 use plain::Bad;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -267,6 +268,7 @@ proptest! {
         trailer in vec(any::<u8>(), 0..20),
     ) {
         let start = StartTime::new(7, 8);
+        let interval = Duration::from_millis(interval);
         let mut writer = DigestWriter::new(Cursor::new(Vec::new()), start, interval).unwrap();
         let mut expected: Vec<Vec<(u32, i64)>> = Vec::new();
         for snapshot in snapshots {
@@ -274,11 +276,11 @@ proptest! {
                 (Some(mut entries), _) => {
                     entries.sort_by_key(|&(_, weight)| std::cmp::Reverse(weight));
                     let pairs = entries.iter().map(|&(trace, weight)| (TraceId::new(trace), weight));
-                    writer.snapshot(pairs).unwrap();
+                    writer.write_snapshot(pairs).unwrap();
                     expected.push(entries);
                 }
                 (None, Some(last)) => {
-                    writer.repeat().unwrap();
+                    writer.write_repeat().unwrap();
                     expected.push(last);
                 }
                 (None, None) => {}
@@ -286,7 +288,7 @@ proptest! {
         }
         let bytes = writer.finish(&trailer).unwrap().into_inner();
         let digest = DigestFile::new(&bytes).unwrap();
-        prop_assert_eq!((digest.start(), digest.interval_ms()), (start, interval));
+        prop_assert_eq!((digest.start(), digest.interval()), (start, interval));
         prop_assert_eq!((digest.len(), digest.trailer()), (expected.len(), &*trailer));
         for (number, expected) in expected.iter().enumerate() {
             let entries: Vec<_> = digest
@@ -307,7 +309,7 @@ fn check_traces(bytes: &[u8], header: usize) -> Result<(), TestCaseError> {
         let trace = traces.next().unwrap().unwrap();
         let found: Vec<_> = trace
             .outermost_first()
-            .map(|frame| (frame.file_name().into_owned(), frame.line()))
+            .map(|frame| (frame.file().into_owned(), frame.line()))
             .collect();
         prop_assert_eq!(&found, stack);
     }

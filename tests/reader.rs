@@ -7,11 +7,11 @@ use std::thread;
 use std::time::{Duration, UNIX_EPOCH};
 
 use common::{Profile, recording};
+use heapprof::query::Track;
+use heapprof::raw::DecodeErrorKind;
 use heapprof::raw::LogPosition;
-use heapprof::{
-    DecodeErrorKind, Elapsed, Frame, Lines, Reader, SamplingRates, TimeSeries, TraceTable, Track,
-    Usage,
-};
+use heapprof::view::{Lines, TimeSeries};
+use heapprof::{Elapsed, Frame, Reader, SamplingRates, TraceTable, Usage};
 
 #[test]
 fn what_is_made_once_is_made_once_for_all_threads() {
@@ -75,7 +75,7 @@ fn a_log_that_grows_can_be_followed() {
     let mut writer = heapprof::raw::EventWriter::new(Vec::new());
     for number in 0..1000 {
         let wall = heapprof::WallOffset::from_micros(number * 777);
-        let kind = heapprof::raw::EventKind::Allocation;
+        let kind = heapprof::EventKind::Allocation;
         writer
             .write(
                 wall,

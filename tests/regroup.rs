@@ -4,7 +4,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use heapprof::{Frame, Lines, MergedTraces, Reader, TraceId, TraceTable, Usage};
+use heapprof::view::{Lines, MergedTraces};
+use heapprof::{Frame, Reader, TraceId, TraceTable, Usage};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -18,11 +18,13 @@ use std::time::Duration;
 
 use all_queries::{all_queries, all_raw_queries};
 use common::Profile;
-use heapprof::raw::EventKind::{Allocation, Free};
+use heapprof::EventKind::{Allocation, Free};
+use heapprof::query::Track;
 use heapprof::raw::{DigestFile, DigestWriter, TraceLog};
+use heapprof::view::{FlameGraph, FlowGraph, FlowOptions, Lines, TimeSeries};
 use heapprof::{
-    Digest, DigestOptions, Elapsed, Error, FlameGraph, FlowGraph, Lines, Reader, SamplingRates,
-    StartTime, TimeSeries, TraceId, TraceTable, Track, Usage,
+    Digest, DigestOptions, Elapsed, Error, Reader, SamplingRates, StartTime, TraceId, TraceTable,
+    Usage,
 };
 use meter::cost;
 
@@ -393,7 +395,7 @@ fn shared_snapshots_are_decoded_once() {
 
 fn digest_writer() -> DigestWriter<Cursor<Vec<u8>>> {
     let start = StartTime::new(1_700_000_000, 5);
-    DigestWriter::new(Cursor::new(Vec::new()), start, 1).unwrap()
+    DigestWriter::new(Cursor::new(Vec::new()), start, Duration::from_millis(1)).unwrap()
 }
 
 /// `n` entries, each one byte lighter than the previous one.
@@ -405,9 +407,9 @@ fn entries(n: u32) -> impl Iterator<Item = (Option<TraceId>, i64)> {
 fn many_snapshots_sharing_many_entries() {
     grows_as_the_digest(100_000, |n| {
         let mut writer = digest_writer();
-        writer.snapshot(entries(n / 4)).unwrap();
+        writer.write_snapshot(entries(n / 4)).unwrap();
         for _ in 0..n / 4 {
-            writer.repeat().unwrap();
+            writer.write_repeat().unwrap();
         }
         writer.finish(&[]).unwrap().into_inner()
     });
@@ -418,7 +420,7 @@ fn many_snapshots_of_few_entries() {
     grows_as_the_digest(20_000, |n| {
         let mut writer = digest_writer();
         for number in 0..n {
-            writer.snapshot(entries(number % 5)).unwrap();
+            writer.write_snapshot(entries(number % 5)).unwrap();
         }
         writer.finish(&[]).unwrap().into_inner()
     });
@@ -429,7 +431,7 @@ fn many_snapshots_of_few_entries() {
 fn overlapping_snapshots() {
     grows_as_the_digest(20_000, |n| {
         let mut writer = digest_writer();
-        writer.snapshot(entries(1)).unwrap();
+        writer.write_snapshot(entries(1)).unwrap();
         let begin = writer.finish(&[]).unwrap().into_inner();
         let low = |n: u32| u8::try_from(n & 127).unwrap();
         // After the magic number of the snapshot: repeatedly a magic number and as many entries as fit.
@@ -472,26 +474,26 @@ fn long_gap_is_bounded_by_max_snapshots() {
     let Error::TooManySnapshots {
         needed,
         limit,
-        works_ms,
+        works,
         ..
     } = error
     else {
         panic!("{error}")
     };
     assert_eq!((needed, limit), (3_153_600_000_000, 100_000_000));
-    assert_eq!(works_ms, 31_536);
+    assert_eq!(works, Duration::from_millis(31_536));
     assert_eq!(
         error.to_string(),
-        "a snapshot every 1 ms would be 3153600000000 snapshots, over the limit of 100000000: \
-         an interval of 31536 ms works"
+        "a snapshot every 1ms would be 3153600000000 snapshots, over the limit of 100000000: \
+         an interval of 31.536s works"
     );
     // The caller can raise the limit, at a cost.
     for most in [1_000, 1_000_000] {
         let options = || every(1).max_snapshots(most);
-        let Err(Error::TooManySnapshots { works_ms, .. }) = reader.digest_with(options()) else {
+        let Err(Error::TooManySnapshots { works, .. }) = reader.digest_with(options()) else {
             panic!()
         };
-        let works = every(works_ms).max_snapshots(most);
+        let works = DigestOptions::default().interval(works).max_snapshots(most);
         let (digest, memory, seconds) = cost(|| reader.digest_with(works).unwrap());
         assert_eq!(digest.len() as u64, most);
         // One byte per snapshot, in buffers that grow by doubling.
@@ -528,7 +530,7 @@ fn views_of_a_million_distinct_lines() {
         let usage = reader.live_at_end().unwrap();
         let total = 8 * i64::from(stacks);
         costs(LINES, 500, || {
-            let graph = FlowGraph::new(traces, [&usage, &Usage::empty()]);
+            let graph = FlowGraph::with(traces, [&usage, &Usage::empty()], &FlowOptions::default());
             assert_eq!(graph.nodes().len(), LINES as usize);
             assert_eq!(graph.edges().len(), (LINES - stacks) as usize);
             assert_eq!(graph.total(0), total);

@@ -3,7 +3,9 @@
 mod common;
 
 use common::{Profile, recording, shared};
-use heapprof::{DecodeErrorKind as Kind, FileKind, Reader, Sanity};
+use heapprof::Reader;
+use heapprof::query::Sanity;
+use heapprof::raw::{DecodeErrorKind as Kind, FileKind};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -38,7 +40,7 @@ fn the_first_of_each_kind_is_what_damage_tells() {
         let Ok(sanity) = reader.sanity() else {
             continue; // no log
         };
-        let firsts: Vec<_> = sanity.findings().iter().map(|found| found.first).collect();
+        let firsts: Vec<_> = sanity.issues().iter().map(|found| found.first).collect();
         let damage = reader.damage().unwrap();
         let damage = damage
             .into_iter()
@@ -47,7 +49,7 @@ fn the_first_of_each_kind_is_what_damage_tells() {
         assert_eq!(sanity.events(), reader.end().unwrap().events());
         assert!(
             sanity
-                .findings()
+                .issues()
                 .iter()
                 .all(|found| found.last >= found.first.offset())
         );
@@ -62,7 +64,7 @@ fn only_what_is_broken_is_noise() {
     for filebase in recordings() {
         if let Ok(reader) = Reader::open(&filebase)
             && let Ok(sanity) = reader.sanity()
-            && let Some(noise) = sanity.noise()
+            && let Some(noise) = sanity.corruption()
         {
             let name = filebase.file_stem().unwrap().to_str().unwrap().to_owned();
             noisy.push((name, noise.offset, noise.events));
@@ -88,7 +90,7 @@ fn traces_that_a_cut_table_lacks_are_counted_and_no_noise() {
     let hpm = std::fs::read(filebase.with_extension("hpm")).unwrap();
     let hpd = std::fs::read(filebase.with_extension("hpd")).unwrap();
     let sanity = reader(&hpm[..1548], &hpd).sanity().unwrap();
-    let [found] = sanity.findings() else { panic!() };
+    let [found] = sanity.issues() else { panic!() };
     assert_eq!(
         found.first.kind(),
         Kind::UnknownTrace {
@@ -100,11 +102,11 @@ fn traces_that_a_cut_table_lacks_are_counted_and_no_noise() {
         (found.first.offset(), found.last, found.count),
         (1618, 2635, 138)
     );
-    assert_eq!(sanity.noise(), None);
+    assert_eq!(sanity.corruption(), None);
     assert!(!sanity.is_sound());
     // No trace at all: the same.
     let sanity = reader(&hpm[..21], &hpd).sanity().unwrap();
-    assert_eq!((sanity.findings()[0].count, sanity.noise()), (366, None));
+    assert_eq!((sanity.issues()[0].count, sanity.corruption()), (366, None));
 }
 
 #[test]
@@ -125,7 +127,7 @@ fn each_kind_is_counted() {
         .sanity()
         .unwrap();
     let told: Vec<_> = sanity
-        .findings()
+        .issues()
         .iter()
         .map(|found| {
             (
@@ -159,7 +161,7 @@ fn each_kind_is_counted() {
             (Kind::Cut, cut, cut, 1),
         ]
     );
-    assert_eq!((sanity.events(), sanity.noise()), (6, None));
+    assert_eq!((sanity.events(), sanity.corruption()), (6, None));
 }
 
 /// How often noise is told after a byte was taken out of the beginning of a log: within 12 bytes,
@@ -175,7 +177,7 @@ fn told(name: &str) -> Option<(usize, usize, usize)> {
         let mut broken = hpd.clone();
         broken.remove(at);
         let reader = Reader::from_bytes(hpm.clone(), broken, None).unwrap();
-        match reader.sanity().unwrap().noise() {
+        match reader.sanity().unwrap().corruption() {
             Some(noise) => {
                 assert!(noise.offset + 12 >= at as u64);
                 if noise.offset <= at as u64 + 12 {
@@ -210,9 +212,9 @@ proptest! {
         let reader = Reader::from_bytes(hpm, bytes.clone(), None).unwrap();
         let sanity: Sanity = reader.sanity().unwrap();
         let damage = reader.damage().unwrap();
-        let firsts: Vec<_> = sanity.findings().iter().map(|found| found.first).collect();
+        let firsts: Vec<_> = sanity.issues().iter().map(|found| found.first).collect();
         prop_assert_eq!(firsts, damage);
-        if let Some(noise) = sanity.noise() {
+        if let Some(noise) = sanity.corruption() {
             prop_assert!(noise.offset <= bytes.len() as u64 && noise.events <= sanity.events());
         }
     }
@@ -226,7 +228,7 @@ proptest! {
             wall += difference;
             profile.event(wall, trace, size);
         }
-        prop_assert_eq!(profile.reader().sanity().unwrap().noise(), None);
+        prop_assert_eq!(profile.reader().sanity().unwrap().corruption(), None);
     }
 }
 

@@ -7,8 +7,18 @@ use std::io::Cursor;
 use std::time::Duration;
 
 use common::{Profile, recording};
-use heapprof::raw::{DigestWriter, EventLog};
-use heapprof::*;
+use heapprof::query::{
+    ChurnOverTime, LiveBlocks, RatesEvidence, RatesVerdict, SamplingAdvice, Track,
+};
+use heapprof::raw::{DigestWriter, EventLog, FileKind, LogPosition};
+use heapprof::view::{
+    FlameGraph, FlameLabel, FlowGraph, FlowOptions, LineErrorBars, Lines, Sandwich, Series,
+    TimeSeries,
+};
+use heapprof::{
+    Clock, Digest, DigestOptions, Elapsed, Event, EventKind, Frame, OwnedFrame, Reader,
+    SamplingRates, StartTime, TraceId, TraceTable, Usage, WallOffset,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde::Serialize;
@@ -100,7 +110,7 @@ fn ids_times_and_places_go_both_ways() {
     };
     both_ways(
         &event,
-        r#"{"elapsed_us":5,"wall_us":-1,"trace":null,"size":64,"kind":"free"}"#,
+        r#"{"elapsed_us":5,"wall_us":-1,"size":64,"trace":null,"kind":"free"}"#,
     );
     let place = LogPosition::new(
         80,
@@ -275,7 +285,7 @@ fn damage_has_the_numbers_of_its_kind() {
         .reader();
     assert_eq!(
         text(&reader.sanity().unwrap()),
-        r#"{"events":4,"sound":false,"findings":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last":21,"count":1}],"noise":null,"damaged":true}"#,
+        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last":21,"count":1}],"corruption":null,"damaged":true}"#,
     );
 }
 
@@ -296,9 +306,13 @@ fn snapshots_and_digests() {
 
 #[test]
 fn a_snapshot_that_cannot_be_read_fails() {
-    let mut digest =
-        DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 2), 1000).unwrap();
-    digest.snapshot([(TraceId::new(1), 300)]).unwrap();
+    let mut digest = DigestWriter::new(
+        Cursor::new(Vec::new()),
+        StartTime::new(1, 2),
+        Duration::from_secs(1),
+    )
+    .unwrap();
+    digest.write_snapshot([(TraceId::new(1), 300)]).unwrap();
     let mut bytes = digest.finish(b"").unwrap().into_inner();
     let whole = Digest::from_bytes(bytes.clone()).unwrap();
     let shape = serde_json::to_value(&whole).unwrap();
@@ -333,7 +347,7 @@ fn lines_and_flow_graphs() {
         r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2,"function":null},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3,"function":null},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1,"function":null},"id":0,"local":0,"cumulative":70}],"damaged":false}"#,
     );
     let later = usage(&[(1, 60), (0, 1)]);
-    let graph = FlowGraph::new(&table, [&now, &later]);
+    let graph = FlowGraph::with(&table, [&now, &later], &FlowOptions::default());
     assert_eq!(
         text(&graph),
         concat!(
@@ -477,7 +491,7 @@ fn answers() {
         ),
     );
     let steps = reader
-        .ask(ChurnOverTime::every(Duration::from_secs(3)))
+        .ask(ChurnOverTime::query().every(Duration::from_secs(3)))
         .unwrap();
     assert_eq!(
         text(&steps),
@@ -488,7 +502,7 @@ fn answers() {
         ),
     );
     assert_eq!(
-        text(&reader.ask(LiveBlocks::at_end()).unwrap()),
+        text(&reader.ask(LiveBlocks::query()).unwrap()),
         r#"{"recorded":[[1,2],[null,1]],"estimated":[[1,2],[null,1]],"damaged":false}"#,
     );
     let sizes = serde_json::to_value(reader.sizes().unwrap()).unwrap();
@@ -520,7 +534,7 @@ fn answers_about_samples() {
     let mut profile = Profile::sampled(&rates);
     profile.trace(&[("a.py", 1)]);
     let reader = profile.with_events(&[(0, 1, 16), (1, 1, 200)]).reader();
-    let bars = reader.error_bars_at_end().unwrap();
+    let bars = reader.error_bars().unwrap();
     let estimate = r#"{"value":280,"variance":5120.0,"standard_error":71.55417527999327,"blocks":1.0,"exact":false,"rough":true}"#;
     assert_eq!(
         text(&bars),
@@ -529,29 +543,36 @@ fn answers_about_samples() {
         ),
     );
     let table = reader.traces().unwrap();
-    let line = table.find(("a.py", 1)).unwrap();
     assert_eq!(
-        text(&LineErrorBars::new(table, &bars).get(line)),
-        format!(r#"{{"local":{estimate},"cumulative":{estimate}}}"#),
+        text(&LineErrorBars::new(table, &bars)),
+        format!(
+            concat!(
+                r#"{{"total":{estimate},"unknown":{none},"#,
+                r#""lines":[{{"frame":{{"file":"a.py","line":1,"function":null}},"id":0,"#,
+                r#""local":{estimate},"cumulative":{estimate}}}],"damaged":false}}"#,
+            ),
+            estimate = estimate,
+            none = text(&heapprof::query::Estimate::default()),
+        ),
     );
 
     let reader = reader.unsampled();
-    let advice = reader.ask(SamplingAdvice::new([rates])).unwrap();
+    let advice = reader.ask(SamplingAdvice::query([rates])).unwrap();
     assert_eq!(
         text(&advice),
         concat!(
-            r#"[{"rates":[{"upper_size":8,"probability":0.0},{"upper_size":100,"probability":0.2}],"#,
+            r#"{"recordings":[{"rates":[{"upper_size":8,"probability":0.0},{"upper_size":100,"probability":0.2}],"#,
             r#""allocations":1.2,"frees":0.0,"#,
             r#""allocated":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"#,
             r#""live_at_end":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"#,
-            r#""live_at_peak":{"bytes":216.0,"unseen":0.0,"standard_error":32.0},"damaged":false}]"#,
+            r#""live_at_peak":{"bytes":216.0,"unseen":0.0,"standard_error":32.0}}],"damaged":false}"#,
         ),
     );
 }
 
 #[test]
 fn evidence_about_rates_has_the_fields_of_its_kind() {
-    let check = Profile::default().reader().check_rates().unwrap();
+    let check = Profile::default().reader().rates_check().unwrap();
     assert_eq!(
         text(&check),
         r#"{"verdict":"cannot_tell","log_odds":0.0,"evidence":[],"damaged":false}"#,
@@ -669,7 +690,7 @@ fn the_documentation_names_every_field() {
     let lines = Lines::new(table, &usage);
     check("Lines", &lines);
     check("LineUsage", &lines.by_local().next().unwrap());
-    let graph = serde_json::to_value(FlowGraph::new(table, [&usage])).unwrap();
+    let graph = serde_json::to_value(FlowGraph::new(table, &usage)).unwrap();
     check("FlowGraph", &graph);
     check("its columns", &graph["columns"][0]);
     check("its nodes", &graph["nodes"][0]);
@@ -699,11 +720,11 @@ fn the_documentation_names_every_field() {
     check("Churn", &churn);
     check("TraceChurn", &churn.total());
     let churn = reader
-        .ask(ChurnOverTime::every(Duration::from_secs(2)))
+        .ask(ChurnOverTime::query().every(Duration::from_secs(2)))
         .unwrap();
     check("ChurnOverTime", &churn);
     check("ChurnStep", &churn.steps().next().unwrap());
-    check("LiveBlocks", &reader.ask(LiveBlocks::at_end()).unwrap());
+    check("LiveBlocks", &reader.ask(LiveBlocks::query()).unwrap());
     let sizes = reader.sizes().unwrap();
     check("Sizes", &sizes);
     check("SizeBucket", &sizes.total());
@@ -713,17 +734,18 @@ fn the_documentation_names_every_field() {
     let leaks = reader.leaks().unwrap();
     check("Leaks", &leaks);
     check("Growth", &leaks.traces()[0].growth);
-    let bars = reader.error_bars_at_end().unwrap();
+    let bars = reader.error_bars().unwrap();
     check("ErrorBars", &bars);
     check("Estimate", &bars.total());
     check("LineEstimate", &LineErrorBars::new(table, &bars).get(line));
-    check("RatesCheck", &reader.check_rates().unwrap());
-    let advice = reader.ask(SamplingAdvice::new([stated])).unwrap();
-    check("RatesAdvice", &advice[0]);
-    check("ExpectedEstimate", &advice[0].allocated);
+    check("RatesCheck", &reader.rates_check().unwrap());
+    let advice = reader.ask(SamplingAdvice::query([stated])).unwrap();
+    check("SamplingAdvice", &advice);
+    check("ExpectedRecording", &advice.recordings()[0]);
+    check("ExpectedEstimate", &advice.recordings()[0].allocated);
     let noise = Reader::open(recording("huge_corrupt").unwrap()).unwrap();
     let sanity = noise.sanity().unwrap();
     check("Sanity", &sanity);
-    check("Finding", &sanity.findings()[0]);
-    check("Noise", &sanity.noise().unwrap());
+    check("Issue", &sanity.issues()[0]);
+    check("Corruption", &sanity.corruption().unwrap());
 }

@@ -9,10 +9,8 @@ mod plain;
 use std::collections::BTreeMap;
 
 use common::Profile;
-use heapprof::{
-    ExpectedEstimate, Peak, Reader, SamplingAdvice, SamplingRates, SizeBucket, Sizes, TraceId,
-    TraceSet,
-};
+use heapprof::query::{ExpectedEstimate, Peak, SamplingAdvice, SizeBucket, Sizes, TraceSet};
+use heapprof::{Reader, SamplingRates, TraceId};
 use logs::{Log, about, inside};
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
@@ -74,12 +72,12 @@ proptest! {
             }
         }
         for reader in log.readers() {
-            let mut question = about!(Sizes::question(), window);
+            let mut question = about!(Sizes::query(), window);
             if let Some(set) = &set {
                 let set: TraceSet = set.iter().map(|&index| TraceId::new(index)).collect();
-                question = question.of(set);
+                question = question.of(&set);
             }
-            let (sizes, _) = reader.ask((question, Peak::question())).unwrap();
+            let (sizes, _) = reader.ask((question, Peak::query())).unwrap();
             let last = expected.last_key_value().map(|(&bits, _)| bits);
             prop_assert_eq!(sizes.buckets().len(), last.map_or(0, |bits| bits as usize + 1));
             for (bits, bucket) in (0..).zip(sizes.buckets()) {
@@ -110,9 +108,9 @@ proptest! {
     ) {
         let log = Log::new(&lines, &rates);
         let peak = log.reader().peak().unwrap();
-        let advice = log.reader().ask(SamplingAdvice::new(candidates.clone())).unwrap();
-        prop_assert_eq!(advice.len(), candidates.len());
-        for (candidate, advice) in candidates.iter().zip(&advice) {
+        let advice = log.reader().ask(SamplingAdvice::query(candidates.clone())).unwrap();
+        prop_assert_eq!(advice.recordings().len(), candidates.len());
+        for (candidate, advice) in candidates.iter().zip(advice.recordings()) {
             prop_assert_eq!(&advice.rates, candidate);
             let mut events = [0.0; 2];
             // Bytes, those unseen, and the variance: allocated, live at the end, and at the peak.
@@ -171,8 +169,8 @@ fn events() -> Vec<(i64, u32, i64)> {
 fn samples_are_off_by_as_much_as_was_said() {
     let rates = SamplingRates::new([(200, 0.2), (1000, 0.6)]).unwrap();
     let reader = Profile::default().traces(1).with_events(&events()).reader();
-    let advice = reader.ask(SamplingAdvice::new([rates.clone()])).unwrap();
-    let advice = &advice[0];
+    let advice = reader.ask(SamplingAdvice::query([rates.clone()])).unwrap();
+    let advice = &advice.recordings()[0];
     let peak = reader.peak().unwrap();
     assert_eq!(peak.events(), 40);
 
@@ -228,7 +226,7 @@ fn what_would_never_be_recorded_is_told() {
     let reader: Reader = Profile::default().traces(1).with_events(&events).reader();
     let rates = SamplingRates::new([(50, 0.0), (100, 1.0)]).unwrap();
     let advice = reader
-        .ask(SamplingAdvice::new([rates, SamplingRates::unsampled()]))
+        .ask(SamplingAdvice::query([rates, SamplingRates::unsampled()]))
         .unwrap();
     let told = |estimate: ExpectedEstimate| {
         let ExpectedEstimate {
@@ -240,17 +238,29 @@ fn what_would_never_be_recorded_is_told() {
         [bytes, unseen, standard_error, estimate.relative_error()]
     };
     let near = |a: [f64; 4], b: [f64; 4]| a.into_iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-6);
-    assert!(near(told(advice[0].allocated), [300.0, 10.0, 0.0, 0.0]));
-    assert!(near(told(advice[0].live_at_end), [290.0, 0.0, 0.0, 0.0]));
-    assert!(near(told(advice[0].live_at_peak), [300.0, 10.0, 0.0, 0.0]));
-    assert!((advice[0].events() - 2.0).abs() < 1e-9);
-    assert!((advice[1].events() - 5.0).abs() < 1e-9);
+    assert!(near(
+        told(advice.recordings()[0].allocated),
+        [300.0, 10.0, 0.0, 0.0]
+    ));
+    assert!(near(
+        told(advice.recordings()[0].live_at_end),
+        [290.0, 0.0, 0.0, 0.0]
+    ));
+    assert!(near(
+        told(advice.recordings()[0].live_at_peak),
+        [300.0, 10.0, 0.0, 0.0]
+    ));
+    assert!((advice.recordings()[0].events() - 2.0).abs() < 1e-9);
+    assert!((advice.recordings()[1].events() - 5.0).abs() < 1e-9);
     // Half of the blocks of 100 bytes: 100² × (1 - ½) / ½ for each.
     let half = SamplingRates::from_stored([(1000, u32::MAX / 2)]);
     let events = [(1, 1, 100), (2, 1, 100), (3, 1, 100), (4, 1, 100)];
     let reader: Reader = Profile::default().traces(1).with_events(&events).reader();
-    let advice = reader.ask(SamplingAdvice::new([half])).unwrap();
-    assert!(near(told(advice[0].allocated), [400.0, 0.0, 200.0, 0.5]));
+    let advice = reader.ask(SamplingAdvice::query([half])).unwrap();
+    assert!(near(
+        told(advice.recordings()[0].allocated),
+        [400.0, 0.0, 200.0, 0.5]
+    ));
 }
 
 #[test]
@@ -260,9 +270,12 @@ fn nothing_and_the_largest_sizes_have_buckets() {
     assert_eq!(sizes.buckets().len(), 0);
     assert_eq!(sizes.total().allocations, 0);
     let advice = reader
-        .ask(SamplingAdvice::new([SamplingRates::unsampled()]))
+        .ask(SamplingAdvice::query([SamplingRates::unsampled()]))
         .unwrap();
-    assert!(advice[0].events().abs() < 1e-9 && advice[0].allocated.relative_error().abs() < 1e-9);
+    assert!(
+        advice.recordings()[0].events().abs() < 1e-9
+            && advice.recordings()[0].allocated.relative_error().abs() < 1e-9
+    );
 
     let events = [
         (1, 1, i64::MAX),

@@ -14,10 +14,10 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use common::output::{stderr, stdout, succeeded};
 use common::{program, root};
 use flate2::write::GzEncoder;
-use heapprof::{
-    DecodeErrorKind, Elapsed, Frame, LineUsage, Lines, LiveHeap, LogEnd, LogStep, Question, Reader,
-    SamplingRates, StartTime, Trace, TraceId,
-};
+use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
+use heapprof::raw::DecodeErrorKind;
+use heapprof::view::{LineUsage, Lines};
+use heapprof::{Elapsed, Frame, Reader, SamplingRates, StartTime, Trace, TraceId};
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
@@ -42,11 +42,11 @@ struct Totals {
     last: Option<(Option<TraceId>, u64)>,
 }
 
-impl Question for Totals {
-    type Answer = Self;
+impl Query for Totals {
+    type Output = Self;
 
-    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        let event = step.event;
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        let event = applied.event;
         let block = (event.trace, event.size);
         if event.is_free() {
             self.frees += 1;
@@ -54,21 +54,21 @@ impl Question for Totals {
             self.last = None;
         } else {
             self.allocations += 1;
-            self.allocated += step.bytes;
-            *self.allocated_by.entry(event.trace).or_default() += step.bytes;
+            self.allocated += applied.bytes;
+            *self.allocated_by.entry(event.trace).or_default() += applied.bytes;
             self.last = Some(block);
         }
-        self.live = step.total;
-        if step.total > self.peak {
-            (self.peak, self.peak_at) = (step.total, event.elapsed);
+        self.live = applied.total;
+        if applied.total > self.peak {
+            (self.peak, self.peak_at) = (applied.total, event.elapsed);
         }
-        self.lowest = self.lowest.min(step.live);
+        self.lowest = self.lowest.min(applied.after);
         self.traces = self.traces.max(event.trace.map_or(0, TraceId::get));
         self.unknown += u64::from(event.trace.is_none());
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Self {
+    fn finish(self, _: &QueryEnd<'_>) -> Self {
         Self { last: None, ..self }
     }
 }

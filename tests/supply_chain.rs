@@ -11,9 +11,9 @@ use std::time::SystemTime;
 
 use common::output::succeeded;
 use common::{Profile, root};
-use heapprof::{
-    DigestOptions, Elapsed, FlameGraph, FlowGraph, Lines, Reader, SourceLines, Track, Usage,
-};
+use heapprof::query::{ErrorBars, Track};
+use heapprof::view::{FlameGraph, FlowGraph, FlowOptions, Lines, SourceLines};
+use heapprof::{DigestOptions, Elapsed, Reader, Usage};
 
 /// What the crate depends on itself, with all features.
 const DEPENDENCIES: [&str; 6] = [
@@ -170,7 +170,7 @@ fn work(base: &Path) {
     assert!(!Lines::new(traces, &live).is_empty());
     assert!(!FlameGraph::new(traces, &live).is_empty());
     assert!(
-        FlowGraph::new(traces, [&live, &Usage::empty()])
+        FlowGraph::with(traces, [&live, &Usage::empty()], &FlowOptions::default())
             .nodes()
             .len()
             > 0
@@ -184,8 +184,10 @@ fn work(base: &Path) {
     reader.lifetimes().unwrap();
     reader.sizes().unwrap();
     reader.sanity().unwrap();
-    reader.check_rates().unwrap();
-    reader.error_bars_at(Elapsed::from_millis(1)).unwrap();
+    reader.rates_check().unwrap();
+    reader
+        .ask(ErrorBars::query().at(Elapsed::from_millis(1)))
+        .unwrap();
     assert!(reader.damage().unwrap().is_empty());
     let sources = SourceLines::new().map_prefix("/srv", base.parent().unwrap());
     let trace = traces.iter().next().unwrap().1;
@@ -277,7 +279,10 @@ fn a_path_that_is_not_utf8_is_a_path() {
     for name in [base.clone(), file(".hpm"), file(".hpd"), file(".hpc")] {
         let reader = Reader::open(name).unwrap();
         assert_eq!(reader.live_at_end().unwrap().total(), 100);
-        assert_eq!(reader.path(heapprof::FileKind::Hpd), Some(file(".hpd")));
+        assert_eq!(
+            reader.path(heapprof::raw::FileKind::Hpd),
+            Some(file(".hpd"))
+        );
     }
     let reader = Reader::open(&base).unwrap();
     assert!(!reader.has_digest());

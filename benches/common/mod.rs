@@ -14,7 +14,8 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use heapprof::raw::{EventKind, EventLog, EventWriter, TraceWriterV1};
+use heapprof::EventKind;
+use heapprof::raw::{EventLog, EventWriter, TraceWriterV1};
 use heapprof::{
     Digest, DigestOptions, Reader, SamplingRates, StartTime, TraceId, Usage, WallOffset,
 };

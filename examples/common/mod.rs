@@ -12,7 +12,8 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use heapprof::{Elapsed, FileKind, Frame, Reader, Usage};
+use heapprof::raw::FileKind;
+use heapprof::{Elapsed, Frame, Reader, Usage};
 
 pub(crate) use drawing::*;
 
@@ -129,7 +130,7 @@ pub(crate) fn name(frame: Frame<'_>) -> String {
 /// Whose memory it is: what is live at the peak, if not told otherwise.
 #[derive(Args)]
 #[group(multiple = false)]
-pub(crate) struct Question {
+pub(crate) struct Query {
     /// What is live after so many seconds.
     #[arg(long, value_name = "SECONDS", value_parser = elapsed)]
     at: Option<Elapsed>,
@@ -143,7 +144,7 @@ pub(crate) struct Question {
     growth: Option<(Elapsed, Elapsed)>,
 }
 
-impl Question {
+impl Query {
     /// The two times between which something grew, if that is what is asked.
     pub(crate) fn of_growth(&self) -> Option<(Elapsed, Elapsed)> {
         self.growth
@@ -153,7 +154,7 @@ impl Question {
     pub(crate) fn ask(&self, reader: &Reader) -> Result<(Usage, String)> {
         if let Some((from, to)) = self.growth {
             let asked = format!("grown from {} to {}", seconds(from), seconds(to));
-            return Ok((reader.growth(from, to)?, asked));
+            return Ok((reader.growth(from..to)?, asked));
         }
         if self.at.is_none() && !self.end {
             let peak = reader.peak()?;

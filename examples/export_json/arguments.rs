@@ -44,28 +44,28 @@ pub(crate) enum What {
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
-        question: Question,
+        question: Query,
     },
     /// The total, and local and cumulative bytes by line of code.
     Lines {
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
-        question: Question,
+        question: Query,
     },
     /// Bytes by pair of lines of which one directly calls the other.
     Edges {
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
-        question: Question,
+        question: Query,
     },
     /// Bytes by distinct stack, outermost line first.
     Stacks {
         #[command(flatten)]
         profile: Profile,
         #[command(flatten)]
-        question: Question,
+        question: Query,
     },
     /// When the most bytes were live.
     Peak(Profile),
@@ -97,7 +97,7 @@ pub(crate) struct Profile {
 }
 
 #[derive(Args)]
-pub(crate) struct Question {
+pub(crate) struct Query {
     /// `end`, `peak`, a time in microseconds (what is live then), or `A..B` (growth from A to B).
     #[arg(allow_hyphen_values = true)]
     pub(crate) question: Moment,

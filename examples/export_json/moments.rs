@@ -6,8 +6,10 @@ use std::time::Duration;
 use std::{fs, mem};
 
 use anyhow::{Context, Result};
+use heapprof::query::Track;
 use heapprof::raw::DigestFile;
-use heapprof::{Digest, DigestOptions, Elapsed, Frame, Reader, TimeSeries, Track, Usage};
+use heapprof::view::TimeSeries;
+use heapprof::{Digest, DigestOptions, Elapsed, Frame, Reader, Usage};
 use serde::Serialize;
 
 use crate::output::{Lines, index, tell, tell_one};

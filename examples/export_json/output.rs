@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Result;
-use heapprof::{DecodeError, Frame, Reader, TraceId};
+use heapprof::raw::DecodeError;
+use heapprof::{Frame, Reader, TraceId};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;

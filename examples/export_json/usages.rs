@@ -3,7 +3,9 @@
 use std::io::Write;
 
 use anyhow::Result;
-use heapprof::{Churn, Elapsed, FlameGraph, FlameLabel, FlowGraph, Reader, TraceTable, Usage};
+use heapprof::query::Churn;
+use heapprof::view::{FlameGraph, FlameLabel, FlowGraph, FlowNode};
+use heapprof::{Elapsed, Reader, TraceTable, Usage};
 use serde::Serialize;
 
 use crate::arguments::Moment;
@@ -102,7 +104,7 @@ pub(crate) fn view<W: Write>(
 }
 
 pub(crate) fn lines(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Result<()> {
-    let lines = heapprof::Lines::new(traces, usage);
+    let lines = heapprof::view::Lines::new(traces, usage);
     let total = lines.total();
     out.line(&TotalRow { total })?;
     for line in lines.by_cumulative() {
@@ -117,17 +119,18 @@ pub(crate) fn lines(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Us
     Ok(())
 }
 
+/// The line of a node: each node of a whole graph has one.
+fn row_of(node: FlowNode<'_>) -> FrameRow<'_> {
+    let frame = node.lines().next();
+    frame.map_or(FrameRow::Line("", 0), FrameRow::from)
+}
+
 pub(crate) fn edges(out: &mut Lines<impl Write>, traces: &TraceTable, usage: &Usage) -> Result<()> {
-    let graph = FlowGraph::new(traces, [usage]);
-    // Each node of a whole graph is one line.
-    let line = |node| {
-        let frame = graph.node(node).lines().next();
-        frame.map_or(FrameRow::Line("", 0), FrameRow::from)
-    };
+    let graph = FlowGraph::new(traces, usage);
     for edge in graph.edges() {
         out.line(&EdgeRow {
-            from: line(edge.from()),
-            to: line(edge.to()),
+            from: row_of(edge.from()),
+            to: row_of(edge.to()),
             bytes: edge.weight(0),
         })?;
     }
@@ -167,13 +170,13 @@ pub(crate) fn churn(
     window: Option<(i128, i128)>,
 ) -> Result<()> {
     let time = |micros: i128| Elapsed::from_micros(micros.try_into().unwrap_or(u64::MAX));
-    let all = Churn::question();
+    let all = Churn::query();
     let question = match window {
         None => all,
         // Nothing comes before the start.
-        Some((_, ..0)) => all.within(Elapsed::MAX, Elapsed::ZERO),
-        Some((..0, to)) => all.until(time(to)),
-        Some((from, to)) => all.within(time(from), time(to)),
+        Some((_, ..0)) => all.within(Elapsed::MAX..Elapsed::ZERO),
+        Some((..0, to)) => all.within(..time(to)),
+        Some((from, to)) => all.within(time(from)..time(to)),
     };
     let churn = reader.ask(question)?;
     for (trace, row) in churn.rows() {

@@ -30,7 +30,8 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use clap::Parser;
-use heapprof::raw::{EventKind, EventWriter, Properties, TraceNode, TraceWriter};
+use heapprof::EventKind;
+use heapprof::raw::{EventWriter, Properties, TraceNode, TraceWriter};
 use heapprof::{OwnedFrame, SamplingRates, StartTime, TraceId, WallOffset};
 use jiff::Timestamp;
 
@@ -328,7 +329,7 @@ impl Converter {
         let caller = fields.index()?;
         let mut stack = at(&self.stacks, caller)?.copied().unwrap_or(EMPTY);
         for Frame { frame, hands_on } in at(&self.pointers, pointer)?.into_iter().flatten() {
-            stack.node = self.traces.child(stack.node, frame)?;
+            stack.node = self.traces.intern_child(stack.node, frame)?;
             if self.full || !hands_on {
                 stack.asked = Some(stack.node);
             }
@@ -341,7 +342,7 @@ impl Converter {
     fn trace(&mut self, stack: Stack) -> Result<Option<TraceId>> {
         match stack.asked.unwrap_or(stack.node) {
             TraceNode::ROOT => Ok(None),
-            node => Ok(Some(self.traces.trace(node)?)),
+            node => Ok(Some(self.traces.intern_trace(node)?)),
         }
     }
 

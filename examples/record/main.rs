@@ -43,7 +43,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use clap::{Parser, ValueEnum};
-use heapprof::{LiveHeap, LogEnd, LogStep, Question, Reader, SamplingRates};
+use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
+use heapprof::{Reader, SamplingRates};
 
 use recorder::{Options, Recorder};
 use shop::Shop;
@@ -183,15 +184,15 @@ fn run(cli: &Cli) -> Result<()> {
 #[derive(Default)]
 struct Allocated(i64);
 
-impl Question for Allocated {
-    type Answer = Self;
+impl Query for Allocated {
+    type Output = Self;
 
-    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
-        self.0 += step.bytes.max(0);
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        self.0 += applied.bytes.max(0);
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Self {
+    fn finish(self, _: &QueryEnd<'_>) -> Self {
         self
     }
 }

@@ -23,9 +23,8 @@ use std::ops::ControlFlow;
 use anyhow::Result;
 use clap::Parser;
 use flate2::{Compression, write::GzEncoder};
-use heapprof::{
-    Event, Frame, LiveBlocks, LiveHeap, LogEnd, LogStep, Reader, TraceId, TraceTable, Usage,
-};
+use heapprof::query::{AppliedEvent, LiveBlocks, LiveHeap, Query, QueryEnd};
+use heapprof::{Event, Frame, Reader, TraceId, TraceTable, Usage};
 use message::{Message, Texts, whole};
 
 /// Writes a profile in the format of pprof.
@@ -64,8 +63,10 @@ const TYPES: [(&str, &str); 8] = [
 
 fn profile(reader: &Reader) -> Result<Message> {
     let (peak, churn) = (reader.peak()?, reader.churn()?);
-    let (at_peak, temporary) =
-        reader.ask((LiveBlocks::after(peak.events()), Temporary::default()))?;
+    let (at_peak, temporary) = reader.ask((
+        LiveBlocks::query().after_events(peak.events()),
+        Temporary::default(),
+    ))?;
     let usages = [
         churn.allocations(),
         churn.allocated(),
@@ -177,12 +178,12 @@ impl Temporary {
     }
 }
 
-impl heapprof::Question for Temporary {
-    type Answer = Self;
+impl Query for Temporary {
+    type Output = Self;
 
-    fn take(&mut self, step: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
         let block = |event: &Event| (event.trace, event.size);
-        let event = &step.event;
+        let event = &applied.event;
         let before = self.before.replace(*event);
         if event.is_free()
             && let Some(before) = before.filter(|before| before.is_allocation())
@@ -190,12 +191,12 @@ impl heapprof::Question for Temporary {
         {
             let (blocks, bytes) = self.rows.entry(event.trace).or_default();
             *blocks += 1;
-            *bytes = bytes.saturating_sub(step.bytes);
+            *bytes = bytes.saturating_sub(applied.bytes);
         }
         ControlFlow::Continue(())
     }
 
-    fn answer(self, _: &LogEnd<'_>) -> Self {
+    fn finish(self, _: &QueryEnd<'_>) -> Self {
         self
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::{Seek, Write};
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use super::changes::Changes;
 use super::options::{DigestOptions, Progress, default_interval_ms};
@@ -102,7 +103,7 @@ impl<'a> Source<'a> {
         };
         let interval = Elapsed::from_millis(interval_ms).as_micros();
         let mut snapshots = Snapshots {
-            writer: DigestWriter::new(out, self.start, interval_ms)?,
+            writer: DigestWriter::new(out, self.start, Duration::from_millis(interval_ms))?,
             trailer: TrailerBuilder::default(),
             edits: Edits::default(),
             ordered: Ordered::default(),
@@ -196,10 +197,10 @@ impl<'a> Source<'a> {
         };
         let millis = end.elapsed().as_micros().div_ceil(1000);
         Ok(Error::TooManySnapshots {
-            interval_ms,
+            interval: Duration::from_millis(interval_ms),
             needed: millis.div_ceil(interval_ms),
             limit,
-            works_ms: millis.div_ceil(limit),
+            works: Duration::from_millis(millis.div_ceil(limit)),
         })
     }
 }
@@ -221,7 +222,7 @@ impl<W: Write + Seek> Snapshots<W> {
     /// Repeats the last snapshot until there are `due`.
     fn repeat_until(&mut self, due: u64) -> Result<(), EncodeError> {
         while self.writer.count() < due {
-            self.writer.repeat()?;
+            self.writer.write_repeat()?;
         }
         Ok(())
     }
@@ -241,7 +242,7 @@ impl<W: Write + Seek> Snapshots<W> {
             self.edits.push(index, before, after);
         });
         if !has_changed {
-            return self.writer.repeat();
+            return self.writer.write_repeat();
         }
         self.ordered.edit(&mut self.edits);
         std::mem::swap(&mut self.encoded, &mut self.encoded_before);
@@ -250,7 +251,7 @@ impl<W: Write + Seek> Snapshots<W> {
             .encode(heap.balance(0), self.precision, encoded);
         // All that has changed may be folded away.
         if number > 0 && encoded.bytes() == self.encoded_before.bytes() {
-            return self.writer.repeat();
+            return self.writer.write_repeat();
         }
         self.writer.encoded(encoded.count(), encoded.bytes())?;
         self.trailer.entries(encoded.bytes());

@@ -5,7 +5,7 @@ mod build;
 mod changes;
 mod checksum;
 mod compat;
-mod options;
+pub(crate) mod options;
 mod order;
 mod replace;
 mod snapshot;

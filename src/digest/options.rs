@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::raw::hpc::LARGEST_INTERVAL;
+use crate::raw::hpc::whole_millis;
 use crate::time::Elapsed;
 
 /// Options for making a digest: the interval between snapshots, their number, the precision, and a callback that
@@ -76,14 +76,14 @@ impl<'a> DigestOptions<'a> {
     /// use std::time::Duration;
     ///
     /// let reader = Reader::open("examples/data/demo")?; // 21.8 s
-    /// let every = |millis| DigestOptions::default().interval(Duration::from_millis(millis));
-    /// let Err(Error::TooManySnapshots { needed, works_ms, .. }) =
-    ///     reader.digest_with(every(100).max_snapshots(50))
+    /// let every = |interval| DigestOptions::default().interval(interval);
+    /// let Err(Error::TooManySnapshots { needed, works, .. }) =
+    ///     reader.digest_with(every(Duration::from_millis(100)).max_snapshots(50))
     /// else {
     ///     panic!()
     /// };
-    /// assert_eq!((needed, works_ms), (218, 436));
-    /// assert_eq!(reader.digest_with(every(works_ms).max_snapshots(50))?.len(), 50);
+    /// assert_eq!((needed, works), (218, Duration::from_millis(436)));
+    /// assert_eq!(reader.digest_with(every(works).max_snapshots(50))?.len(), 50);
     /// # Ok::<(), Error>(())
     /// ```
     #[must_use]
@@ -119,12 +119,8 @@ impl<'a> DigestOptions<'a> {
         let Some(interval) = self.interval else {
             return Ok(None);
         };
-        match u64::try_from(interval.as_millis()) {
-            Ok(millis @ 1..=LARGEST_INTERVAL) if Duration::from_millis(millis) == interval => {
-                Ok(Some(millis))
-            }
-            _ => Err(Error::Interval { found: interval }),
-        }
+        let millis = whole_millis(interval).ok_or(Error::Interval { found: interval })?;
+        Ok(Some(millis))
     }
 
     pub(crate) fn max(&self) -> u64 {

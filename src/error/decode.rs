@@ -12,7 +12,8 @@ use thiserror::Error as ThisError;
 /// One of the three files of a profile.
 ///
 /// ```
-/// use heapprof::{FileKind, Reader};
+/// use heapprof::raw::FileKind;
+/// use heapprof::Reader;
 /// use std::path::Path;
 ///
 /// let reader = Reader::open("examples/data/demo.hpd")?;
@@ -21,6 +22,8 @@ use thiserror::Error as ThisError;
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum FileKind {
     /// `.hpm`: start time, sampling rates and stack traces.
     Hpm,
@@ -50,7 +53,7 @@ impl fmt::Display for FileKind {
 /// An invalid record: its file, its offset, and what is wrong with it.
 ///
 /// ```
-/// use heapprof::{FileKind, raw::EventLog};
+/// use heapprof::raw::{EventLog, FileKind};
 ///
 /// let cut = [0, 0, 0, 1, 0, 0]; // a head, no seconds, no microseconds, and then no size
 /// let error = EventLog::new(&cut).events().next().unwrap().unwrap_err();
@@ -170,7 +173,7 @@ impl fmt::Debug for Taint {
 /// another kind, reading ended.
 ///
 /// ```
-/// use heapprof::{DecodeErrorKind, raw::EventLog};
+/// use heapprof::raw::{DecodeErrorKind, EventLog};
 ///
 /// let endless = [0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
 /// let error = EventLog::new(&endless).events().next().unwrap().unwrap_err();

@@ -20,7 +20,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Its text is one line with all details, including the path.
 ///
 /// ```
-/// use heapprof::{Error, FileKind, Reader};
+/// use heapprof::raw::FileKind;
+/// use heapprof::{Error, Reader};
 ///
 /// let error = Reader::open("runs/of/nobody").unwrap_err();
 /// assert!(matches!(&error, Error::Missing { file: FileKind::Hpm, .. }));
@@ -116,18 +117,18 @@ pub enum Error {
     },
     /// A digest would have more snapshots than the limit.
     #[error(
-        "a snapshot every {interval_ms} ms would be {needed} snapshots, over the limit of {limit}: \
-         an interval of {works_ms} ms works"
+        "a snapshot every {interval:?} would be {needed} snapshots, over the limit of {limit}: \
+         an interval of {works:?} works"
     )]
     TooManySnapshots {
-        /// The requested interval, in milliseconds.
-        interval_ms: u64,
+        /// The requested interval.
+        interval: std::time::Duration,
         /// The number of snapshots that it would need.
         needed: u64,
         /// The limit: see [`DigestOptions::max_snapshots`](crate::DigestOptions::max_snapshots).
         limit: u64,
-        /// An interval in milliseconds that stays within the limit.
-        works_ms: u64,
+        /// An interval that stays within the limit.
+        works: std::time::Duration,
     },
     /// A writer failed, or the format cannot represent a record.
     #[error(transparent)]
@@ -214,8 +215,10 @@ impl fmt::Display for Located<'_> {
 /// of the record may be written, and the file is unusable.
 ///
 /// ```
-/// use heapprof::raw::{EventKind, EventWriter};
-/// use heapprof::{EncodeError, WallOffset};
+/// use heapprof::raw::EventWriter;
+/// use heapprof::EventKind;
+/// use heapprof::raw::EncodeError;
+/// use heapprof::WallOffset;
 ///
 /// let mut writer = EventWriter::new(Vec::new());
 /// let refused = writer.write(WallOffset::ZERO, None, u64::MAX, EventKind::Allocation);
@@ -267,11 +270,11 @@ pub enum EncodeError {
         /// The index of the snapshot, from 0.
         number: u64,
     },
-    /// An interval that is 0, or over 2⁶³ − 1 µs.
-    #[error("an interval of {millis} ms is out of range")]
+    /// An interval that is not a whole number of milliseconds, at least 1, or is over 2⁶³ − 1 µs.
+    #[error("an interval of {found:?} is not a whole number of milliseconds, at least 1")]
     Interval {
         /// The interval.
-        millis: u64,
+        found: std::time::Duration,
     },
 }
 

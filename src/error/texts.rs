@@ -159,14 +159,14 @@ fn text_of_each_error_is_one_line() {
         Error::Probability { .. } => Error::Probability { found: -0.5 },
             ("a probability of -0.5 is not in 0 to 1", None);
         Error::TooManySnapshots { .. } => Error::TooManySnapshots {
-            interval_ms: 1,
+            interval: Duration::from_millis(1),
             needed: 2_000_000,
             limit: 1_000_000,
-            works_ms: 2,
+            works: Duration::from_millis(2),
         },
             (
-                "a snapshot every 1 ms would be 2000000 snapshots, over the limit of 1000000: \
-                 an interval of 2 ms works",
+                "a snapshot every 1ms would be 2000000 snapshots, over the limit of 1000000: \
+                 an interval of 2ms works",
                 None,
             );
         Error::Encode(_) => Error::Encode(EncodeError::Io(refused())),
@@ -214,8 +214,8 @@ fn text_of_each_encode_error() {
             ("there is no snapshot to repeat", None);
         EncodeError::SnapshotTime { .. } => EncodeError::SnapshotTime { number: 8 },
             ("snapshot 8 would be later than 2^64 microseconds", None);
-        EncodeError::Interval { .. } => EncodeError::Interval { millis: 0 },
-            ("an interval of 0 ms is out of range", None);
+        EncodeError::Interval { .. } => EncodeError::Interval { found: Duration::ZERO },
+            ("an interval of 0ns is not a whole number of milliseconds, at least 1", None);
     };
     for (error, (text, source)) in samples {
         assert_eq!(error.to_string(), text);

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use super::{Log, LogWindows};
 use crate::error::{DecodeError, Error, Result};
+use crate::raw::LogPosition;
+use crate::raw::hpd::Event;
 use crate::raw::hpd::decoder::Decoder;
 use crate::raw::rates::SamplingRates;
-use crate::raw::{Event, LogPosition};
 use crate::time::Clock;
 
 /// Iterator over the events of a profile's log, in the order of the log.

@@ -167,8 +167,9 @@ mod tests {
     use std::io::Write;
 
     use super::*;
+    use crate::raw::hpd::EventKind;
     use crate::raw::hpd::strategy::WINDOW_BYTES;
-    use crate::raw::{EventKind, EventLog, EventWriter};
+    use crate::raw::{EventLog, EventWriter};
     use crate::{TraceId, WallOffset};
 
     /// Events of all lengths, over several buffers.

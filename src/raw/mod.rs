@@ -2,9 +2,10 @@
 //!
 //! | file | read | write |
 //! | --- | --- | --- |
-//! | `.hpm`, start, sampling rates and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access; [`Properties`] | [`TraceWriter`] for frames that are [`AsFrame`], or for a call tree of [`TraceNode`]s; [`TraceWriterV1`] for heapprof |
-//! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`] of an [`EventKind`]; [`EventReader`] from any [`io::Read`](std::io::Read) | [`EventWriter`] |
+//! | `.hpm`, start, sampling rates ([`SamplingRange`]) and stacks | [`TraceLog`] → [`RawTraces`] → [`RawTrace`] → [`RawFrames`] or [`OutermostFirst`] → [`RawFrame`]; [`TraceIndex`] for random access; [`Properties`] | [`TraceWriter`] for frames that are [`AsFrame`], or for a call tree of [`TraceNode`]s; [`TraceWriterV1`] for heapprof |
+//! | `.hpd`, the log | [`EventLog`] → [`Events`] → [`Event`](crate::Event); [`EventReader`] from any [`io::Read`](std::io::Read) | [`EventWriter`] |
 //! | `.hpc`, the digest | [`DigestFile`] → [`Entries`] | [`DigestWriter`] |
+//! | errors | [`DecodeError`]: [`DecodeErrorKind`], [`FileKind`], offset; [`ParseFrameError`] for a text that is no line of code | [`EncodeError`] |
 //!
 //! The readers borrow and copy nothing, but for the call tree of a `.hpm` file of version 2. They return iterators that are `Clone` and fused. They accept any
 //! bytes: the error of an iterator names the record at which reading ended, and every record before it
@@ -70,7 +71,7 @@
 //! `−seconds + microseconds`: −0.3 s is stored as bit 31, 1 second, 700 000 microseconds.
 //!
 //! 64 zero bytes or more where an event should begin end the log, because a file system can leave them after
-//! a crash: [`DecodeErrorKind::Zeros`](crate::DecodeErrorKind::Zeros). Fewer are events.
+//! a crash: [`DecodeErrorKind::Zeros`]. Fewer are events.
 //!
 //! # `.hpc`
 //! ```text
@@ -103,10 +104,12 @@ pub(crate) mod hpm;
 pub(crate) mod properties;
 pub(crate) mod rates;
 
+pub use crate::error::{DecodeError, DecodeErrorKind, EncodeError, FileKind, ParseFrameError};
 pub use hpc::{DigestFile, DigestWriter, Entries};
-pub use hpd::{Event, EventKind, EventLog, EventReader, EventWriter, Events, LogPosition};
+pub use hpd::{EventLog, EventReader, EventWriter, Events, LogPosition};
 pub use hpm::{
     AsFrame, OutermostFirst, RawFrame, RawFrames, RawTrace, RawTraces, TraceIndex, TraceLog,
     TraceNode, TracePosition, TraceWriter, TraceWriterV1,
 };
 pub use properties::Properties;
+pub use rates::SamplingRange;

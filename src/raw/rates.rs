@@ -22,7 +22,7 @@ const TABLE_LEN: usize = 4096;
 ///
 /// The rates that a file states can be wrong: heapprof 1.0 on 64-bit Linux records everything, whatever
 /// probability above 0 it is configured with, and states that probability.
-/// [`Reader::check_rates`](crate::Reader::check_rates) looks for such a log. So the caller chooses the rates in
+/// [`Reader::rates_check`](crate::Reader::rates_check) looks for such a log. So the caller chooses the rates in
 /// use: [as recorded](crate::Reader::stated_rates), [none](Self::unsampled), or [their own](Self::new).
 ///
 /// ```

@@ -60,7 +60,8 @@ impl Reader {
     /// If this reader has read the traces, the new one reads only those that were added since.
     ///
     /// ```
-    /// use heapprof::raw::{EventKind, EventWriter};
+    /// use heapprof::raw::EventWriter;
+    /// use heapprof::EventKind;
     /// use heapprof::{Error, Reader, WallOffset};
     ///
     /// let folder = tempfile::tempdir()?;

@@ -47,64 +47,66 @@
 //! | [`StartTime`](crate::StartTime) ⇄ | `{seconds, nanoseconds}` |
 //! | [`Clock`](crate::Clock) ⇄ | `"recorded"`, `"corrected"` |
 //! | [`EventKind`](crate::EventKind) ⇄ | `"allocation"`, `"free"` |
-//! | [`FileKind`](crate::FileKind) ⇄ | `"hpm"`, `"hpd"`, `"hpc"` |
-//! | [`Event`](crate::Event) ⇄ | `{elapsed_us, wall_us, trace, size, kind}` |
-//! | [`LogPosition`](crate::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
+//! | [`FileKind`](crate::raw::FileKind) ⇄ | `"hpm"`, `"hpd"`, `"hpc"` |
+//! | [`Event`](crate::Event) ⇄ | `{elapsed_us, wall_us, size, trace, kind}` |
+//! | [`LogPosition`](crate::raw::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
 //! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line, function}` |
 //! | [`Trace`](crate::Trace) | list of `{file, line, function}`, outermost first |
 //! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
-//! | [`SamplingRange`](crate::SamplingRange) ⇄ | `{upper_size, probability}` |
+//! | [`SamplingRange`](crate::raw::SamplingRange) ⇄ | `{upper_size, probability}` |
 //! | [`SamplingRates`](crate::SamplingRates) ⇄ | list of these |
-//! | [`DecodeError`](crate::DecodeError) | `{file, offset, kind, …, kept, message}`: `kind` is the name of the [kind](crate::DecodeErrorKind), after it come the numbers that it has |
-//! | [`DecodeErrorKind`](crate::DecodeErrorKind) | `{kind, …}` |
+//! | [`DecodeError`](crate::raw::DecodeError) | `{file, offset, kind, …, kept, message}`: `kind` is the name of the [kind](crate::raw::DecodeErrorKind), after it come the numbers that it has |
+//! | [`DecodeErrorKind`](crate::raw::DecodeErrorKind) | `{kind, …}` |
 //! | [`Usage`](crate::Usage) ⇄ | `[[trace, weight]]`, heaviest first; in any order when read, where pairs of one trace add up |
 //! | [`Snapshot`](crate::Snapshot) | `{time_us, total, usage, damaged}` |
 //! | [`Digest`](crate::Digest) | `{start, interval_us, precision, rates, clock, foreign, stopped, damage, damaged, snapshots}`; fails at a snapshot that cannot be read |
-//! | [`Lines`](crate::Lines) | `{total, unknown, lines, damaged}`, the largest local usage first |
-//! | [`LineUsage`](crate::LineUsage) | `{frame, id, local, cumulative}` |
-//! | [`FlowGraph`](crate::FlowGraph) | `{columns, nodes, edges, damaged}`: |
+//! | [`Lines`](crate::view::Lines) | `{total, unknown, lines, damaged}`, the largest local usage first |
+//! | [`LineUsage`](crate::view::LineUsage) | `{frame, id, local, cumulative}` |
+//! | [`FlowGraph`](crate::view::FlowGraph) | `{columns, nodes, edges, damaged}`: |
 //! | its columns | `{total, unknown}` |
 //! | its nodes | `{id, root, lines, line_ids, local, cumulative, begins}`, the last three a list with a number for each column |
 //! | its edges | `{from, to, weights, residual}`, with the ids of nodes, and a weight for each column |
-//! | [`FlameGraph`](crate::FlameGraph) | list of `{label, id, parent, depth, offset, width, own, total}`: a node before its children; `parent` is a place in the list, null for the root |
-//! | [`FlameLabel`](crate::FlameLabel) | `{kind, frame}` with the kinds `"all"`, `"line"`, `"unknown"`, `"other"`; the frame is null unless it is a line |
-//! | [`FlameWeight`](crate::FlameWeight) | `{gain, loss}` |
-//! | [`FlameNode`](crate::FlameNode) | `{label, id, own, total}`, without its children |
-//! | [`FlameBar`](crate::FlameBar) | `{node, depth, offset, width}` |
-//! | [`FoldedStack`](crate::FoldedStack) | `{labels, weight, parts}` |
-//! | [`Sandwich`](crate::Sandwich) | `{line, local, cumulative, callers, callees, caller_tree, callee_tree, damaged}` |
-//! | [`Neighbour`](crate::Neighbour) | `{frame, id, weight}` |
-//! | [`TimeSeries`](crate::TimeSeries) | `{times_us, total, tracks: [{track, values}], damaged}` |
-//! | [`Track`](crate::Track) | `{kind, id}` with the kinds `"trace"`, `"local"`, `"cumulative"`, `"unknown"`; the id is that of the trace or the line |
-//! | [`Series`](crate::Series) | `{times_us, values, damaged}` |
-//! | [`Movements`](crate::Movements) | `{trend, rises, falls, damaged}` |
-//! | [`Trend`](crate::Trend) | `{bytes_per_second, change, explained}` |
-//! | [`Movement`](crate::Movement) | `{from_us, to_us, by, beyond_trend}` |
-//! | [`Peak`](crate::Peak) | `{time_us, events, total, usage, damaged}` |
-//! | [`HighWater`](crate::HighWater) | `{time_us, events, total, damaged}` |
-//! | [`Churn`](crate::Churn) | `{total, rows: [[trace, …]], damaged}` of |
-//! | [`TraceChurn`](crate::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
-//! | [`ChurnOverTime`](crate::ChurnOverTime) | `{step_us, steps, damaged}` |
-//! | [`ChurnStep`](crate::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
-//! | [`LiveBlocks`](crate::LiveBlocks) | `{recorded, estimated, damaged}`, the first two as a usage |
-//! | [`Sizes`](crate::Sizes) | `{total, buckets, damaged}` |
-//! | [`SizeBucket`](crate::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |
-//! | [`Lifetimes`](crate::Lifetimes) | `{total, rows: [[trace, …]], damaged}` of |
-//! | [`TraceLifetimes`](crate::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
-//! | [`Leaks`](crate::Leaks) | `{window_us, traces, lines, damaged}` |
-//! | [`TraceLeak`](crate::TraceLeak), [`LineLeak`](crate::LineLeak) | `{trace, growth}`, `{line, growth, trace}` with the id of the line |
-//! | [`Growth`](crate::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
-//! | [`ErrorBars`](crate::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}], damaged}` |
-//! | [`Estimate`](crate::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |
-//! | [`LineEstimate`](crate::LineEstimate) | `{local, cumulative}` |
-//! | [`Sanity`](crate::Sanity) | `{events, sound, findings, noise, damaged}` |
-//! | [`Finding`](crate::Finding) | `{first, last, count}` |
-//! | [`Noise`](crate::Noise) | `{offset, events, elapsed_us}` |
-//! | [`RatesCheck`](crate::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
-//! | [`RatesVerdict`](crate::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
-//! | [`RatesEvidence`](crate::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |
-//! | [`RatesAdvice`](crate::RatesAdvice) | `{rates, allocations, frees, allocated, live_at_end, live_at_peak, damaged}` |
-//! | [`ExpectedEstimate`](crate::ExpectedEstimate) | `{bytes, unseen, standard_error}` |
+//! | [`FlameGraph`](crate::view::FlameGraph) | list of `{label, id, parent, depth, offset, width, own, total}`: a node before its children; `parent` is a place in the list, null for the root |
+//! | [`FlameLabel`](crate::view::FlameLabel) | `{kind, frame}` with the kinds `"all"`, `"line"`, `"unknown"`, `"other"`; the frame is null unless it is a line |
+//! | [`FlameWeight`](crate::view::FlameWeight) | `{gain, loss}` |
+//! | [`FlameNode`](crate::view::FlameNode) | `{label, id, own, total}`, without its children |
+//! | [`FlameBar`](crate::view::FlameBar) | `{node, depth, offset, width}` |
+//! | [`FoldedStack`](crate::view::FoldedStack) | `{labels, weight, parts}` |
+//! | [`Sandwich`](crate::view::Sandwich) | `{line, local, cumulative, callers, callees, caller_tree, callee_tree, damaged}` |
+//! | [`Neighbour`](crate::view::Neighbour) | `{frame, id, weight}` |
+//! | [`TimeSeries`](crate::view::TimeSeries) | `{times_us, total, tracks: [{track, values}], damaged}` |
+//! | [`Track`](crate::query::Track) | `{kind, id}` with the kinds `"trace"`, `"local"`, `"cumulative"`, `"unknown"`; the id is that of the trace or the line |
+//! | [`Series`](crate::view::Series) | `{times_us, values, damaged}` |
+//! | [`Movements`](crate::view::Movements) | `{trend, rises, falls, damaged}` |
+//! | [`Trend`](crate::view::Trend) | `{bytes_per_second, change, explained}` |
+//! | [`Movement`](crate::view::Movement) | `{from_us, to_us, by, beyond_trend}` |
+//! | [`Peak`](crate::query::Peak) | `{time_us, events, total, usage, damaged}` |
+//! | [`HighWater`](crate::query::HighWater) | `{time_us, events, total, damaged}` |
+//! | [`Churn`](crate::query::Churn) | `{total, rows: [[trace, …]], damaged}` of |
+//! | [`TraceChurn`](crate::query::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
+//! | [`ChurnOverTime`](crate::query::ChurnOverTime) | `{step_us, steps, damaged}` |
+//! | [`ChurnStep`](crate::query::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
+//! | [`LiveBlocks`](crate::query::LiveBlocks) | `{recorded, estimated, damaged}`, the first two as a usage |
+//! | [`Sizes`](crate::query::Sizes) | `{total, buckets, damaged}` |
+//! | [`SizeBucket`](crate::query::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |
+//! | [`Lifetimes`](crate::query::Lifetimes) | `{total, rows: [[trace, …]], damaged}` of |
+//! | [`TraceLifetimes`](crate::query::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
+//! | [`Leaks`](crate::query::Leaks) | `{window_us, traces, lines, damaged}` |
+//! | [`TraceLeak`](crate::query::TraceLeak), [`LineLeak`](crate::query::LineLeak) | `{trace, growth}`, `{line, growth, trace}` with the id of the line |
+//! | [`Growth`](crate::query::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
+//! | [`ErrorBars`](crate::query::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}], damaged}` |
+//! | [`Estimate`](crate::query::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |
+//! | [`LineErrorBars`](crate::view::LineErrorBars) | `{total, unknown, lines, damaged}`, estimates, the largest local estimate first |
+//! | [`LineEstimate`](crate::view::LineEstimate) | `{frame, id, local, cumulative}` |
+//! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, damaged}` |
+//! | [`Issue`](crate::query::Issue) | `{first, last, count}` |
+//! | [`Corruption`](crate::query::Corruption) | `{offset, events, elapsed_us}` |
+//! | [`RatesCheck`](crate::query::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
+//! | [`RatesVerdict`](crate::query::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
+//! | [`RatesEvidence`](crate::query::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |
+//! | [`SamplingAdvice`](crate::query::SamplingAdvice) | `{recordings, damaged}` |
+//! | [`ExpectedRecording`](crate::query::ExpectedRecording) | `{rates, allocations, frees, allocated, live_at_end, live_at_peak}` |
+//! | [`ExpectedEstimate`](crate::query::ExpectedEstimate) | `{bytes, unseen, standard_error}` |
 //!
 //! ⇄ marks what can be read, too.
 //!

@@ -3,12 +3,12 @@
 use serde::ser::{Serialize, Serializer};
 
 use super::{List, shapes};
-use crate::analysis::{
-    FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, FlowEdge, FlowGraph, FlowNode,
-    FoldedStack, LineUsage, Lines, Movement, Movements, Neighbour, Sandwich, Series, TimeSeries,
-    Track, Trend,
-};
 use crate::id::FrameId;
+use crate::query::Track;
+use crate::view::{
+    FlameBar, FlameGraph, FlameLabel, FlameNode, FlowEdge, FlowGraph, FlowNode, FoldedStack,
+    LineErrorBars, Lines, Movements, Sandwich, Series, TimeSeries,
+};
 
 shapes! {
     Lines as lines {
@@ -17,11 +17,11 @@ shapes! {
         "lines": List(|| lines.by_local()),
         "damaged": lines.is_damaged(),
     }
-    LineUsage<'_> as line {
-        "frame": line.frame,
-        "id": line.id,
-        "local": line.local,
-        "cumulative": line.cumulative,
+    LineErrorBars as lines {
+        "total": lines.total(),
+        "unknown": lines.unknown(),
+        "lines": List(|| lines.by_local()),
+        "damaged": lines.is_damaged(),
     }
 
     FlowGraph as graph {
@@ -49,8 +49,8 @@ shapes! {
         "begins": List(|| columns(it.graph).map(|column| it.node.begins(column))),
     }
     EdgeOf<'_> as it {
-        "from": it.edge.from(),
-        "to": it.edge.to(),
+        "from": it.edge.from().id(),
+        "to": it.edge.to().id(),
         "weights": List(|| columns(it.graph).map(|column| it.edge.weight(column))),
         "residual": it.edge.is_residual(),
     }
@@ -74,21 +74,11 @@ shapes! {
         },
         "frame": label.frame(),
     }
-    FlameWeight as weight {
-        "gain": weight.gain,
-        "loss": weight.loss,
-    }
     FlameNode<'_> as node {
         "label": node.label(),
         "id": node.frame_id(),
         "own": node.own(),
         "total": node.total(),
-    }
-    FlameBar<'_> as bar {
-        "node": bar.node,
-        "depth": bar.depth,
-        "offset": bar.offset,
-        "width": bar.width,
     }
     FoldedStack<'_> as stack {
         "labels": List(|| stack.labels()),
@@ -105,11 +95,6 @@ shapes! {
         "caller_tree": sandwich.caller_tree(),
         "callee_tree": sandwich.callee_tree(),
         "damaged": sandwich.is_damaged(),
-    }
-    Neighbour<'_> as neighbour {
-        "frame": neighbour.frame,
-        "id": neighbour.id,
-        "weight": neighbour.weight,
     }
 
     TimeSeries as series {
@@ -135,17 +120,6 @@ shapes! {
         "rises": movements.rises(),
         "falls": movements.falls(),
         "damaged": movements.is_damaged(),
-    }
-    Trend as trend {
-        "bytes_per_second": trend.bytes_per_second,
-        "change": trend.change,
-        "explained": trend.explained,
-    }
-    Movement as movement {
-        "from_us": movement.from,
-        "to_us": movement.to,
-        "by": movement.by,
-        "beyond_trend": movement.beyond_trend,
     }
 }
 

@@ -17,7 +17,8 @@ use crate::usage::Usage;
 /// table. Translated usages of several recordings can be added, subtracted, and shown side by side.
 ///
 /// ```
-/// use heapprof::{Frame, FlowGraph, MergedTraces, TraceId, TraceTable, Usage};
+/// use heapprof::view::{FlowGraph, MergedTraces};
+/// use heapprof::{Frame, TraceId, TraceTable, Usage};
 ///
 /// let (main, a, b) = (Frame::new("main.py", 1), Frame::new("a.py", 2), Frame::new("b.py", 3));
 /// let monday = TraceTable::from_iter([[main, a], [main, b]]);

@@ -174,7 +174,8 @@ impl TraceTable {
 /// the first 2³⁰ − 1 are ignored.
 ///
 /// ```
-/// use heapprof::{Frame, Lines, TraceId, TraceTable, Usage};
+/// use heapprof::view::Lines;
+/// use heapprof::{Frame, TraceId, TraceTable, Usage};
 ///
 /// let traces = TraceTable::from_iter([
 ///     vec![Frame::new("main.py", 1), Frame::new("work.py", 20)],

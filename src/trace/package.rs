@@ -5,7 +5,7 @@ use super::TraceTable;
 /// The package that a file of a Python program belongs to, judged by its path.
 ///
 /// ```
-/// use heapprof::Package;
+/// use heapprof::view::Package;
 ///
 /// let of = Package::of;
 /// assert_eq!(of("/venv/lib/python3.7/site-packages/jinja2/nodes.py"), Package::Installed("jinja2"));
@@ -81,7 +81,8 @@ impl TraceTable {
     /// [`map_frames`](Self::map_frames).
     ///
     /// ```
-    /// use heapprof::{Lines, Package, Reader};
+    /// use heapprof::view::{Lines, Package};
+    /// use heapprof::Reader;
     ///
     /// let reader = Reader::open("examples/data/demo")?;
     /// let end = reader.live_at_end()?;

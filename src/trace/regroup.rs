@@ -21,7 +21,8 @@ impl TraceTable {
     /// O(nodes of the call tree).
     ///
     /// ```
-    /// use heapprof::{Lines, Reader};
+    /// use heapprof::view::Lines;
+    /// use heapprof::Reader;
     ///
     /// let reader = Reader::open("examples/data/demo")?;
     /// // The program's own layers; the interpreter is hidden.
@@ -120,7 +121,8 @@ impl TraceTable {
     /// that follow each other are one.
     ///
     /// ```
-    /// use heapprof::{Lines, Reader};
+    /// use heapprof::view::Lines;
+    /// use heapprof::Reader;
     ///
     /// let reader = Reader::open("examples/data/demo")?;
     /// let lines = Lines::new(&reader.traces()?.by_file(), &reader.live_at_end()?);
@@ -139,7 +141,8 @@ impl TraceTable {
     /// directory that follow each other are one. A name without a directory is in `.`.
     ///
     /// ```
-    /// use heapprof::{Lines, Reader};
+    /// use heapprof::view::Lines;
+    /// use heapprof::Reader;
     ///
     /// let reader = Reader::open("examples/data/demo")?;
     /// let lines = Lines::new(&reader.traces()?.by_directory(), &reader.live_at_end()?);

@@ -1,4 +1,4 @@
-//! [`Usage`]: a weight for each trace, the answer to every question about memory.
+//! [`Iter`], the iterator of a [`Usage`].
 
 mod arithmetic;
 mod rows;
@@ -7,14 +7,14 @@ use std::fmt;
 use std::iter::FusedIterator;
 use std::sync::{Arc, OnceLock};
 
-pub use rows::UsageIter;
+pub use rows::Iter;
 
 use crate::error::Taint;
 use crate::id::TraceId;
 
 /// A weight for each trace: how many bytes are live by trace, or were allocated, or have grown.
 ///
-/// Questions give a usage, views take one. A trace that is not in it weighs 0, and there are no
+/// Queries return a usage, views take one. A trace that is not in it weighs 0, and there are no
 /// rows that weigh 0. A weight can be negative in a difference. `None` stands for an unknown trace.
 ///
 /// Usages can be added and subtracted, and equal ones compare equal. A clone shares the rows.
@@ -97,7 +97,8 @@ impl Usage {
     /// Two usages are equal if their weights are, whatever this says.
     ///
     /// ```
-    /// use heapprof::{Elapsed, Lines, Reader};
+    /// use heapprof::view::Lines;
+    /// use heapprof::{Elapsed, Reader};
     ///
     /// // The recorder wrote a broken size for a block of 3 GiB.
     /// let reader = Reader::open("tests/data/huge_corrupt/huge_corrupt")?;
@@ -113,7 +114,7 @@ impl Usage {
     }
 
     /// The same usage, [damaged](Self::is_damaged) if it was or if `damaged`: for what a
-    /// [`Question`](crate::Question) of one's own answers.
+    /// [`Query`](crate::query::Query) of one's own answers.
     #[must_use]
     pub fn damaged_if(mut self, damaged: bool) -> Self {
         self.1.0 |= damaged;
@@ -153,7 +154,7 @@ impl Usage {
     /// first.
     ///
     /// The first call on a usage or any of its clones sorts: O(rows × log rows).
-    pub fn iter(&self) -> UsageIter<'_> {
+    pub fn iter(&self) -> Iter<'_> {
         let rows = &self.0.rows;
         let order = self.0.heaviest.get_or_init(|| {
             let mut order: Box<[u32]> =
@@ -162,7 +163,7 @@ impl Usage {
             order.sort_unstable_by_key(|&place| (std::cmp::Reverse(weight(place)), place));
             order
         });
-        UsageIter {
+        Iter {
             rows,
             order: order.iter(),
         }

@@ -8,9 +8,9 @@ use crate::id::TraceId;
 
 impl<'a> IntoIterator for &'a Usage {
     type Item = (Option<TraceId>, i64);
-    type IntoIter = UsageIter<'a>;
+    type IntoIter = Iter<'a>;
 
-    fn into_iter(self) -> UsageIter<'a> {
+    fn into_iter(self) -> Iter<'a> {
         self.iter()
     }
 }
@@ -35,25 +35,25 @@ impl IntoIterator for Usage {
 /// assert_eq!(usage.iter().rev().next(), Some((None, 3))); // the lightest
 /// ```
 #[derive(Clone)]
-pub struct UsageIter<'a> {
+pub struct Iter<'a> {
     pub(super) rows: &'a [Row],
     pub(super) order: std::slice::Iter<'a, u32>,
 }
 
-impl fmt::Debug for UsageIter<'_> {
+impl fmt::Debug for Iter<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.clone()).finish()
     }
 }
 
-impl UsageIter<'_> {
+impl Iter<'_> {
     fn row(&self, place: u32) -> Option<(Option<TraceId>, i64)> {
         let row = self.rows.get(place as usize)?;
         Some((row.trace, row.weight))
     }
 }
 
-impl Iterator for UsageIter<'_> {
+impl Iterator for Iter<'_> {
     type Item = (Option<TraceId>, i64);
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -66,12 +66,12 @@ impl Iterator for UsageIter<'_> {
     }
 }
 
-impl DoubleEndedIterator for UsageIter<'_> {
+impl DoubleEndedIterator for Iter<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let &place = self.order.next_back()?;
         self.row(place)
     }
 }
 
-impl ExactSizeIterator for UsageIter<'_> {}
-impl FusedIterator for UsageIter<'_> {}
+impl ExactSizeIterator for Iter<'_> {}
+impl FusedIterator for Iter<'_> {}

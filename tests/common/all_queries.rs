@@ -15,17 +15,23 @@ use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use heapprof::query::{
+    AppliedEvent, Churn, ChurnOverTime, ErrorBars, Leaks, Lifetimes, Live, LiveBlocks, LiveHeap,
+    Peak, Query, QueryEnd, QueryStart, RatesCheck, SamplingAdvice, Sanity, Sizes, TraceSet, Track,
+    Window,
+};
+use heapprof::raw::{DecodeError, FileKind, LogPosition};
 use heapprof::raw::{
     DigestFile, DigestWriter, EventLog, EventReader, EventWriter, TraceLog, TraceNode,
     TracePosition, TraceWriter, TraceWriterV1,
 };
+use heapprof::view::{
+    EdgeBase, FlameGraph, FlowGraph, FlowOptions, LineErrorBars, Lines, MergedTraces, Movements,
+    Package, Sandwich, Series, SourceLines, TimeSeries,
+};
 use heapprof::{
-    CheckRates, Churn, ChurnOverTime, Clock, DecodeError, Digest, DigestOptions, EdgeBase, Elapsed,
-    ErrorBars, ErrorBarsAt, ErrorBarsOfGrowth, FileKind, FindLeaks, FlameGraph, FlowGraph,
-    FlowOptions, Frame, FrameId, Lifetimes, LineErrorBars, Lines, Live, LiveBlocks, LiveHeap,
-    LogEnd, LogPosition, LogStep, MergedTraces, Movements, OwnedFrame, Package, Peak, Question,
-    RatesCheck, Reader, SamplingAdvice, SamplingRates, Sandwich, SanityCheck, Series, Sizes,
-    SourceLines, StartTime, TimeSeries, TraceId, TraceSet, TraceTable, Track, Usage, WallOffset,
+    Clock, Digest, DigestOptions, Elapsed, Frame, FrameId, OwnedFrame, Reader, SamplingRates,
+    StartTime, TraceId, TraceTable, Usage, WallOffset,
 };
 
 /// Runs all queries and returns a hash of the answers.
@@ -319,7 +325,7 @@ impl AnswerHash {
         let set = self.sets(traces, &lines);
 
         let live = reader.live_at_end().unwrap();
-        let growth = reader.growth(half, length).unwrap();
+        let growth = reader.growth(half..length).unwrap();
         self.add((reader.live_at(half).unwrap(), &live, &growth));
         let peak = reader.peak().unwrap();
         self.add((live.is_damaged(), growth.is_damaged(), peak.is_damaged()));
@@ -329,9 +335,9 @@ impl AnswerHash {
         self.add((high.time(), high.events(), high.total(), high.is_damaged()));
         let (early, late, of) = reader
             .ask((
-                Peak::question().until(half),
-                Peak::question().within(half, Elapsed::MAX),
-                Peak::question().of(set.clone()).within(Elapsed::MAX, half),
+                Peak::query().within(..half),
+                Peak::query().within(half..Elapsed::MAX),
+                Peak::query().of(&set).within(Elapsed::MAX..half),
             ))
             .unwrap();
         self.add((early, late.into_usage(), of));
@@ -340,9 +346,9 @@ impl AnswerHash {
         self.churn_over_time(reader, &set);
         self.lifetimes(reader, &set);
         self.sizes(reader, &set, half);
-        self.blocks(reader, half, peak.events());
+        self.blocks(reader, &set, half, peak.events());
         self.error_bars(reader, half);
-        self.checks(reader, length);
+        self.checks(reader, half);
 
         let usages = [
             live,
@@ -384,10 +390,10 @@ impl AnswerHash {
             self.add(column);
         }
         let windows = (
-            Churn::question().until(half),
-            Churn::question().within(half, Elapsed::MAX),
-            Live::at(half),
-            Live::at_end(),
+            Churn::query().within(..half),
+            Churn::query().within(half..Elapsed::MAX),
+            Live::query().at(half),
+            Live::query(),
         );
         self.add(reader.ask(windows).unwrap());
     }
@@ -398,16 +404,18 @@ impl AnswerHash {
         let events = reader.events().unwrap().map_while(Result::ok);
         let end = events.last().map_or(0, |event| event.elapsed.as_micros());
         let half = Elapsed::from_micros(end / 2);
-        let every = |micros| ChurnOverTime::every(Duration::from_micros(micros));
+        let every = |micros| ChurnOverTime::query().every(Duration::from_micros(micros));
         let asked = (
             every(half.as_micros() / 3),
-            every(u64::MAX).until(half),
+            every(u64::MAX).within(..half),
             every(half.as_micros() / 7)
-                .within(half, Elapsed::MAX)
-                .of(set.clone()),
+                .within(half..Elapsed::MAX)
+                .of(set),
         );
         let (a, b, c) = reader.ask(asked).unwrap();
-        for churn in [a, b, c] {
+        let whole = reader.churn_over_time().unwrap();
+        assert!(Window::from(..half).contains(half) && !Window::from(half..).contains(half));
+        for churn in [whole, a, b, c] {
             assert!(churn.steps().len() <= ChurnOverTime::MAX_STEPS);
             self.add((churn.step(), churn.is_damaged()));
             for step in churn.steps().rev() {
@@ -427,7 +435,7 @@ impl AnswerHash {
         self.add((lifetimes.freed(), lifetimes.live()));
         self.add(lifetimes.is_damaged());
         self.add((lifetimes.shortest(), lifetimes.longest()));
-        self.add(reader.ask(Lifetimes::question().of(set.clone())).unwrap());
+        self.add(reader.ask(Lifetimes::query().of(set)).unwrap());
     }
 
     fn sizes(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed) {
@@ -441,45 +449,49 @@ impl AnswerHash {
                 .collect::<Vec<_>>(),
         );
         let asked = (
-            Sizes::question().until(half),
-            Sizes::question().within(half, Elapsed::MAX).of(set.clone()),
-            SamplingAdvice::new([rates(), SamplingRates::unsampled(), reader.rates().clone()]),
+            Sizes::query().within(..half),
+            Sizes::query().within(half..Elapsed::MAX).of(set),
+            SamplingAdvice::query([rates(), SamplingRates::unsampled(), reader.rates().clone()]),
         );
         let (early, late, advice) = reader.ask(asked).unwrap();
         self.add((early, late));
-        for one in advice {
+        for one in advice.recordings() {
             self.add((one.events(), one.live_at_peak.relative_error(), &one));
-            self.add(one.is_damaged());
         }
+        self.add(advice.is_damaged());
+        let advice = reader.sampling_advice([SamplingRates::new([(100, 0.5)]).unwrap()]);
+        self.add(advice.unwrap().recordings());
     }
 
-    fn blocks(&mut self, reader: &Reader, half: Elapsed, events: u64) {
+    fn blocks(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed, events: u64) {
         let asked = (
-            LiveBlocks::at(half),
-            LiveBlocks::at_end(),
-            LiveBlocks::after(events),
+            LiveBlocks::query().at(half).of(set),
+            LiveBlocks::query(),
+            LiveBlocks::query().after_events(events),
         );
         let (a, b, c) = reader.ask(asked).unwrap();
+        assert_eq!(reader.live_blocks().unwrap(), b);
         for blocks in [a, b, c] {
             self.add((blocks.recorded(), blocks.estimated(), blocks.is_damaged()));
         }
     }
 
     fn error_bars(&mut self, reader: &Reader, half: Elapsed) {
-        let rates = reader.rates();
         let traces = reader.traces().unwrap();
         let asked = (
-            ErrorBarsAt::time(half, rates),
-            ErrorBarsAt::events(2, rates),
-            ErrorBarsAt::end(rates),
-            ErrorBarsOfGrowth::new(half, Elapsed::MAX, rates),
+            ErrorBars::query().at(half),
+            ErrorBars::query().after_events(2),
+            ErrorBars::query(),
+            ErrorBars::query().within(half..Elapsed::MAX),
         );
         let (a, b, c, d) = reader.ask(asked).unwrap();
         let again = [
-            reader.error_bars_at(half).unwrap(),
-            reader.error_bars_after(2).unwrap(),
-            reader.error_bars_at_end().unwrap(),
-            reader.error_bars_of_growth(half, Elapsed::MAX).unwrap(),
+            reader.ask(ErrorBars::query().at(half)).unwrap(),
+            reader.ask(ErrorBars::query().after_events(2)).unwrap(),
+            reader.error_bars().unwrap(),
+            reader
+                .ask(ErrorBars::query().within(half..Elapsed::MAX))
+                .unwrap(),
         ];
         for (bars, again) in [a, b, c, d].iter().zip(&again) {
             // Alone, each may begin at a snapshot, and the digest may be of a different log.
@@ -497,37 +509,51 @@ impl AnswerHash {
             self.add((estimate.to_string(), estimate.value(), estimate.variance()));
             self.add((estimate.standard_error(), estimate.blocks()));
             self.add((estimate.is_exact(), estimate.is_rough()));
-            self.add((estimate.interval(0.95), estimate.interval(1.0)));
+            self.add((
+                estimate.confidence_interval(0.95),
+                estimate.confidence_interval(1.0),
+            ));
         }
         let lines = LineErrorBars::new(traces, bars);
         assert_eq!(lines.is_damaged(), bars.is_damaged() || traces.is_damaged());
         for (line, _) in traces.frames() {
             self.add(lines.get(line));
         }
+        self.add((
+            lines.total(),
+            lines.unknown(),
+            lines.len(),
+            lines.is_empty(),
+        ));
+        let (by_local, by_cumulative) = (lines.by_local(), lines.by_cumulative());
+        self.add((
+            by_local.collect::<Vec<_>>(),
+            by_cumulative.rev().collect::<Vec<_>>(),
+        ));
     }
 
-    fn checks(&mut self, reader: &Reader, end: Elapsed) {
-        let traces = reader.traces().unwrap();
+    fn checks(&mut self, reader: &Reader, half: Elapsed) {
         let sanity = reader.sanity().unwrap();
-        self.add((sanity.events(), sanity.findings(), sanity.noise()));
+        self.add((sanity.events(), sanity.issues(), sanity.corruption()));
         self.add((sanity.is_sound(), sanity.is_damaged()));
-        self.rates(&reader.check_rates().unwrap());
+        self.rates(&reader.rates_check().unwrap());
         let leaks = reader.leaks().unwrap();
         for leak in leaks.lines() {
             self.add((leak, leak.growth.freed_share()));
         }
         self.add((leaks.traces(), leaks.window(), leaks.is_damaged()));
-        let count = u32::try_from(traces.len()).unwrap();
         let asked = (
-            FindLeaks::new(end, traces).windows(9),
-            FindLeaks::new(Elapsed::ZERO, traces).windows(u32::MAX),
-            SanityCheck::new(count),
-            // With the caller's rates.
-            CheckRates::new(&SamplingRates::new([(100, 0.5), (10_000, 1.0)]).unwrap()),
+            Leaks::query().windows(9),
+            Leaks::query().windows(u32::MAX),
+            Sanity::query(),
+            RatesCheck::query(),
         );
         let (few, many, again, rates) = reader.ask(asked).unwrap();
         assert_eq!(again, sanity);
-        self.add(reader.ask(Ended).unwrap());
+        for start in [Elapsed::ZERO, half] {
+            let begun = String::new();
+            self.add(reader.ask(Ends { start, begun }).unwrap());
+        }
         self.add((few, many));
         self.rates(&rates);
     }
@@ -613,9 +639,9 @@ impl AnswerHash {
             FlameGraph::inverted(traces, usage),
         ] {
             self.flame(&graph);
-            self.flame(&graph.clone().prune(0.1));
-            self.flame(&graph.clone().prune(f64::NAN));
-            let few = graph.alphabetical().at_most(3);
+            self.flame(&graph.clone().min_fraction(0.1));
+            self.flame(&graph.clone().min_fraction(f64::NAN));
+            let few = graph.alphabetical().max_nodes(3);
             assert!(few.len() <= 3);
             self.flame(&few);
         }
@@ -640,25 +666,24 @@ impl AnswerHash {
     }
 
     fn flows(&mut self, traces: &TraceTable, usages: &[Usage; 5]) {
-        let half = FlowOptions::default().node_fraction(0.5);
+        let half = FlowOptions::default().min_fraction(0.5);
         let all = [
             FlowOptions::default(),
             half,
             half.max_nodes(2).collapse(true).root(true),
-            half.edge_fraction(0.05, EdgeBase::Source).collapse(true),
+            half.min_edge_fraction(0.05, EdgeBase::Source)
+                .collapse(true),
             FlowOptions::default()
-                .edge_fraction(0.2, EdgeBase::Total)
+                .min_edge_fraction(0.2, EdgeBase::Total)
                 .root(true),
             FlowOptions::default().max_nodes(0),
-            FlowOptions::default()
-                .node_fraction(f64::NAN)
-                .collapse(true),
+            FlowOptions::default().min_fraction(f64::NAN).collapse(true),
         ];
         for options in &all {
             self.flow(&FlowGraph::with(traces, usages, options));
         }
-        self.flow(&FlowGraph::new(traces, &usages[..1]));
-        self.flow(&FlowGraph::new(traces, []));
+        self.flow(&FlowGraph::new(traces, &usages[0]));
+        self.flow(&FlowGraph::with(traces, [], &FlowOptions::default()));
     }
 
     fn flow(&mut self, graph: &FlowGraph) {
@@ -670,7 +695,7 @@ impl AnswerHash {
         for node in graph.nodes() {
             self.add((node.id(), node.is_root(), node.line_ids()));
             assert_eq!(node.lines().len(), node.line_ids().len());
-            assert_eq!(graph.node(node.id()).id(), node.id());
+            assert_eq!(graph.node(node.id()).unwrap().id(), node.id());
             for column in 0..columns {
                 self.add((
                     node.local(column),
@@ -682,14 +707,17 @@ impl AnswerHash {
                     node.cumulative_fraction(column),
                 ));
             }
-            if let (Some(&line), true) = (node.line_ids().first(), node.id() < 8) {
+            if let (Some(&line), true) = (node.line_ids().first(), node.id().index() < 8) {
                 assert_eq!(graph.find(line).map(|found| found.id()), Some(node.id()));
             }
-            let (out, into) = (graph.outgoing(node.id()), graph.incoming(node.id()));
-            self.add((out.len(), into.map(|edge| edge.from()).collect::<Vec<_>>()));
+            let (out, into) = (node.outgoing(), node.incoming());
+            self.add((
+                out.len(),
+                into.map(|edge| edge.from().id()).collect::<Vec<_>>(),
+            ));
         }
         for edge in graph.edges() {
-            self.add((edge.from(), edge.to(), edge.is_residual()));
+            self.add((edge.from().id(), edge.to().id(), edge.is_residual()));
             for column in 0..columns {
                 self.add((edge.weight(column), edge.fraction(column)));
             }
@@ -907,7 +935,7 @@ impl AnswerHash {
                     .outermost_first()
                     .map(|it| {
                         let function = it.function().map_or(0, |name| name.len());
-                        it.file_name().len() + function + it.function_bytes().map_or(0, <[u8]>::len)
+                        it.file().len() + function + it.function_bytes().map_or(0, <[u8]>::len)
                     })
                     .sum::<usize>(),
             );
@@ -951,9 +979,9 @@ impl AnswerHash {
         }
         let mut writer = TraceWriter::new(Vec::new(), log.start(), log.rates()).unwrap();
         let frame = Frame::new("a.rs", 1).in_function("main");
-        let node = writer.child(TraceNode::ROOT, &frame).unwrap();
-        assert_eq!(writer.trace(node).unwrap().get(), writer.count());
-        assert_eq!(writer.add_trace(node).unwrap().get(), 2);
+        let node = writer.intern_child(TraceNode::ROOT, &frame).unwrap();
+        assert_eq!(writer.intern_trace(node).unwrap().get(), writer.count());
+        assert_eq!(writer.write_trace(node).unwrap().get(), 2);
     }
 
     fn raw_events(&mut self, hpd: &[u8], hpm: &[u8]) {
@@ -1008,13 +1036,13 @@ impl AnswerHash {
         };
         self.add((
             digest.start(),
-            digest.interval_ms(),
+            digest.interval(),
             digest.len(),
             digest.damage(),
         ));
         self.add((digest.is_empty(), digest.trailer().len()));
         let out = Cursor::new(Vec::new());
-        let mut writer = DigestWriter::new(out, digest.start(), digest.interval_ms()).unwrap();
+        let mut writer = DigestWriter::new(out, digest.start(), digest.interval()).unwrap();
         let mut rewritten = Vec::new();
         for number in 0..digest.len().min(100) {
             let entries = digest.entries(number).unwrap();
@@ -1024,9 +1052,9 @@ impl AnswerHash {
             self.add(&read);
             let Ok(read) = read else { break };
             if digest.shares(number) {
-                writer.repeat().unwrap();
+                writer.write_repeat().unwrap();
             } else {
-                writer.snapshot(read.iter().copied()).unwrap();
+                writer.write_snapshot(read.iter().copied()).unwrap();
             }
             rewritten.push(read);
         }
@@ -1046,18 +1074,52 @@ impl AnswerHash {
     }
 }
 
-/// A query for how a pass ended.
-struct Ended;
+/// A query for where it begins and how the pass ends.
+struct Ends {
+    start: Elapsed,
+    begun: String,
+}
 
-impl Question for Ended {
-    type Answer = (LogPosition, Vec<DecodeError>, bool);
+impl Query for Ends {
+    type Output = (String, LogPosition, Vec<DecodeError>, bool);
 
-    fn take(&mut self, _: &LogStep, _: &LiveHeap) -> ControlFlow<()> {
+    fn start(&self) -> Elapsed {
+        self.start
+    }
+
+    fn begin(&mut self, start: &QueryStart<'_>) -> heapprof::Result<()> {
+        let traces = start.traces()?.len();
+        assert_eq!(traces, start.trace_count() as usize);
+        let usage = start.heap().usage();
+        let (position, end) = (start.position(), start.log_end()?);
+        self.begun = format!("{:?} {:?}", start.time(), start.rates());
+        write!(
+            self.begun,
+            " {usage:?} {} {position:?} {end:?}",
+            start.total()
+        )
+        .unwrap();
+        Ok(())
+    }
+
+    fn observe(&mut self, _: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
         ControlFlow::Continue(())
     }
 
-    fn answer(self, end: &LogEnd<'_>) -> Self::Answer {
-        (end.position, end.damage.to_vec(), end.is_damaged())
+    fn finish(self, end: &QueryEnd<'_>) -> Self::Output {
+        assert_eq!(end.time(), end.position().elapsed());
+        let begun = format!(
+            "{} {} {:?}",
+            self.begun,
+            end.is_stopped(),
+            end.heap().usage()
+        );
+        (
+            begun,
+            end.position(),
+            end.damage().to_vec(),
+            end.is_damaged(),
+        )
     }
 }
 

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use heapprof::raw::EventKind;
+use heapprof::EventKind;
 use heapprof::{DigestOptions, Elapsed, Reader, SamplingRates, TraceId, Usage};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -172,8 +172,8 @@ macro_rules! about {
         let (question, window): (_, logs::Window) = ($question, $window);
         match window {
             logs::WHOLE => question,
-            (None, to) => question.until(logs::at(to)),
-            (Some(from), to) => question.within(logs::at(from), logs::at(to)),
+            (None, to) => question.within(..logs::at(to)),
+            (Some(from), to) => question.within(logs::at(from)..logs::at(to)),
         }
     }};
 }

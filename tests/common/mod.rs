@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 
 pub(crate) mod output;
+pub(crate) mod public_api;
 pub(crate) mod sampling;
 
 use std::fs;
@@ -10,7 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
+use heapprof::EventKind;
+use heapprof::raw::{EventWriter, TraceWriterV1};
 use heapprof::{Reader, SamplingRates, StartTime, TraceId, WallOffset};
 
 pub(crate) fn root() -> &'static Path {

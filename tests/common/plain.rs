@@ -71,8 +71,8 @@ pub(crate) struct Event {
     pub(crate) estimate: i128,
 }
 
-impl From<heapprof::raw::Event> for Event {
-    fn from(event: heapprof::raw::Event) -> Self {
+impl From<heapprof::Event> for Event {
+    fn from(event: heapprof::Event) -> Self {
         Self {
             elapsed: event.elapsed.as_micros().into(),
             wall: event.wall.as_micros().into(),

@@ -17,7 +17,8 @@ use std::process::{Command, Stdio};
 
 use common::output::stderr_lines;
 use common::{Profile, example, recording};
-use heapprof::{Elapsed, FlameGraph, FlameLabel, Reader, TraceTable, Usage};
+use heapprof::view::{FlameGraph, FlameLabel};
+use heapprof::{Elapsed, Reader, TraceTable, Usage};
 use serde_json::Value;
 
 const ALL: [&str; 4] = ["to_folded", "to_pprof", "to_speedscope", "to_trace_events"];

@@ -1,6 +1,7 @@
 //! The file format of speedscope.
 
-use heapprof::{Elapsed, FlameGraph};
+use heapprof::Elapsed;
+use heapprof::view::FlameGraph;
 use serde_json::Value;
 
 use crate::common::example;

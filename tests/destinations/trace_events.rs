@@ -1,6 +1,7 @@
 //! Chrome's trace events.
 
-use heapprof::{Lines, Track};
+use heapprof::query::Track;
+use heapprof::view::Lines;
 
 use crate::{after, json, open, peak, run};
 

@@ -4,7 +4,8 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use fastrand::Rng;
-use heapprof::{SamplingRange, SamplingRates};
+use heapprof::SamplingRates;
+use heapprof::raw::SamplingRange;
 
 // Neither has a destructor nor needs to be made at run time, so both are there from a thread's first
 // allocation to its last, and to look at them allocates nothing.

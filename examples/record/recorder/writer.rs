@@ -9,8 +9,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use heapprof::raw::{EventKind, EventWriter, Properties, TraceWriter};
-use heapprof::{EncodeError, SamplingRates, StartTime, TraceId, WallOffset};
+use heapprof::EventKind;
+use heapprof::raw::EncodeError;
+use heapprof::raw::{EventWriter, Properties, TraceWriter};
+use heapprof::{SamplingRates, StartTime, TraceId, WallOffset};
 
 use super::stack::{Addresses, StackNumber, Symbols};
 use super::{ON, Summary};

@@ -73,7 +73,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use clap::Parser;
-use heapprof::{DigestOptions, Error, FileKind, Reader, TraceId};
+use heapprof::raw::FileKind;
+use heapprof::{DigestOptions, Error, Reader, TraceId};
 use parquet::data_type::ByteArray;
 use table::Table;
 

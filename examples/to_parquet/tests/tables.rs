@@ -6,10 +6,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use heapprof::raw::{EventKind, EventWriter, TraceWriterV1};
-use heapprof::{
-    DigestOptions, Elapsed, Lines, Reader, SamplingRates, StartTime, TraceId, WallOffset,
-};
+use heapprof::raw::{EventWriter, TraceWriterV1};
+use heapprof::EventKind;
+use heapprof::view::Lines;
+use heapprof::{DigestOptions, Elapsed, Reader, SamplingRates, StartTime, TraceId, WallOffset};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
@@ -372,7 +372,7 @@ fn duckdb_answers_the_queries_of_the_header() {
             *sum = (sum.0 + line.local, sum.1 + 1);
         }
         let (from, to) = (Elapsed::from_millis(100), Elapsed::from_millis(600));
-        let growth = Lines::new(traces, &reader.growth(from, to).unwrap());
+        let growth = Lines::new(traces, &reader.growth(from..to).unwrap());
         for line in growth.by_cumulative() {
             let (file, number) = (line.frame.file.to_owned(), line.frame.line);
             grown.push(serde_json::json!([name, file, number, line.cumulative]));

@@ -6,6 +6,7 @@ mod writer;
 
 use std::iter::FusedIterator;
 use std::ops::Range;
+use std::time::Duration;
 
 pub use writer::DigestWriter;
 pub(crate) use writer::push_entry;
@@ -22,7 +23,14 @@ const SNAPSHOT: u32 = 0x5379_a0bd;
 /// The magic number at the start of the index.
 const INDEX: u32 = 0xab93_5776;
 /// The largest interval, in milliseconds, whose first snapshot has a time.
-pub(crate) const LARGEST_INTERVAL: u64 = LARGEST / 1000;
+const LARGEST_INTERVAL: u64 = LARGEST / 1000;
+
+/// An interval in milliseconds, if a file can state it.
+pub(crate) fn whole_millis(interval: Duration) -> Option<u64> {
+    let millis = u64::try_from(interval.as_millis()).ok()?;
+    let is_whole = Duration::from_millis(millis) == interval;
+    (is_whole && (1..=LARGEST_INTERVAL).contains(&millis)).then_some(millis)
+}
 
 /// The time of the last of `count` snapshots in microseconds; `None` if it exceeds 64 bits.
 fn snapshot_micros(count: u64, interval_ms: u64) -> Option<u64> {
@@ -42,11 +50,12 @@ fn position(found: u64, len: usize) -> Result<usize, Kind> {
 /// use heapprof::raw::{DigestFile, DigestWriter};
 /// use heapprof::{StartTime, TraceId};
 /// use std::io::Cursor;
+/// use std::time::Duration;
 ///
-/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), 60_000)?;
+/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), Duration::from_secs(60))?;
 /// let (a, b) = (TraceId::new(1), TraceId::new(2));
-/// writer.snapshot([(b, 5000), (a, 300)])?;
-/// writer.repeat()?;
+/// writer.write_snapshot([(b, 5000), (a, 300)])?;
+/// writer.write_repeat()?;
 /// let bytes = writer.finish(&[])?.into_inner();
 ///
 /// let digest = DigestFile::new(&bytes)?;
@@ -215,9 +224,9 @@ impl<'a> DigestFile<'a> {
         self.layout.start
     }
 
-    /// The time between snapshots in milliseconds.
-    pub const fn interval_ms(&self) -> u64 {
-        self.layout.interval_ms
+    /// The time between snapshots.
+    pub const fn interval(&self) -> Duration {
+        Duration::from_millis(self.layout.interval_ms)
     }
 
     /// The number of snapshots.
@@ -427,8 +436,8 @@ mod tests {
         let bytes = bytes();
         let digest = DigestFile::new(&bytes).unwrap();
         assert_eq!(
-            (digest.start(), digest.interval_ms(), digest.len()),
-            (start(), 60_000, 3)
+            (digest.start(), digest.interval(), digest.len()),
+            (start(), Duration::from_secs(60), 3)
         );
         assert_eq!(digest.time(0), Some(Elapsed::from_secs(60)));
         assert_eq!(digest.time(2), Some(Elapsed::from_secs(180)));
@@ -444,21 +453,31 @@ mod tests {
         assert!(digest.entries(3).is_none() && digest.entries(usize::MAX).is_none());
         assert_eq!(digest.trailer(), b"");
 
-        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 60_000).unwrap();
+        let mut writer = DigestWriter::new(
+            io::Cursor::new(Vec::new()),
+            start(),
+            Duration::from_secs(60),
+        )
+        .unwrap();
         writer
-            .snapshot([(TraceId::new(7), 1000), (None, 1)])
+            .write_snapshot([(TraceId::new(7), 1000), (None, 1)])
             .unwrap();
-        writer.repeat().unwrap();
-        writer.snapshot([(TraceId::new(128), -1)]).unwrap();
+        writer.write_repeat().unwrap();
+        writer.write_snapshot([(TraceId::new(128), -1)]).unwrap();
         assert_eq!(writer.finish(&[]).unwrap().into_inner(), bytes);
     }
 
     #[test]
     fn round_trips_weights_of_64_bits() {
         let weights = [i64::MAX, 0, -1, i64::MIN, i64::MIN];
-        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
+        let mut writer = DigestWriter::new(
+            io::Cursor::new(Vec::new()),
+            start(),
+            Duration::from_millis(1),
+        )
+        .unwrap();
         writer
-            .snapshot(weights.map(|weight| (TraceId::new(5), weight)))
+            .write_snapshot(weights.map(|weight| (TraceId::new(5), weight)))
             .unwrap();
         let bytes = writer.finish(b"more").unwrap().into_inner();
         let digest = DigestFile::new(&bytes).unwrap();
@@ -552,7 +571,12 @@ mod tests {
             for &field in entries {
                 push_varint(&mut out, field);
             }
-            let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
+            let mut writer = DigestWriter::new(
+                io::Cursor::new(Vec::new()),
+                start(),
+                Duration::from_millis(1),
+            )
+            .unwrap();
             writer.encoded(entries.len() as u64 / 2, &out).unwrap();
             let bytes = writer.finish(&[]).unwrap().into_inner();
             let digest = DigestFile::new(&bytes).unwrap();

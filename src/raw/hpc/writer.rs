@@ -1,8 +1,9 @@
 //! [`DigestWriter`], the writer of `.hpc` files.
 
 use std::io::{Seek, SeekFrom, Write};
+use std::time::Duration;
 
-use super::{INDEX, LARGEST_INTERVAL, SNAPSHOT, VERSION, snapshot_micros};
+use super::{INDEX, SNAPSHOT, VERSION, snapshot_micros, whole_millis};
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_fixed64, push_varint};
@@ -32,10 +33,11 @@ pub(crate) fn push_entry(out: &mut Vec<u8>, before: Option<i64>, trace: u32, wei
 /// use heapprof::raw::DigestWriter;
 /// use heapprof::{Digest, Elapsed, StartTime, TraceId};
 /// use std::io::Cursor;
+/// use std::time::Duration;
 ///
-/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), 60_000)?;
-/// writer.snapshot([(TraceId::new(2), 5000), (None, 300)])?;
-/// writer.repeat()?;
+/// let mut writer = DigestWriter::new(Cursor::new(Vec::new()), StartTime::new(1, 0), Duration::from_secs(60))?;
+/// writer.write_snapshot([(TraceId::new(2), 5000), (None, 300)])?;
+/// writer.write_repeat()?;
 /// assert_eq!(writer.count(), 2);
 ///
 /// let digest = Digest::from_bytes(writer.finish(&[])?.into_inner())?;
@@ -62,12 +64,11 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// Writes the header at the current position of `out`.
     ///
     /// # Errors
-    /// If the interval is 0, if the first snapshot would be later than 2⁶³ − 1 µs, or if `out` fails.
-    pub fn new(mut out: W, start: StartTime, interval_ms: u64) -> Result<Self, EncodeError> {
-        if !(1..=LARGEST_INTERVAL).contains(&interval_ms) {
-            let millis = interval_ms;
-            return Err(EncodeError::Interval { millis });
-        }
+    /// If the interval is not a whole number of milliseconds, at least 1, if the first snapshot would be later than
+    /// 2⁶³ − 1 µs, or if `out` fails.
+    pub fn new(mut out: W, start: StartTime, interval: Duration) -> Result<Self, EncodeError> {
+        let interval_ms =
+            whole_millis(interval).ok_or(EncodeError::Interval { found: interval })?;
         let mut header = Vec::new();
         push_fixed32(&mut header, VERSION);
         push_fixed64(&mut header, start.seconds());
@@ -92,7 +93,7 @@ impl<W: Write + Seek> DigestWriter<W> {
     /// # Errors
     /// If an entry is heavier than the previous one, or if the time of the snapshot exceeds 64 bits of
     /// microseconds. In both cases nothing is written. Also if `out` fails.
-    pub fn snapshot(
+    pub fn write_snapshot(
         &mut self,
         entries: impl IntoIterator<Item = (Option<TraceId>, i64)>,
     ) -> Result<(), EncodeError> {
@@ -129,7 +130,7 @@ impl<W: Write + Seek> DigestWriter<W> {
     ///
     /// # Errors
     /// If there is no previous snapshot, or if the time of this one exceeds 64 bits of microseconds.
-    pub fn repeat(&mut self) -> Result<(), EncodeError> {
+    pub fn write_repeat(&mut self) -> Result<(), EncodeError> {
         if self.count == 0 {
             return Err(EncodeError::NothingToRepeat);
         }
@@ -187,6 +188,7 @@ impl<W: Write + Seek> DigestWriter<W> {
 mod tests {
     use std::io;
 
+    use super::super::LARGEST_INTERVAL;
     use super::*;
     use crate::raw::DigestFile;
 
@@ -198,8 +200,8 @@ mod tests {
     fn writes_at_the_current_position_of_a_file() {
         let mut out = io::Cursor::new(b"before".to_vec());
         out.set_position(6);
-        let mut writer = DigestWriter::new(out, start(), 60_000).unwrap();
-        writer.snapshot([(TraceId::new(7), 1)]).unwrap();
+        let mut writer = DigestWriter::new(out, start(), Duration::from_secs(60)).unwrap();
+        writer.write_snapshot([(TraceId::new(7), 1)]).unwrap();
         let out = writer.finish(&[]).unwrap().into_inner();
         let digest = DigestFile::new(&out[6..]).unwrap();
         let entries: Vec<_> = digest.entries(0).unwrap().collect();
@@ -208,28 +210,38 @@ mod tests {
 
     #[test]
     fn rejects_ascending_weights_late_snapshots_and_wrong_intervals() {
-        let mut writer = DigestWriter::new(io::Cursor::new(Vec::new()), start(), 1).unwrap();
-        assert!(matches!(writer.repeat(), Err(EncodeError::NothingToRepeat)));
+        let mut writer = DigestWriter::new(
+            io::Cursor::new(Vec::new()),
+            start(),
+            Duration::from_millis(1),
+        )
+        .unwrap();
         assert!(matches!(
-            writer.snapshot([(None, 1), (None, 1), (None, 2)]),
+            writer.write_repeat(),
+            Err(EncodeError::NothingToRepeat)
+        ));
+        assert!(matches!(
+            writer.write_snapshot([(None, 1), (None, 1), (None, 2)]),
             Err(EncodeError::Order { position: 2 })
         ));
         assert_eq!(writer.count(), 0);
         let out = io::Cursor::new(Vec::new());
-        let mut late = DigestWriter::new(out, start(), LARGEST_INTERVAL).unwrap();
-        late.snapshot([]).unwrap();
-        late.repeat().unwrap();
+        let mut late =
+            DigestWriter::new(out, start(), Duration::from_millis(LARGEST_INTERVAL)).unwrap();
+        late.write_snapshot([]).unwrap();
+        late.write_repeat().unwrap();
         assert!(matches!(
-            late.repeat(),
+            late.write_repeat(),
             Err(EncodeError::SnapshotTime { number: 2 })
         ));
         assert!(matches!(
-            late.snapshot([]),
+            late.write_snapshot([]),
             Err(EncodeError::SnapshotTime { number: 2 })
         ));
         let bytes = late.finish(&[]).unwrap().into_inner();
         assert_eq!(DigestFile::new(&bytes).unwrap().len(), 2);
-        for wrong in [0, LARGEST_INTERVAL + 1, u64::MAX] {
+        let wrong = [0, LARGEST_INTERVAL + 1, u64::MAX].map(Duration::from_millis);
+        for wrong in wrong.into_iter().chain([Duration::from_micros(1500)]) {
             let out = io::Cursor::new(Vec::new());
             assert!(matches!(
                 DigestWriter::new(out, start(), wrong),

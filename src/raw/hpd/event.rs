@@ -8,7 +8,8 @@ use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 /// One recorded allocation or free.
 ///
 /// ```
-/// use heapprof::raw::{EventKind, EventLog};
+/// use heapprof::raw::EventLog;
+/// use heapprof::EventKind;
 ///
 /// let bytes = std::fs::read("examples/data/demo.hpd")?;
 /// let event = EventLog::new(&bytes).events().next().unwrap()?;
@@ -18,11 +19,14 @@ use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 /// ```
 #[doc(alias = "HPDEvent")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Event {
     /// The time on the clock that only grows.
     #[doc(alias = "timestamp")]
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_us"))]
     pub elapsed: Elapsed,
     /// The time on the wall clock, which can step back.
+    #[cfg_attr(feature = "serde", serde(rename = "wall_us"))]
     pub wall: WallOffset,
     /// The size of the block in bytes, at most 2⁶³ − 1.
     pub size: u64,
@@ -36,7 +40,8 @@ pub struct Event {
 /// Whether an event is an allocation or a free. A reallocation is a free and an allocation.
 ///
 /// ```
-/// use heapprof::raw::{EventKind, EventLog};
+/// use heapprof::raw::EventLog;
+/// use heapprof::EventKind;
 ///
 /// let bytes = std::fs::read("examples/data/demo.hpd")?;
 /// let (mut allocations, mut frees) = (0, 0);
@@ -50,6 +55,8 @@ pub struct Event {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum EventKind {
     /// A block was allocated.
     Allocation,
@@ -91,7 +98,7 @@ impl Event {
     /// At most 2⁶³ − 1.
     ///
     /// ```
-    /// use heapprof::{Elapsed, SamplingRates, TraceId, WallOffset, raw::{Event, EventKind}};
+    /// use heapprof::{Elapsed, Event, EventKind, SamplingRates, TraceId, WallOffset};
     ///
     /// let event = Event {
     ///     elapsed: Elapsed::ZERO,
@@ -157,7 +164,8 @@ impl Event {
 /// there](super::EventLog::events_from). The end of a log is a position too.
 ///
 /// ```
-/// use heapprof::{LogPosition, Reader};
+/// use heapprof::raw::LogPosition;
+/// use heapprof::Reader;
 ///
 /// let reader = Reader::open("examples/data/demo")?;
 /// let mut events = reader.events()?;
@@ -171,10 +179,13 @@ impl Event {
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LogPosition {
     offset: u64,
     events: u64,
+    #[cfg_attr(feature = "serde", serde(rename = "elapsed_us"))]
     elapsed: Elapsed,
+    #[cfg_attr(feature = "serde", serde(rename = "wall_us"))]
     wall: WallOffset,
     /// The clock of both times.
     clock: Clock,
@@ -212,7 +223,8 @@ impl LogPosition {
     /// needs its recorded times.
     ///
     /// ```
-    /// use heapprof::{Clock, Elapsed, LogPosition, WallOffset};
+    /// use heapprof::raw::LogPosition;
+    /// use heapprof::{Clock, Elapsed, WallOffset};
     ///
     /// let at = |micros| (Elapsed::from_micros(micros), WallOffset::from_micros(micros as i64));
     /// let (elapsed, wall) = at(500);

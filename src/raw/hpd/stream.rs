@@ -115,9 +115,10 @@ impl<R: Read> ReadAt for ReadSource<R> {
 mod tests {
     use super::*;
     use crate::error::DecodeErrorKind as Kind;
+    use crate::raw::hpd::EventKind;
     use crate::raw::hpd::record::MAX_LEN;
     use crate::raw::hpd::strategy::WINDOW_BYTES;
-    use crate::raw::{EventKind, EventLog, EventWriter};
+    use crate::raw::{EventLog, EventWriter};
     use crate::{TraceId, WallOffset};
 
     /// Reads at most `step` bytes at a time, and fails after `fails_after` of them.

@@ -14,7 +14,8 @@ use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
 /// Each event is one call of the writer, so give it a [`BufWriter`](std::io::BufWriter) for a file.
 ///
 /// ```
-/// use heapprof::raw::{EventKind, EventLog, EventWriter};
+/// use heapprof::raw::{EventLog, EventWriter};
+/// use heapprof::EventKind;
 /// use heapprof::{TraceId, WallOffset};
 ///
 /// let mut writer = EventWriter::new(Vec::new());

@@ -34,7 +34,7 @@
 /// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
 /// let stack = [Symbol { name: "app::main".into(), path: "src/main.rs".into(), line: 12 }];
 /// assert_eq!(writer.intern_outermost_first(&stack)?.get(), 1);
-/// # Ok::<(), heapprof::EncodeError>(())
+/// # Ok::<(), heapprof::raw::EncodeError>(())
 /// ```
 pub trait AsFrame {
     /// The bytes of the file name.

@@ -17,7 +17,7 @@ use super::as_frame::AsFrame;
 /// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
 /// let frame = trace.innermost_first().next().unwrap();
 /// assert_eq!((frame.file_bytes(), frame.line()), (b"caf\xe9.py".as_slice(), 12));
-/// assert_eq!((frame.file_name(), frame.function()), ("caf\u{fffd}.py".into(), None));
+/// assert_eq!((frame.file(), frame.function()), ("caf\u{fffd}.py".into(), None));
 /// assert_eq!(frame.to_string(), "caf\u{fffd}.py:12");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -62,7 +62,7 @@ impl<'a> RawFrame<'a> {
     }
 
     /// The file name, with U+FFFD in place of bytes that are not UTF-8.
-    pub fn file_name(self) -> Cow<'a, str> {
+    pub fn file(self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.file)
     }
 
@@ -85,7 +85,7 @@ impl<'a> RawFrame<'a> {
 /// As a [`Frame`](crate::Frame) is displayed.
 impl fmt::Display for RawFrame<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_frame(f, self.function().as_deref(), &self.file_name(), self.line)
+        write_frame(f, self.function().as_deref(), &self.file(), self.line)
     }
 }
 

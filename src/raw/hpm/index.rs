@@ -8,7 +8,8 @@ use crate::id::TraceId;
 /// The offset of each trace of a `.hpm` file. [`TraceLog::index`](super::TraceLog::index) makes it.
 ///
 /// ```
-/// use heapprof::{TraceId, raw::TraceLog};
+/// use heapprof::raw::TraceLog;
+/// use heapprof::TraceId;
 ///
 /// let bytes = std::fs::read("examples/data/demo.hpm")?;
 /// let index = TraceLog::new(&bytes)?.index();

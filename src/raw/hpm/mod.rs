@@ -40,7 +40,7 @@ use v2::{Defined, Records};
 ///
 /// let first = log.traces().next().unwrap()?;
 /// let innermost = first.innermost_first().next().unwrap();
-/// assert_eq!(innermost.file_name(), "/srv/app/src/heapprof/__main__.py");
+/// assert_eq!(innermost.file(), "/srv/app/src/heapprof/__main__.py");
 /// assert_eq!(innermost.line(), 49);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

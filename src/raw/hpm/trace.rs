@@ -13,12 +13,13 @@ use crate::id::TraceId;
 /// One whole trace, borrowed from the file.
 ///
 /// ```
-/// use heapprof::{TraceId, raw::TraceLog};
+/// use heapprof::raw::TraceLog;
+/// use heapprof::TraceId;
 ///
 /// let bytes = std::fs::read("examples/data/demo.hpm")?;
 /// let trace = TraceLog::new(&bytes)?.traces().nth(19).unwrap()?;
 /// assert_eq!((trace.id(), trace.offset()), (TraceId::new(20).unwrap(), 4313));
-/// assert_eq!(trace.innermost_first().next().unwrap().file_name(), "/srv/app/workloads/shop/orders.py");
+/// assert_eq!(trace.innermost_first().next().unwrap().file(), "/srv/app/workloads/shop/orders.py");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]

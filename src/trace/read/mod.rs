@@ -40,7 +40,8 @@ impl TraceTable {
     /// [`damage`](Self::damage).
     ///
     /// ```
-    /// use heapprof::{raw::TraceLog, TraceTable};
+    /// use heapprof::raw::TraceLog;
+    /// use heapprof::TraceTable;
     ///
     /// let bytes = std::fs::read("examples/data/demo.hpm")?;
     /// let traces = TraceTable::from_log(&TraceLog::new(&bytes[..5000])?);

@@ -28,7 +28,7 @@ use crate::time::StartTime;
 ///
 /// let bytes = writer.into_inner();
 /// let trace = TraceLog::new(&bytes)?.traces().next().unwrap()?;
-/// let names: Vec<_> = trace.outermost_first().map(|f| f.file_name().into_owned()).collect();
+/// let names: Vec<_> = trace.outermost_first().map(|f| f.file().into_owned()).collect();
 /// assert_eq!(names, ["main.py", "work.py"]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```

@@ -82,9 +82,9 @@ struct Node;
 /// use heapprof::{SamplingRates, StartTime};
 ///
 /// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
-/// let main = writer.child(TraceNode::ROOT, &("main.py", 3))?;
-/// assert_eq!(writer.child(TraceNode::ROOT, &("main.py", 3))?, main);
-/// # Ok::<(), heapprof::EncodeError>(())
+/// let main = writer.intern_child(TraceNode::ROOT, &("main.py", 3))?;
+/// assert_eq!(writer.intern_child(TraceNode::ROOT, &("main.py", 3))?, main);
+/// # Ok::<(), heapprof::raw::EncodeError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TraceNode(NodeId);
@@ -139,9 +139,9 @@ impl<W: Write> TraceWriter<W> {
     ) -> Result<TraceId, EncodeError> {
         let mut node = TraceNode::ROOT;
         for frame in frames {
-            node = self.child(node, &frame)?;
+            node = self.intern_child(node, &frame)?;
         }
-        self.trace(node)
+        self.intern_trace(node)
     }
 
     /// As [`intern_outermost_first`](Self::intern_outermost_first), with the frames ordered from the allocating line
@@ -165,16 +165,16 @@ impl<W: Write> TraceWriter<W> {
     /// use heapprof::{SamplingRates, StartTime};
     ///
     /// let mut writer = TraceWriter::new(Vec::new(), StartTime::new(1, 0), &SamplingRates::unsampled())?;
-    /// let main = writer.child(TraceNode::ROOT, &("main.py", 3))?;
-    /// let work = writer.child(main, &("work.py", 20))?;
-    /// let id = writer.trace(work)?;
+    /// let main = writer.intern_child(TraceNode::ROOT, &("main.py", 3))?;
+    /// let work = writer.intern_child(main, &("work.py", 20))?;
+    /// let id = writer.intern_trace(work)?;
     /// assert_eq!(writer.intern_outermost_first([("main.py", 3), ("work.py", 20)])?, id);
-    /// # Ok::<(), heapprof::EncodeError>(())
+    /// # Ok::<(), heapprof::raw::EncodeError>(())
     /// ```
     ///
     /// # Errors
     /// If the writer fails, if `parent` is of another writer, or if the file has 2³² − 1 texts, frames or nodes already.
-    pub fn child(
+    pub fn intern_child(
         &mut self,
         parent: TraceNode,
         frame: &impl AsFrame,
@@ -207,10 +207,10 @@ impl<W: Write> TraceWriter<W> {
     ///
     /// # Errors
     /// If the writer fails, if the node is of another writer, or if the file has 2³⁰ − 1 traces already.
-    pub fn trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
+    pub fn intern_trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
         match self.traces.get(&node.0) {
             Some(&id) => Ok(id),
-            None => self.add_trace(node),
+            None => self.write_trace(node),
         }
     }
 
@@ -218,8 +218,8 @@ impl<W: Write> TraceWriter<W> {
     /// without changing its trace ids.
     ///
     /// # Errors
-    /// As [`trace`](Self::trace).
-    pub fn add_trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
+    /// As [`trace`](Self::intern_trace).
+    pub fn write_trace(&mut self, node: TraceNode) -> Result<TraceId, EncodeError> {
         self.check(node)?;
         let id = TraceId::new(self.count.saturating_add(1)).ok_or(EncodeError::TooManyTraces)?;
         let back = (self.nodes.len() as u64).saturating_sub(number(node.0));
