@@ -354,7 +354,7 @@ fn movements(out: &mut impl Write, total: Series<'_>) -> Result<()> {
             writeln!(
                 out,
                 "  {name}      {} from {from} to {to}",
-                bytes(movement.by)
+                bytes(movement.change)
             )?;
         }
         Ok(())

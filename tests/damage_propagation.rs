@@ -151,7 +151,10 @@ fn of_the_log(reader: &Reader) -> Flags {
         ("LiveBlocks, estimated", blocks.estimated().is_damaged()),
         ("Sizes", reader.sizes().unwrap().is_damaged()),
         ("Lifetimes", lifetimes.is_damaged()),
-        ("Lifetimes, a column", lifetimes.longest().is_damaged()),
+        (
+            "Lifetimes, a column",
+            lifetimes.longest_micros().is_damaged(),
+        ),
         ("Leaks", reader.leaks().unwrap().is_damaged()),
         ("ErrorBars", bars.is_damaged()),
         ("ErrorBars, their usage", bars.usage().is_damaged()),

@@ -75,8 +75,8 @@ fn told(lifetimes: &Lifetimes) -> BTreeMap<u32, Row> {
     lifetimes
         .rows()
         .map(|(trace, row)| {
-            let shortest = sum(lifetimes.shortest(), trace);
-            let longest = sum(lifetimes.longest(), trace);
+            let shortest = sum(lifetimes.shortest_micros(), trace);
+            let longest = sum(lifetimes.longest_micros(), trace);
             let row = (row.freed, row.live, row.unmatched, shortest, longest);
             (trace.map_or(0, TraceId::get), row)
         })
@@ -113,8 +113,8 @@ proptest! {
         let lifetimes = log.reader().lifetimes().unwrap();
         let total = lifetimes.total();
         prop_assert_eq!(total.freed, freed);
-        prop_assert_eq!(i128::from(lifetimes.shortest().total()), least);
-        prop_assert_eq!(i128::from(lifetimes.longest().total()), most);
+        prop_assert_eq!(i128::from(lifetimes.shortest_micros().total()), least);
+        prop_assert_eq!(i128::from(lifetimes.longest_micros().total()), most);
         let mean = |sum: i128| u128::try_from(sum * 1000 / i128::from(freed)).unwrap();
         prop_assert_eq!(nanos(&total), (freed > 0).then(|| (mean(least), mean(most))));
         prop_assert_eq!(total.exact_mean().is_some(), freed > 0 && least == most);

@@ -18,7 +18,7 @@ fn movements(name: &str, interval_ms: u64) -> Option<Movements> {
 fn within(movement: &Movement, from_ms: u64, to_ms: u64, bytes: i64) -> bool {
     movement.from >= Elapsed::from_millis(from_ms)
         && movement.to <= Elapsed::from_millis(to_ms)
-        && (movement.by - bytes).abs() < bytes.abs() / 10
+        && (movement.change - bytes).abs() < bytes.abs() / 10
 }
 
 #[test]

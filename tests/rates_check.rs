@@ -202,7 +202,7 @@ fn a_block_that_is_never_recorded_refutes_the_rates() {
         RatesEvidence::NeverRecorded {
             sizes: 0..100,
             blocks: 2,
-            first: 8
+            first_offset: 8
         }
     );
     let found = check_of(

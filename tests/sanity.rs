@@ -51,7 +51,7 @@ fn the_first_of_each_kind_is_what_damage_tells() {
             sanity
                 .issues()
                 .iter()
-                .all(|found| found.last >= found.first.offset())
+                .all(|found| found.last_offset >= found.first.offset())
         );
         met += 1;
     }
@@ -99,7 +99,7 @@ fn traces_that_a_cut_table_lacks_are_counted_and_no_noise() {
         }
     );
     assert_eq!(
-        (found.first.offset(), found.last, found.count),
+        (found.first.offset(), found.last_offset, found.count),
         (1618, 2635, 138)
     );
     assert_eq!(sanity.corruption(), None);
@@ -133,7 +133,7 @@ fn each_kind_is_counted() {
             (
                 found.first.kind(),
                 found.first.offset(),
-                found.last,
+                found.last_offset,
                 found.count,
             )
         })

@@ -285,7 +285,7 @@ fn damage_has_the_numbers_of_its_kind() {
         .reader();
     assert_eq!(
         text(&reader.sanity().unwrap()),
-        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last":21,"count":1}],"corruption":null,"damaged":true}"#,
+        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last_offset":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last_offset":21,"count":1}],"corruption":null,"damaged":true}"#,
     );
 }
 
@@ -470,7 +470,7 @@ fn sandwiches_and_series() {
         .collect();
     assert_eq!(
         text(&Series::new(&times, &values).movements()),
-        r#"{"trend":{"bytes_per_second":100.0,"change":3000.0,"explained":1.0},"rises":[{"from_us":3000000,"to_us":4000000,"by":3100,"beyond_trend":3000}],"falls":[{"from_us":5000000,"to_us":6000000,"by":-2900,"beyond_trend":-3000}],"damaged":false}"#,
+        r#"{"trend":{"bytes_per_second":100.0,"change":3000.0,"explained":1.0},"rises":[{"from_us":3000000,"to_us":4000000,"change":3100,"beyond_trend":3000}],"falls":[{"from_us":5000000,"to_us":6000000,"change":-2900,"beyond_trend":-3000}],"damaged":false}"#,
     );
 }
 
@@ -585,7 +585,7 @@ fn evidence_about_rates_has_the_fields_of_its_kind() {
         RatesEvidence::NeverRecorded {
             sizes: 0..128,
             blocks: 5,
-            first: 70,
+            first_offset: 70,
         },
         RatesEvidence::TooFast {
             sizes: 0..128,
@@ -611,7 +611,7 @@ fn evidence_about_rates_has_the_fields_of_its_kind() {
     assert_eq!(
         text(&evidence),
         concat!(
-            r#"[{"kind":"never_recorded","sizes":{"from":0,"below":128},"blocks":5,"first":70},"#,
+            r#"[{"kind":"never_recorded","sizes":{"from":0,"below":128},"blocks":5,"first_offset":70},"#,
             r#"{"kind":"too_fast","sizes":{"from":0,"below":128},"blocks":500,"within_us":30,"at_us":2000000,"implied_per_second":1500000000.0},"#,
             r#"{"kind":"edge","size":128,"below":5,"above":7,"stated":0.25,"log_odds":-3.5},"#,
             r#"{"kind":"counts","pairs":9,"equal":8,"by_chance":0.5,"log_odds":20.0}]"#,

@@ -67,7 +67,7 @@ pub struct Sanity {
 /// let sanity = Reader::open("tests/data/huge_corrupt/huge_corrupt")?.sanity()?;
 /// let issue = sanity.issues()[0];
 /// assert!(matches!(issue.first.kind(), DecodeErrorKind::UnknownTrace { .. }));
-/// assert_eq!((issue.first.offset(), issue.last, issue.count), (1_523, 3_119, 220));
+/// assert_eq!((issue.first.offset(), issue.last_offset, issue.count), (1_523, 3_119, 220));
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub struct Issue {
     /// The first record of the kind.
     pub first: DecodeError,
     /// The offset of the last, in bytes from the start of the log.
-    pub last: u64,
+    pub last_offset: u64,
     /// The number of these records.
     pub count: u64,
 }
@@ -291,7 +291,11 @@ impl Query for SanityQuery {
                         last: first.offset(),
                     },
                 };
-                Issue { first, last, count }
+                Issue {
+                    first,
+                    last_offset: last,
+                    count,
+                }
             })
             .collect();
         // An error that ends the log, other than a cut, is noise.

@@ -79,7 +79,7 @@
 //! | [`Series`](crate::view::Series) | `{times_us, values, damaged}` |
 //! | [`Movements`](crate::view::Movements) | `{trend, rises, falls, damaged}` |
 //! | [`Trend`](crate::view::Trend) | `{bytes_per_second, change, explained}` |
-//! | [`Movement`](crate::view::Movement) | `{from_us, to_us, by, beyond_trend}` |
+//! | [`Movement`](crate::view::Movement) | `{from_us, to_us, change, beyond_trend}` |
 //! | [`Peak`](crate::query::Peak) | `{time_us, events, total, usage, damaged}` |
 //! | [`HighWater`](crate::query::HighWater) | `{time_us, events, total, damaged}` |
 //! | [`Churn`](crate::query::Churn) | `{total, rows: [[trace, …]], damaged}` of |
@@ -99,7 +99,7 @@
 //! | [`LineErrorBars`](crate::view::LineErrorBars) | `{total, unknown, lines, damaged}`, estimates, the largest local estimate first |
 //! | [`LineEstimate`](crate::view::LineEstimate) | `{frame, id, local, cumulative}` |
 //! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, damaged}` |
-//! | [`Issue`](crate::query::Issue) | `{first, last, count}` |
+//! | [`Issue`](crate::query::Issue) | `{first, last_offset, count}` |
 //! | [`Corruption`](crate::query::Corruption) | `{offset, events, elapsed_us}` |
 //! | [`RatesCheck`](crate::query::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
 //! | [`RatesVerdict`](crate::query::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |

@@ -33,9 +33,9 @@ use crate::view::series::Series;
 /// assert_eq!(movements.trend().explained, 1.0);
 /// let [rise] = movements.rises() else { panic!() };
 /// assert_eq!((rise.from, rise.to), (Elapsed::from_secs(3), Elapsed::from_secs(4)));
-/// assert_eq!((rise.by, rise.beyond_trend), (3100, 3000));
+/// assert_eq!((rise.change, rise.beyond_trend), (3100, 3000));
 /// let [fall] = movements.falls() else { panic!() };
-/// assert_eq!((fall.from, fall.to, fall.by), (Elapsed::from_secs(5), Elapsed::from_secs(6), -2900));
+/// assert_eq!((fall.from, fall.to, fall.change), (Elapsed::from_secs(5), Elapsed::from_secs(6), -2900));
 /// ```
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Movements {
@@ -79,7 +79,7 @@ pub struct Trend {
 /// let movements = reader.time_series([])?.total().movements();
 /// let rise = movements.rises()[0];
 /// assert_eq!((rise.from, rise.to), (Elapsed::from_millis(12_650), Elapsed::from_millis(12_700)));
-/// assert_eq!((rise.by, rise.beyond_trend), (9_510_068, 9_490_981));
+/// assert_eq!((rise.change, rise.beyond_trend), (9_510_068, 9_490_981));
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub struct Movement {
     #[cfg_attr(feature = "serde", serde(rename = "to_us"))]
     pub to: Elapsed,
     /// The value at `to` minus the value at `from`: negative for a fall.
-    pub by: i64,
+    pub change: i64,
     /// The same without the change of the trend meanwhile.
     pub beyond_trend: i64,
 }
@@ -127,20 +127,20 @@ impl Movements {
             .into_iter()
             .filter_map(|swing| {
                 let (from, to) = (swing.start, swing.end);
-                let by = series
+                let change = series
                     .values()
                     .get(to)?
                     .saturating_sub(*series.values().get(from)?);
                 let beyond = rest.get(to)? - rest.get(from)?;
                 // Without the trend, a constant series seems to fall, and a slightly steeper one to rise.
-                let sudden = float(by) * beyond > 0.0
-                    && beyond.abs() >= (float(by) - beyond).abs()
-                    && beyond.abs().min(float(by).abs()) >= MOST * least;
+                let sudden = float(change) * beyond > 0.0
+                    && beyond.abs() >= (float(change) - beyond).abs()
+                    && beyond.abs().min(float(change).abs()) >= MOST * least;
                 #[expect(clippy::cast_possible_truncation, reason = "the conversion saturates")]
                 sudden.then_some(Movement {
                     from: *series.times().get(from)?,
                     to: *series.times().get(to)?,
-                    by,
+                    change,
                     beyond_trend: beyond.round() as i64,
                 })
             })
@@ -149,7 +149,9 @@ impl Movements {
             let size = movement.beyond_trend.unsigned_abs();
             (std::cmp::Reverse(size), movement.from)
         });
-        let (rises, falls) = movements.into_iter().partition(|movement| movement.by > 0);
+        let (rises, falls) = movements
+            .into_iter()
+            .partition(|movement| movement.change > 0);
         Self {
             trend,
             rises,
@@ -361,7 +363,7 @@ mod tests {
                 (
                     m.from.as_micros() / 1_000_000,
                     m.to.as_micros() / 1_000_000,
-                    m.by,
+                    m.change,
                 )
             })
             .collect()
@@ -429,7 +431,7 @@ mod tests {
     #[test]
     fn extremes_of_64_bits_are_only_numbers() {
         let wild = movements(&[i64::MIN, i64::MAX, 0, i64::MAX, i64::MIN]);
-        assert_eq!(wild.rises().first().map(|rise| rise.by), Some(i64::MAX));
+        assert_eq!(wild.rises().first().map(|rise| rise.change), Some(i64::MAX));
     }
 
     #[test]

@@ -434,7 +434,7 @@ impl AnswerHash {
         self.add((lifetimes.total(), lifetimes.get(None).mean()));
         self.add((lifetimes.freed(), lifetimes.live()));
         self.add(lifetimes.is_damaged());
-        self.add((lifetimes.shortest(), lifetimes.longest()));
+        self.add((lifetimes.shortest_micros(), lifetimes.longest_micros()));
         self.add(reader.ask(Lifetimes::query().of(set)).unwrap());
     }
 

@@ -74,8 +74,8 @@ use crate::usage::{Usage, saturated};
 /// let local = |usage| Lines::new(traces, &usage).get(line).unwrap().local;
 /// let freed = local(lifetimes.freed());
 /// assert_eq!((freed, local(lifetimes.live())), (1_968, 127));
-/// assert_eq!(local(lifetimes.shortest()) / freed, 2_526_057); // microseconds
-/// assert_eq!(local(lifetimes.longest()) / freed, 2_557_128);
+/// assert_eq!(local(lifetimes.shortest_micros()) / freed, 2_526_057); // microseconds
+/// assert_eq!(local(lifetimes.longest_micros()) / freed, 2_557_128);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -193,13 +193,13 @@ impl Lifetimes {
     /// The sum of the lifetimes in microseconds, by trace, if of each size the newest block was freed
     /// first. So a view can sum them up: the mean of a line is its sum over what it
     /// [freed](Self::freed).
-    pub fn shortest(&self) -> Usage {
+    pub fn shortest_micros(&self) -> Usage {
         self.column(|row| row.shortest)
     }
 
     /// The sum of the lifetimes in microseconds, by trace, if of each size the oldest block was freed
     /// first.
-    pub fn longest(&self) -> Usage {
+    pub fn longest_micros(&self) -> Usage {
         self.column(|row| row.longest)
     }
 

@@ -38,7 +38,7 @@ pub enum RatesEvidence {
         /// The number of blocks of these sizes.
         blocks: u64,
         /// The offset of the first one's record, in bytes from the start of the log.
-        first: u64,
+        first_offset: u64,
     },
     /// More blocks were recorded at once than a program can make: against.
     TooFast {

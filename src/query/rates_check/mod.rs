@@ -237,7 +237,7 @@ impl RangeEvidence {
             return (self.blocks > 0).then_some(RatesEvidence::NeverRecorded {
                 sizes,
                 blocks: self.blocks,
-                first: self.first,
+                first_offset: self.first,
             });
         }
         let run = self.speed.refuted(runs)?;
