@@ -213,7 +213,8 @@ pub use time::{Clock, Elapsed, StartTime, WallOffset};
 pub use trace::{Trace, TraceTable};
 pub use usage::Usage;
 
-#[doc = include_str!("../doc/cookbook.md")]
+// `tests/cookbook.rs` tests the recipes.
+#[cfg_attr(not(doctest), doc = include_str!("../doc/cookbook.md"))]
 pub mod cookbook {}
 
 #[doc = include_str!("../doc/coming_from_heapprof.md")]
