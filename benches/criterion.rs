@@ -175,7 +175,7 @@ fn views(criterion: &mut Criterion, profile: &Profile) {
     group.bench_function("flow graph, pruned, two columns", |it| {
         let options = FlowOptions::default().min_fraction(0.001).collapse(true);
         it.iter(|| {
-            FlowGraph::with(traces, [&usage, &before], &options)
+            FlowGraph::with_options(traces, [&usage, &before], &options)
                 .nodes()
                 .len()
         });

@@ -46,7 +46,7 @@ fn draw(cli: &Cli) -> Result<()> {
         .max_nodes(cli.nodes)
         .collapse(true)
         .root(true);
-    let flow = FlowGraph::with(reader.traces()?, &usages?, &options);
+    let flow = FlowGraph::with_options(reader.traces()?, &usages?, &options);
     let names = Names::new(reader.traces()?);
     let mut graph: Graph<String, String> = Graph::new();
     let rows = |weights: &dyn Fn(usize) -> [i64; 2]| -> String {

@@ -66,7 +66,8 @@ fn of_a_usage(usage: &Usage, traces: &TraceTable, said: &mut Flags) {
         ),
         (
             "FlowGraph",
-            FlowGraph::with(traces, [&Usage::empty(), usage], &FlowOptions::default()).is_damaged(),
+            FlowGraph::with_options(traces, [&Usage::empty(), usage], &FlowOptions::default())
+                .is_damaged(),
         ),
         ("FlameGraph", flame.is_damaged()),
         (

@@ -357,7 +357,7 @@ fn a_stack_of_100_000_frames() {
         .min_fraction(0.5)
         .collapse(true)
         .root(true);
-    let graph = FlowGraph::with(traces, [&usage], &options);
+    let graph = FlowGraph::with_options(traces, [&usage], &options);
     assert_eq!(
         graph.nodes().map(|node| node.lines().len()).max(),
         Some(DEPTH as usize)

@@ -39,7 +39,7 @@ fn usages(columns: &[Vec<i64>]) -> Vec<Usage> {
 }
 
 fn graph(case: &Case, options: &FlowOptions) -> FlowGraph {
-    FlowGraph::with(&table(&case.0), &usages(&case.1), options)
+    FlowGraph::with_options(&table(&case.0), &usages(&case.1), options)
 }
 
 /// Stacks of up to nine lines; `recur` is whether a line may.

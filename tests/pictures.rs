@@ -329,7 +329,7 @@ fn the_flow_graph_has_the_nodes_and_edges_of_the_library() {
         .max_nodes(40)
         .collapse(true)
         .root(true);
-    let flow = FlowGraph::with(reader.traces().unwrap(), &usages, &options);
+    let flow = FlowGraph::with_options(reader.traces().unwrap(), &usages, &options);
 
     let dot = drawn("flow_graph", &["--at", "12.7,5"]);
     let (nodes, edges) = graph(&dot);

@@ -530,7 +530,8 @@ fn views_of_a_million_distinct_lines() {
         let usage = reader.live_at_end().unwrap();
         let total = 8 * i64::from(stacks);
         costs(LINES, 500, || {
-            let graph = FlowGraph::with(traces, [&usage, &Usage::empty()], &FlowOptions::default());
+            let graph =
+                FlowGraph::with_options(traces, [&usage, &Usage::empty()], &FlowOptions::default());
             assert_eq!(graph.nodes().len(), LINES as usize);
             assert_eq!(graph.edges().len(), (LINES - stacks) as usize);
             assert_eq!(graph.total(0), total);

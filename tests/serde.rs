@@ -347,7 +347,7 @@ fn lines_and_flow_graphs() {
         r#"{"total":77,"unknown":4,"lines":[{"frame":{"file":"b.py","line":2,"function":null},"id":1,"local":50,"cumulative":50},{"frame":{"file":"c.py","line":3,"function":null},"id":2,"local":23,"cumulative":23},{"frame":{"file":"a.py","line":1,"function":null},"id":0,"local":0,"cumulative":70}],"damaged":false}"#,
     );
     let later = usage(&[(1, 60), (0, 1)]);
-    let graph = FlowGraph::with(&table, [&now, &later], &FlowOptions::default());
+    let graph = FlowGraph::with_options(&table, [&now, &later], &FlowOptions::default());
     assert_eq!(
         text(&graph),
         concat!(
@@ -359,7 +359,7 @@ fn lines_and_flow_graphs() {
         ),
     );
     let options = FlowOptions::default().root(true).collapse(true);
-    let graph = serde_json::to_value(FlowGraph::with(&table, [&now], &options)).unwrap();
+    let graph = serde_json::to_value(FlowGraph::with_options(&table, [&now], &options)).unwrap();
     assert_eq!(
         graph["nodes"][0],
         json!({ "id": 0, "root": true, "lines": [], "line_ids": [], "local": [4], "cumulative": [77], "begins": [77] }),

@@ -170,7 +170,7 @@ fn work(base: &Path) {
     assert!(!Lines::new(traces, &live).is_empty());
     assert!(!FlameGraph::new(traces, &live).is_empty());
     assert!(
-        FlowGraph::with(traces, [&live, &Usage::empty()], &FlowOptions::default())
+        FlowGraph::with_options(traces, [&live, &Usage::empty()], &FlowOptions::default())
             .nodes()
             .len()
             > 0

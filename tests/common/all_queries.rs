@@ -680,10 +680,14 @@ impl AnswerHash {
             FlowOptions::default().min_fraction(f64::NAN).collapse(true),
         ];
         for options in &all {
-            self.flow(&FlowGraph::with(traces, usages, options));
+            self.flow(&FlowGraph::with_options(traces, usages, options));
         }
         self.flow(&FlowGraph::new(traces, &usages[0]));
-        self.flow(&FlowGraph::with(traces, [], &FlowOptions::default()));
+        self.flow(&FlowGraph::with_options(
+            traces,
+            [],
+            &FlowOptions::default(),
+        ));
     }
 
     fn flow(&mut self, graph: &FlowGraph) {

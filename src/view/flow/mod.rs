@@ -104,7 +104,7 @@ impl FlowGraph {
     ///
     /// O(nodes of the call tree that the stacks use), and O(n log n) for the n nodes and edges of the graph.
     pub fn new(traces: &TraceTable, usage: &Usage) -> Self {
-        Self::with(traces, [usage], &FlowOptions::default())
+        Self::with_options(traces, [usage], &FlowOptions::default())
     }
 
     /// The flow graph of one usage or several, which become its columns in their order, with options: without small
@@ -120,7 +120,7 @@ impl FlowGraph {
     /// let before = reader.live_at(Elapsed::from_secs(10))?;
     /// let during = reader.live_at(Elapsed::from_secs(13))?;
     /// let options = FlowOptions::default().min_fraction(0.01).collapse(true);
-    /// let graph = FlowGraph::with(reader.traces()?, [&before, &during], &options);
+    /// let graph = FlowGraph::with_options(reader.traces()?, [&before, &during], &options);
     ///
     /// assert_eq!((graph.column_count(), graph.nodes().len()), (2, 12));
     /// // The only path from the interpreter to the program is one node.
@@ -130,7 +130,7 @@ impl FlowGraph {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     #[doc(alias = "compare")]
-    pub fn with<'u>(
+    pub fn with_options<'u>(
         traces: &TraceTable,
         usages: impl IntoIterator<Item = &'u Usage>,
         options: &FlowOptions,

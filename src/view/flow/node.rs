@@ -15,7 +15,7 @@ use crate::id::FrameId;
 /// let reader = Reader::open("examples/data/demo")?;
 /// let traces = reader.traces()?;
 /// let (early, late) = (reader.live_at(Elapsed::from_secs(5))?, reader.live_at_end()?);
-/// let graph = FlowGraph::with(traces, [&early, &late], &FlowOptions::default());
+/// let graph = FlowGraph::with_options(traces, [&early, &late], &FlowOptions::default());
 /// let node = graph.find(traces.search("customers.py:7")[0]).unwrap();
 /// assert_eq!((node.local(0), node.cumulative(0)), (9_680, 2_111_760));
 /// assert_eq!((node.local(1), node.cumulative(1)), (37_328, 8_187_136));

@@ -10,7 +10,7 @@
 /// let (traces, end) = (reader.traces()?, reader.live_at_end()?);
 /// let edges = |base| {
 ///     let options = FlowOptions::default().min_edge_fraction(0.05, base);
-///     FlowGraph::with(traces, [&end], &options).edges().len()
+///     FlowGraph::with_options(traces, [&end], &options).edges().len()
 /// };
 /// assert_eq!((edges(EdgeBase::Total), edges(EdgeBase::Source)), (6, 19));
 /// # Ok::<(), heapprof::Error>(())
@@ -36,7 +36,7 @@ pub enum EdgeBase {
 ///
 /// let reader = Reader::open("examples/data/demo")?;
 /// let end = reader.live_at_end()?;
-/// let nodes = |options| FlowGraph::with(reader.traces().unwrap(), [&end], &options).nodes().len();
+/// let nodes = |options| FlowGraph::with_options(reader.traces().unwrap(), [&end], &options).nodes().len();
 /// let all = FlowOptions::default();
 /// let few = all.clone().min_fraction(0.01);
 /// assert_eq!((nodes(all), nodes(few.clone())), (38, 8));
