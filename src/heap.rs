@@ -8,7 +8,7 @@ use crate::per_trace::PerTrace;
 use crate::raw::hpd::Event;
 use crate::raw::hpd::fast::cold_path;
 use crate::raw::rates::SamplingRates;
-use crate::usage::Usage;
+use crate::usage::{Usage, saturated};
 
 /// The live bytes of each trace, as the events so far leave them.
 ///
@@ -28,8 +28,7 @@ use crate::usage::Usage;
 /// for event in EventLog::new(&hpd).events().take(1000) {
 ///     heap.apply(&event?, log.rates());
 /// }
-/// let live = heap.usage();
-/// assert_eq!(live.total(), 75_441);
+/// assert_eq!(heap.total(), 75_441);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -99,6 +98,12 @@ impl LiveHeap {
         }
     }
 
+    /// Undoes an event: sets the live bytes of its trace to those before it.
+    #[cold]
+    pub(crate) fn set(&mut self, index: u32, bytes: i64) {
+        self.balances.update(index, |balance| *balance = bytes);
+    }
+
     /// The balances that nearly all events change.
     #[inline]
     pub(crate) fn dense(&mut self) -> DenseBalances<'_> {
@@ -152,8 +157,12 @@ impl LiveHeap {
         self.balances.dense_range(indices)
     }
 
-    /// The live bytes of all traces.
-    pub(crate) fn total(&self) -> i128 {
+    /// The live bytes of all traces. O(traces).
+    pub fn total(&self) -> i64 {
+        saturated(self.exact_total())
+    }
+
+    pub(crate) fn exact_total(&self) -> i128 {
         let balances = self.balances.values();
         balances.map(|&bytes| i128::from(bytes)).sum()
     }

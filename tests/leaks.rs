@@ -193,7 +193,7 @@ fn a_line_leaks_through_many_traces_of_which_none_does() {
     let leaks = reader.leaks().unwrap();
     assert!(leaks.traces().is_empty());
     let [leak] = leaks.lines() else { panic!() };
-    let frame = reader.traces().unwrap().frame(leak.line).unwrap();
+    let frame = reader.traces().unwrap().frame(leak.id).unwrap();
     assert_eq!(frame.to_string(), "leak.py:7");
     assert_eq!((leak.growth.grew, leak.growth.windows), (22, 22));
     assert_eq!(Some(leak.trace), TraceId::new(501));
@@ -226,7 +226,7 @@ fn recorded(name: &str) -> Option<Vec<(String, i64, u32, u32)>> {
     let traces = reader.traces().unwrap();
     let leaks = reader.leaks().unwrap();
     let shown = leaks.lines().iter().map(|leak| {
-        let frame = traces.frame(leak.line).unwrap();
+        let frame = traces.frame(leak.id).unwrap();
         let file = frame.file.rsplit('/').next().unwrap();
         let Growth {
             bytes,
@@ -277,11 +277,7 @@ fn the_leak_is_first_in_samples_too() {
         let reader = Reader::from_bytes(hpm.clone(), hpd, None).unwrap();
         let reader = reader.with_rates(rates.clone());
         let leaks = reader.leaks().unwrap();
-        let frame = reader
-            .traces()
-            .unwrap()
-            .frame(leaks.lines()[0].line)
-            .unwrap();
+        let frame = reader.traces().unwrap().frame(leaks.lines()[0].id).unwrap();
         assert_eq!(
             frame.to_string(),
             "/srv/app/workloads/shop/customers.py:11",

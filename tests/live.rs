@@ -9,8 +9,10 @@ mod plain;
 use std::collections::BTreeMap;
 
 use common::Profile;
-use heapprof::query::{Live, LiveBlocks};
-use heapprof::{Elapsed, SamplingRates, TraceId};
+use std::ops::ControlFlow;
+
+use heapprof::query::{AppliedEvent, Live, LiveBlocks, LiveHeap, Query, QueryEnd, TraceSet};
+use heapprof::{Elapsed, SamplingRates, TraceId, Usage};
 use logs::{Log, at, plain_usage};
 use proptest::prelude::*;
 
@@ -35,8 +37,72 @@ fn plain_blocks(
     (recorded, estimated)
 }
 
+/// Breaks at the event with this number. Returns the number of events, and the live bytes, at the end of the pass.
+#[derive(Clone)]
+struct BreakAt(u64);
+
+impl Query for BreakAt {
+    type Output = (u64, Usage);
+
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        if applied.number < self.0 {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
+    }
+
+    fn finish(self, end: &QueryEnd<'_>) -> Self::Output {
+        assert_eq!(end.heap().total(), end.heap().usage().total());
+        (end.position().events(), end.heap().usage())
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn heap_and_position_at_the_end_do_not_count_the_event_that_stopped_the_pass(
+        lines in logs::lines(80),
+        rates in logs::rates(),
+        number in 1_u64..90,
+    ) {
+        let log = Log::new(&lines, &rates);
+        let events = log.events.len().min(usize::try_from(number - 1).unwrap());
+        for reader in log.readers() {
+            let live = reader.ask(Live::query().after_events(events as u64)).unwrap();
+            let alone = reader.ask(BreakAt(number)).unwrap();
+            prop_assert_eq!(&alone, &(events as u64, live));
+            // The pass goes on while any query does.
+            let together = reader.ask(vec![BreakAt(1), BreakAt(number)]).unwrap();
+            prop_assert_eq!(together, vec![alone.clone(), alone]);
+        }
+    }
+
+    #[test]
+    fn growth_is_the_difference_of_two_moments_and_of_the_traces_asked_for(
+        lines in logs::lines(80),
+        rates in logs::rates(),
+        times in (logs::times(), logs::times()),
+        set in prop::collection::btree_set(0_u32..6, 0..4),
+    ) {
+        let log = Log::new(&lines, &rates);
+        let set: TraceSet = set.iter().map(|&index| TraceId::new(index)).collect();
+        let (from, to) = (at(times.0), at(times.1));
+        for reader in log.readers() {
+            let growth = reader.live_at(to).unwrap() - reader.live_at(from).unwrap();
+            let (whole, of_set, blocks, moments) = reader.ask((
+                Live::query().within(from..to),
+                Live::query().within(from..to).of(&set),
+                LiveBlocks::query().within(from..to),
+                [from, to].map(|time| LiveBlocks::query().at(time)).to_vec(),
+            )).unwrap();
+            prop_assert_eq!(&reader.growth(from..to).unwrap(), &growth);
+            prop_assert_eq!(&whole, &growth);
+            prop_assert_eq!(of_set, set.filter(&growth));
+            prop_assert_eq!(blocks.recorded(), &(moments[1].recorded() - moments[0].recorded()));
+        }
+    }
 
     #[test]
     fn blocks_are_the_plain_ones(

@@ -635,10 +635,10 @@ fn leaks() {
         Elapsed::from(leaks.window()).as_micros()
     );
     assert_eq!(shape["traces"], json!([{ "trace": 1, "growth": growth }]));
-    let line = leaks.lines()[0].line.index();
+    let id = leaks.lines()[0].id.index();
     assert_eq!(
         shape["lines"],
-        json!([{ "line": line, "growth": growth, "trace": 1 }])
+        json!([{ "id": id, "growth": growth, "trace": 1 }])
     );
 }
 

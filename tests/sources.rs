@@ -62,7 +62,7 @@ impl Query for Totals {
         if applied.total > self.peak {
             (self.peak, self.peak_at) = (applied.total, event.elapsed);
         }
-        self.lowest = self.lowest.min(applied.after);
+        self.lowest = self.lowest.min(applied.trace_after);
         self.traces = self.traces.max(event.trace.map_or(0, TraceId::get));
         self.unknown += u64::from(event.trace.is_none());
         ControlFlow::Continue(())

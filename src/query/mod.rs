@@ -53,35 +53,38 @@
 //!
 //! # Your own
 //! Implement [`Query`]. It is given a [`QueryStart`], each [`AppliedEvent`] with the [`LiveHeap`] after it, and a
-//! [`QueryEnd`]. A tuple of queries is a [`QueryGroup`]. This one finds the largest balance that each trace had on its
-//! own:
+//! [`QueryEnd`]. A tuple of queries is a [`QueryGroup`]. This one finds the most bytes that each trace had
+//! live, and when. The maxima are of different moments, so their sum is of none:
 //!
 //! ```
 //! use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
-//! use heapprof::{Reader, TraceId, Usage};
-//! use std::collections::HashMap;
+//! use heapprof::{Elapsed, Reader, TraceId};
+//! use std::collections::BTreeMap;
 //! use std::ops::ControlFlow;
 //!
 //! #[derive(Default)]
-//! struct OwnMaxima(HashMap<Option<TraceId>, i64>);
+//! struct OwnMaxima(BTreeMap<Option<TraceId>, (i64, Elapsed)>);
 //!
 //! impl Query for OwnMaxima {
-//!     type Output = Usage;
+//!     type Output = BTreeMap<Option<TraceId>, (i64, Elapsed)>;
 //!
 //!     fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
 //!         let maximum = self.0.entry(applied.event.trace).or_default();
-//!         *maximum = applied.after.max(*maximum);
+//!         if applied.trace_after > maximum.0 {
+//!             *maximum = (applied.trace_after, applied.event.elapsed);
+//!         }
 //!         ControlFlow::Continue(())
 //!     }
 //!
-//!     fn finish(self, _: &QueryEnd<'_>) -> Usage {
-//!         self.0.into_iter().collect()
+//!     fn finish(self, _: &QueryEnd<'_>) -> Self::Output {
+//!         self.0
 //!     }
 //! }
 //!
 //! let reader = Reader::open("examples/data/demo")?;
 //! let maxima = reader.ask(OwnMaxima::default())?;
-//! assert!(maxima.total() >= reader.peak()?.total());
+//! let largest = maxima.values().max().unwrap();
+//! assert_eq!(*largest, (8_150_081, Elapsed::from_micros(21_628_244)));
 //! # Ok::<(), heapprof::Error>(())
 //! ```
 //!

@@ -132,7 +132,7 @@ impl LiveAtMoment {
 fn usage_before(applied: &AppliedEvent, heap: &LiveHeap) -> Usage {
     let trace = applied.event.trace;
     let others = heap.usage().filter(|other, _| other != trace);
-    others + Usage::from_iter([(trace, applied.before)])
+    others + Usage::from_iter([(trace, applied.trace_before)])
 }
 
 /// Builder methods of a query with a [`Moment`] in the given field.

@@ -235,8 +235,8 @@ impl SanityQuery {
         [
             TraceId::to_disk(applied.event.trace) > self.traces,
             applied.has_invalid_micros,
-            applied.after < 0 && applied.event.is_free(),
-            applied.before.checked_add(applied.bytes).is_none(),
+            applied.trace_after < 0 && applied.event.is_free(),
+            applied.trace_before.checked_add(applied.bytes).is_none(),
         ]
     }
 }

@@ -9,7 +9,9 @@ use crate::id_vec::IdVec;
 use crate::trace::{Trace, TraceTable};
 use crate::usage::Usage;
 
-/// The subject of a time series.
+/// The subject of a time series, or a part of a [`TraceSet`].
+///
+/// A [`FrameId`] is of one table: use it with the table that it was found in.
 ///
 /// ```
 /// use heapprof::query::Track;

@@ -11,6 +11,9 @@ use crate::time::Elapsed;
 /// a < elapsed ≤ b, windows `a..b` and `b..c` share no event, and what changes within `a..b` is the difference between
 /// what is live at `b` and at `a`. Events at time 0 are in `..b`, but not in `Elapsed::ZERO..b`.
 ///
+/// A window whose end is before its start has no events. The growth within it is that of the window turned around, with
+/// the other sign.
+///
 /// ```
 /// use heapprof::query::{Churn, Window};
 /// use heapprof::{Elapsed, Reader};

@@ -137,8 +137,8 @@ impl SamplingRates {
 
     /// Rates from pairs of an upper size, in bytes, and a probability.
     ///
-    /// The ranges are in ascending order: the first with an upper size above a size decides. Probabilities are
-    /// rounded down to the steps of a file, 1 / (2³² − 1).
+    /// Each range has the sizes below its upper size, down to that of the next smaller range; the pairs can come in any
+    /// order. Probabilities are rounded down to the steps of a file, 1 / (2³² − 1).
     ///
     /// # Errors
     /// [`Error::Probability`] if a probability is not in 0 to 1.
@@ -155,11 +155,13 @@ impl SamplingRates {
             let probability = (probability * f64::from(FULL)) as u32;
             Ok((upper_size, probability))
         };
-        let ranges = ranges.into_iter().map(stored).collect::<Result<Vec<_>>>()?;
+        let mut ranges = ranges.into_iter().map(stored).collect::<Result<Vec<_>>>()?;
+        ranges.sort_by_key(|&(upper_size, _)| upper_size);
         Ok(Self::from_stored(ranges))
     }
 
-    /// Rates from pairs of an upper size and a probability as stored, 2³² − 1 for 1.
+    /// Rates from pairs of an upper size and a probability as stored, 2³² − 1 for 1. Like a file, it keeps their order:
+    /// the first range with an upper size above a size decides.
     pub fn from_stored(ranges: impl IntoIterator<Item = (u64, u32)>) -> Self {
         let range = |(upper_size, probability)| SamplingRange {
             upper_size,

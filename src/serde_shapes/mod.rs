@@ -52,7 +52,7 @@
 //! | [`LogPosition`](crate::raw::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
 //! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line, function}` |
 //! | [`Trace`](crate::Trace) | list of `{file, line, function}`, outermost first |
-//! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
+//! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line, function}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
 //! | [`SamplingRange`](crate::raw::SamplingRange) ⇄ | `{upper_size, probability}` |
 //! | [`SamplingRates`](crate::SamplingRates) ⇄ | list of these |
 //! | [`DecodeError`](crate::raw::DecodeError) | `{file, offset, kind, …, kept, message}`: `kind` is the name of the [kind](crate::raw::DecodeErrorKind), after it come the numbers that it has |
@@ -92,7 +92,7 @@
 //! | [`Lifetimes`](crate::query::Lifetimes) | `{total, rows: [[trace, …]], damaged}` of |
 //! | [`TraceLifetimes`](crate::query::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
 //! | [`Leaks`](crate::query::Leaks) | `{window_us, traces, lines, damaged}` |
-//! | [`TraceLeak`](crate::query::TraceLeak), [`LineLeak`](crate::query::LineLeak) | `{trace, growth}`, `{line, growth, trace}` with the id of the line |
+//! | [`TraceLeak`](crate::query::TraceLeak), [`LineLeak`](crate::query::LineLeak) | `{trace, growth}`, `{id, growth, trace}` with the id of the line |
 //! | [`Growth`](crate::query::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
 //! | [`ErrorBars`](crate::query::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}], damaged}` |
 //! | [`Estimate`](crate::query::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |

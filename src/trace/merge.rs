@@ -88,7 +88,7 @@ impl MergedTraces {
     }
 
     /// A usage of a table in the merged ids. Tables count from 0. Traces that the table does not have become
-    /// unknown. O(n log n) for n rows.
+    /// unknown, and so do all of a table that was not given. O(n log n) for n rows.
     pub fn usage(&self, table: usize, usage: &Usage) -> Usage {
         let translated: Usage = usage
             .by_trace()

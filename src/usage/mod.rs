@@ -17,7 +17,8 @@ use crate::id::TraceId;
 /// Queries return a usage, views take one. A trace that is not in it weighs 0, and there are no
 /// rows that weigh 0. A weight can be negative in a difference. `None` stands for an unknown trace.
 ///
-/// Usages can be added and subtracted, and equal ones compare equal. A clone shares the rows.
+/// Usages can be added and subtracted, and equal ones compare equal. Trace ids are those of one recording: usages of
+/// several recordings go through [`MergedTraces`](crate::view::MergedTraces) first. A clone shares the rows.
 /// Memory: 16 bytes a row, and 4 more once they were asked for by weight.
 ///
 /// ```

@@ -59,7 +59,23 @@ pub struct Series<'a> {
 }
 
 impl TimeSeries {
-    /// Follows the tracks through a digest, in one pass over its snapshots. Memory: 4 bytes for each trace of
+    /// Follows the tracks through a digest, in one pass over its snapshots. The lines of the tracks are those of
+    /// `traces`, which can be a regrouped table:
+    ///
+    /// ```
+    /// use heapprof::query::Track;
+    /// use heapprof::view::TimeSeries;
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let by_file = reader.traces()?.by_file();
+    /// let file = by_file.search("customers.py")[0];
+    /// let series = TimeSeries::new(&reader.digest()?, &by_file, [Track::Cumulative(file)])?;
+    /// assert_eq!(series.get(0).unwrap().last(), Some(8_274_572));
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    ///
+    /// Memory: 4 bytes for each trace of
     /// the table, 8 bytes for each track and snapshot, and 4 bytes for each track in each different set of
     /// tracks that counts a trace.
     ///
@@ -358,8 +374,9 @@ impl TracksOf {
 }
 
 impl Reader {
-    /// Follows traces and lines through the [digest](Self::digest): see [`TimeSeries`]. For another
-    /// interval than that digest's, give the reader [one that has it](Self::with_digest).
+    /// Follows traces and lines of [`traces`](Self::traces) through the [digest](Self::digest): see [`TimeSeries`]. For
+    /// lines of a regrouped table, such as functions, use [`TimeSeries::new`] with that table. For another interval than
+    /// that digest's, give the reader [one that has it](Self::with_digest).
     ///
     /// # Errors
     /// As [`digest`](Self::digest), or if its bytes are damaged.

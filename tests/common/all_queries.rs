@@ -1095,6 +1095,7 @@ impl Query for Ends {
         let traces = start.traces()?.len();
         assert_eq!(traces, start.trace_count() as usize);
         let usage = start.heap().usage();
+        assert_eq!(start.heap().total(), usage.total());
         let (position, end) = (start.position(), start.log_end()?);
         self.begun = format!("{:?} {:?}", start.time(), start.rates());
         write!(

@@ -108,6 +108,9 @@ impl<'a> QueryStart<'a> {
 
 /// Where a pass ended, and what is live there.
 ///
+/// All queries of a pass are given the same end. A query that breaks observes no more, but the pass goes on while
+/// other queries observe: so such a query answers from what it has kept, not from [`heap`](Self::heap).
+///
 /// ```
 /// use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
 /// use heapprof::Reader;
@@ -160,14 +163,13 @@ impl<'a> QueryEnd<'a> {
         }
     }
 
-    /// The time of the last event that any query of the pass observed.
+    /// The time of the last event of the pass. If the pass [stopped](Self::is_stopped), the event at which the last
+    /// query broke does not count.
     pub fn time(&self) -> Elapsed {
         self.position.elapsed()
     }
 
     /// The end of that event.
-    ///
-    /// If the pass [stopped](Self::is_stopped), the event at which the last query broke does not count.
     pub fn position(&self) -> LogPosition {
         self.position
     }

@@ -97,12 +97,55 @@ impl<Q: Query> QueryGroup for Q {
     }
 }
 
+impl<Q: Query> QueryGroup for Vec<Q> {
+    type Outputs = Vec<Q::Output>;
+    type Running = Vec<RunningQuery<Q>>;
+
+    fn run(self) -> Self::Running {
+        self.into_iter().map(QueryGroup::run).collect()
+    }
+}
+
+impl<R: Running> Running for Vec<R> {
+    type Outputs = Vec<R::Outputs>;
+
+    fn start(&self) -> Elapsed {
+        self.iter().map(R::start).min().unwrap_or(Elapsed::MAX)
+    }
+
+    #[cold]
+    fn begin(&mut self, next: Elapsed, start: QueryStart<'_>) -> Result<Elapsed> {
+        let mut due = Elapsed::MAX;
+        for query in self {
+            due = due.min(query.begin(next, start)?);
+        }
+        Ok(due)
+    }
+
+    #[inline]
+    fn observe(&mut self, applied: &AppliedEvent, heap: &LiveHeap) -> ControlFlow<()> {
+        let mut done = true;
+        for query in self {
+            done &= query.observe(applied, heap).is_break();
+        }
+        if done {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    fn finish(self, end: &QueryEnd<'_>) -> Self::Outputs {
+        self.into_iter().map(|query| query.finish(end)).collect()
+    }
+}
+
 macro_rules! tuples {
     ($($($q:ident)*;)*) => {$(
         #[expect(non_snake_case, reason = "a variable for each type")]
-        impl<$($q: Query),*> QueryGroup for ($($q,)*) {
-            type Outputs = ($($q::Output,)*);
-            type Running = ($(RunningQuery<$q>,)*);
+        impl<$($q: QueryGroup),*> QueryGroup for ($($q,)*) {
+            type Outputs = ($($q::Outputs,)*);
+            type Running = ($($q::Running,)*);
 
             fn run(self) -> Self::Running {
                 let ($($q,)*) = self;

@@ -81,7 +81,8 @@ pub trait Query {
     /// [`Event`] costs more than to decode it.
     fn observe(&mut self, applied: &AppliedEvent, heap: &LiveHeap) -> ControlFlow<()>;
 
-    /// Returns the result, after the last event.
+    /// Returns the result, after the pass. If the query has returned `Break`, `end` can be later than that: other queries
+    /// may have gone on.
     fn finish(self, end: &QueryEnd<'_>) -> Self::Output;
 }
 
@@ -114,7 +115,7 @@ pub trait Query {
 /// let reader = Reader::open("examples/data/demo")?;
 /// let first = reader.ask(FirstAbove(10_000_000, None))?.unwrap();
 /// assert_eq!((first.number, first.bytes, first.total), (28_213, 393_249, 10_127_520));
-/// assert_eq!((first.before, first.after), (64, 393_313)); // live bytes of its trace
+/// assert_eq!((first.trace_before, first.trace_after), (64, 393_313)); // live bytes of its trace
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
@@ -125,9 +126,9 @@ pub struct AppliedEvent {
     /// The estimate of its bytes; negative for a free.
     pub bytes: i64,
     /// The live bytes of its trace before it.
-    pub before: i64,
+    pub trace_before: i64,
     /// The live bytes of its trace after it.
-    pub after: i64,
+    pub trace_after: i64,
     /// All live bytes after it.
     pub total: i64,
     /// Its number in the log; that of the first event is 1.
@@ -138,16 +139,21 @@ pub struct AppliedEvent {
     pub has_invalid_micros: bool,
 }
 
-/// One [`Query`], or a tuple of up to six, for one pass.
+/// One [`Query`], a `Vec` of queries of one type, or a tuple of up to six of these, for one pass.
 ///
 /// ```
 /// use heapprof::query::{Churn, Live, Peak};
-/// use heapprof::Reader;
+/// use heapprof::{Elapsed, Reader};
 ///
 /// let reader = Reader::open("examples/data/demo")?;
 /// let (peak, end, churn) = reader.ask((Peak::query(), Live::query(), Churn::query()))?;
 /// assert_eq!((peak.total(), end.total()), (19_241_503, 8_334_103));
 /// assert_eq!(churn.total().allocated - churn.total().freed, 8_334_103);
+///
+/// let moments = [5, 10, 20].map(|second| Live::query().at(Elapsed::from_secs(second)));
+/// let usages = reader.ask(moments.to_vec())?;
+/// let totals: Vec<i64> = usages.iter().map(|usage| usage.total()).collect();
+/// assert_eq!(totals, [2_248_163, 4_389_175, 7_643_191]);
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 pub trait QueryGroup {
@@ -160,7 +166,7 @@ pub trait QueryGroup {
 }
 
 impl Reader {
-    /// Makes one pass over the log for one [`Query`] or a tuple of them.
+    /// Makes one pass over the log for one [`Query`], or several in a tuple or a `Vec`.
     ///
     /// If the reader has a digest with precision 0, the pass starts at the last snapshot before the start of all
     /// queries, else at the start of the log. It ends once no query wants more events. Memory: 8 to 16 bytes a trace,

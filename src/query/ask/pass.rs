@@ -26,7 +26,7 @@ pub(super) struct QueryPass<'a> {
 impl QueryPass<'_> {
     /// Shows the events to the queries, to the end of the log or until none wants more.
     pub(super) fn run<R: Running>(&mut self, queries: &mut R) -> Result<()> {
-        let mut total = self.replay.heap.total();
+        let mut total = self.replay.heap.exact_total();
         let mut due = self.begin(queries, Elapsed::ZERO, total)?;
         while !self.is_stopped && self.pass.next_chunk()?.is_some() {
             while let Some(logged) = self.show_usual(queries, &mut total, due) {
@@ -39,9 +39,10 @@ impl QueryPass<'_> {
                 let applied = applied(logged, change, saturated(total));
                 if queries.observe(&applied, &self.replay.heap).is_break() {
                     self.is_stopped = true;
+                    self.replay.heap.set(logged.index(), change.before);
                     break;
                 }
-                // The event at which the last query breaks is in no result, and neither is its damage.
+                // The event at which the last query breaks does not count, and neither does its damage.
                 self.replay.note(&logged, change);
                 self.pass.skip();
             }
@@ -61,10 +62,10 @@ impl QueryPass<'_> {
         let Ok(small_total) = i64::try_from(*total) else {
             return self.pass.peek();
         };
-        let state = (small_total, false, &mut self.replay.heap, queries);
-        let ((small_total, is_done, ..), unusual) =
+        let state = (small_total, None, &mut self.replay.heap, queries);
+        let ((small_total, stopped_at, ..), unusual) =
             self.pass
-                .fold(state, move |(total, is_done, heap, queries), logged| {
+                .fold(state, move |(total, stopped_at, heap, queries), logged| {
                     let after = total.checked_add(logged.bytes);
                     let Some(after) = after.filter(|_| logged.event.elapsed <= due) else {
                         return ControlFlow::Break(());
@@ -74,12 +75,18 @@ impl QueryPass<'_> {
                     };
                     *total = after;
                     let flow = queries.observe(&applied(logged, change, after), heap);
-                    *is_done = flow.is_break();
+                    if flow.is_break() {
+                        *stopped_at = Some((logged.index(), change.before));
+                    }
                     flow
                 });
         *total = i128::from(small_total);
-        self.is_stopped = is_done;
-        unusual.filter(|_| !is_done)
+        let Some((index, before)) = stopped_at else {
+            return unusual;
+        };
+        self.is_stopped = true;
+        self.replay.heap.set(index, before);
+        None
     }
 
     /// Begins the queries that want the next event, at time `next`. Returns the time after which another one
@@ -107,8 +114,8 @@ const fn applied(logged: LoggedEvent, change: Change, total: i64) -> AppliedEven
     AppliedEvent {
         event: logged.event,
         bytes: logged.bytes,
-        before: change.before,
-        after: change.after,
+        trace_before: change.before,
+        trace_after: change.after,
         total,
         number: logged.number,
         offset: logged.offset,

@@ -151,7 +151,11 @@ impl Estimate {
 /// Bytes and the standard error, rounded up: `1200 ± 340`.
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ± {:.0}", self.value, self.standard_error().ceil())
+        f.pad(&format!(
+            "{} ± {:.0}",
+            self.value,
+            self.standard_error().ceil()
+        ))
     }
 }
 

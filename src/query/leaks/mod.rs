@@ -58,7 +58,7 @@ use crate::trace::TraceTable;
 /// let traces = reader.traces()?;
 ///
 /// let worst = &leaks.lines()[0];
-/// let frame = traces.frame(worst.line).unwrap();
+/// let frame = traces.frame(worst.id).unwrap();
 /// assert_eq!(frame.to_string(), "/srv/app/workloads/shop/customers.py:11");
 /// assert_eq!((worst.growth.grew, worst.growth.windows), (21, 21));
 /// # Ok::<(), heapprof::Error>(())
@@ -102,7 +102,7 @@ pub struct TraceLeak {
 /// let reader = Reader::open("examples/data/demo")?;
 /// let leaks = reader.leaks()?;
 /// let worst = leaks.lines()[0];
-/// assert_eq!(reader.traces()?.frame(worst.line).unwrap().line, 11);
+/// assert_eq!(reader.traces()?.frame(worst.id).unwrap().line, 11);
 /// assert_eq!(worst.trace, leaks.traces()[0].trace.unwrap()); // its main caller
 /// # Ok::<(), heapprof::Error>(())
 /// ```
@@ -111,7 +111,7 @@ pub struct TraceLeak {
 #[non_exhaustive]
 pub struct LineLeak {
     /// The line that allocates.
-    pub line: FrameId,
+    pub id: FrameId,
     /// How all traces that end at it grew together.
     pub growth: Growth,
     /// Of these traces the one with the most bytes live at the end.
@@ -290,7 +290,7 @@ impl Query for LeaksQuery {
         self.largest = self.largest.max(applied.total);
         let trace = applied.event.trace;
         let floors = self.traces.entry(trace);
-        let floors = floors.or_insert_with(|| Floors::new(window, applied.before));
+        let floors = floors.or_insert_with(|| Floors::new(window, applied.trace_before));
         floors.enter(window, applied.bytes);
         if let Some(line) = self.line(trace) {
             let floors = self.lines.entry(line);
@@ -326,14 +326,14 @@ impl Query for LeaksQuery {
             let growth = floors.clone().growth(&recording);
             if let (Some(growth), Some(&(_, Reverse(trace)))) = (growth, heaviest.get(&line)) {
                 lines.push(LineLeak {
-                    line,
+                    id: line,
                     growth,
                     trace,
                 });
             }
         }
         traces.sort_unstable_by_key(|leak| (Reverse(leak.growth.score), leak.trace));
-        lines.sort_unstable_by_key(|leak| (Reverse(leak.growth.score), leak.line));
+        lines.sort_unstable_by_key(|leak| (Reverse(leak.growth.score), leak.id));
         Leaks {
             window: Duration::from_micros(self.window),
             traces,

@@ -174,7 +174,7 @@ impl Reader {
         heap: LiveHeap,
         highest: i128,
     ) -> Result<(Replay, LogPosition)> {
-        let mut left = highest - heap.total();
+        let mut left = highest - heap.exact_total();
         let mut replay = Replay::of(heap, self.trace_count()?);
         let mut pass = self.pass_from(position)?;
         while left != 0 && pass.next_chunk()?.is_some() {

@@ -113,15 +113,15 @@ impl Query for PeakQuery {
         let index = TraceId::to_disk(applied.event.trace);
         let time = applied.event.elapsed;
         if self.scope.is_over(time) {
-            self.end(index, applied.before, heap);
+            self.end(index, applied.trace_before, heap);
             return ControlFlow::Break(());
         }
         if self.scope.has_trace(index) {
-            self.total += i128::from(applied.after) - i128::from(applied.before);
+            self.total += i128::from(applied.trace_after) - i128::from(applied.trace_before);
             if self.total > self.highest {
                 self.mark(time, applied.number);
             } else {
-                self.undo.record(index, applied.before);
+                self.undo.record(index, applied.trace_before);
             }
         }
         let window = self.scope.window;
