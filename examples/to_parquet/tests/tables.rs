@@ -6,8 +6,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use heapprof::raw::{EventWriter, TraceWriterV1};
 use heapprof::EventKind;
+use heapprof::raw::{EventWriter, TraceWriterV1};
 use heapprof::view::Lines;
 use heapprof::{DigestOptions, Elapsed, Reader, SamplingRates, StartTime, TraceId, WallOffset};
 use parquet::file::reader::{FileReader, SerializedFileReader};
