@@ -14,7 +14,7 @@ pub fn check(hpm: &[u8]) {
         assert_eq!(index.get(trace.id()).as_ref(), Some(&trace));
         let stack = table.trace(Some(trace.id())).expect("a stack of the table");
         for (frame, raw) in stack.frames().zip(trace.outermost_first()) {
-            assert_eq!((frame.file, frame.line), (&*raw.file_name(), raw.line()));
+            assert_eq!((frame.file, frame.line), (&*raw.file(), raw.line()));
             assert_eq!(frame.function, raw.function().as_deref());
         }
         assert_eq!(stack.len(), trace.outermost_first().count());
