@@ -13,7 +13,7 @@ use heapprof::query::{
 };
 use heapprof::raw::DecodeErrorKind;
 use heapprof::view::{
-    FlameGraph, FlowGraph, FlowOptions, LineErrorBars, Lines, MergedTraces, Sandwich,
+    FlameGraph, FlowGraph, FlowOptions, LineErrorBars, Lines, MergedTraces, Packages, Sandwich,
 };
 use heapprof::{Digest, DigestOptions, Elapsed, Reader, SamplingRates, TraceTable, Usage};
 
@@ -58,7 +58,7 @@ fn of_a_usage(usage: &Usage, traces: &TraceTable, said: &mut Flags) {
         ("Lines", Lines::new(traces, usage).is_damaged()),
         (
             "Lines of regrouped",
-            Lines::new(&traces.by_package(), usage).is_damaged(),
+            Lines::new(&traces.by_package(&Packages::new()), usage).is_damaged(),
         ),
         (
             "Lines of merged",

@@ -4,7 +4,7 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use heapprof::view::{Lines, MergedTraces};
+use heapprof::view::{Blame, Lines, MergedTraces, Packages};
 use heapprof::{Frame, Reader, TraceId, TraceTable, Usage};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -45,6 +45,93 @@ fn shown(traces: &TraceTable) -> Vec<Vec<String>> {
         .iter()
         .map(|(_, trace)| trace.frames().map(text).collect())
         .collect()
+}
+
+/// A stack of own code (`own/…`) and of three packages.
+fn owned_frame(line: u32) -> Frame<'static> {
+    const FILES: [&str; 4] = [
+        "own/a.rs",
+        "own/b.rs",
+        "vendor/c-1.0/src/lib.rs",
+        "vendor/d/src/lib.rs",
+    ];
+    Frame::new(FILES[line as usize % 4], line / 4)
+}
+
+/// The name of a frame's package, as a row of blame has it.
+fn package(frame: Frame<'_>) -> &'static str {
+    if frame.file.contains("/c-1.0/") {
+        "c 1.0"
+    } else {
+        "d"
+    }
+}
+
+proptest! {
+    #[test]
+    fn blame_is_the_innermost_own_frame_and_rows_add_up(
+        stacks in vec(vec(0_u32..12, 0..8), 0..12),
+        weights in vec(-20_i64..100, 13),
+    ) {
+        let traces: TraceTable = stacks
+            .iter()
+            .map(|stack| stack.iter().map(|&line| owned_frame(line)))
+            .collect();
+        let ids = (0..=stacks.len()).map(|index| TraceId::new(u32::try_from(index).unwrap()));
+        let usage: Usage = ids.zip(weights.iter().copied()).collect();
+        let blame = Blame::new(&traces, &usage);
+        prop_assert_eq!(blame.total(), usage.total());
+
+        // Row by row, and way by way.
+        let (mut rows, mut ways) = (BTreeMap::new(), BTreeMap::new());
+        for (place, &weight) in weights.iter().enumerate().take(stacks.len() + 1) {
+            let stack = place.checked_sub(1).map(|place| &stacks[place][..]).unwrap_or_default();
+            let stack: Vec<_> = stack.iter().map(|&line| owned_frame(line)).collect();
+            let own = stack.iter().rposition(|frame| frame.file.starts_with("own/"));
+            let label = match (own, stack.last()) {
+                (Some(own), _) => stack[own].to_string(),
+                (None, Some(&innermost)) => package(innermost).to_owned(),
+                (None, None) => "unknown".to_owned(),
+            };
+            let way: Vec<String> = stack[own.unwrap_or(0)..].iter().map(ToString::to_string).collect();
+            *rows.entry(label.clone()).or_insert(0) += weight;
+            *ways.entry((label, way)).or_insert(0) += weight;
+        }
+        rows.retain(|_, weight| *weight != 0);
+        ways.retain(|(label, _), weight| *weight != 0 && rows.contains_key(label) && label != "unknown");
+        let mut shown = BTreeMap::new();
+        let mut shown_ways = BTreeMap::new();
+        let mut last = i64::MAX;
+        for row in blame.rows() {
+            let label = row.frame.map_or("unknown".to_owned(), |frame| frame.to_string());
+            prop_assert_eq!(row.is_own, label.starts_with("own/"));
+            prop_assert!(row.weight <= last || row.frame.is_none());
+            last = row.weight;
+            for path in blame.paths(row) {
+                let way: Vec<String> = path.frames().map(|frame| frame.to_string()).collect();
+                shown_ways.insert((label.clone(), way), path.weight());
+            }
+            shown.insert(label, row.weight);
+        }
+        prop_assert_eq!(&shown, &rows);
+        prop_assert_eq!(shown_ways, ways);
+
+        // Foreign frames of one package that follow each other are one.
+        let folded = traces.fold_foreign(&Packages::new());
+        for (stack, (_, trace)) in stacks.iter().zip(folded.iter()) {
+            let mut plain: Vec<String> = Vec::new();
+            for &line in stack {
+                let frame = owned_frame(line);
+                let is_own = frame.file.starts_with("own/");
+                let name = if is_own { frame.to_string() } else { format!("{} …", package(frame)) };
+                if is_own || plain.last() != Some(&name) {
+                    plain.push(name);
+                }
+            }
+            let frames: Vec<String> = trace.frames().map(|frame| frame.to_string()).collect();
+            prop_assert_eq!(frames, plain);
+        }
+    }
 }
 
 proptest! {

@@ -96,6 +96,9 @@
 //! | [`Growth`](crate::query::Growth) | `{score, bytes, grew, windows, from_us, bytes_per_second, allocated, freed}` |
 //! | [`ErrorBars`](crate::query::ErrorBars) | `{total, rows: [[trace, estimate]], unseen: [{from, below}], damaged}` |
 //! | [`Estimate`](crate::query::Estimate) | `{value, variance, standard_error, blocks, exact, rough}` |
+//! | [`Blame`](crate::view::Blame) | `{total, rows, recognised, damaged}` |
+//! | [`BlameRow`](crate::view::BlameRow) | `{frame, id, own, weight}`: the id is that of [`Blame::table`](crate::view::Blame::table) |
+//! | [`BlamePath`](crate::view::BlamePath) | `{frames, weight}` |
 //! | [`LineErrorBars`](crate::view::LineErrorBars) | `{total, unknown, lines, damaged}`, estimates, the largest local estimate first |
 //! | [`LineEstimate`](crate::view::LineEstimate) | `{frame, id, local, cumulative}` |
 //! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, damaged}` |

@@ -6,8 +6,8 @@ use super::{List, shapes};
 use crate::id::FrameId;
 use crate::query::Track;
 use crate::view::{
-    FlameBar, FlameGraph, FlameLabel, FlameNode, FlowEdge, FlowGraph, FlowNode, FoldedStack,
-    LineErrorBars, Lines, Movements, Sandwich, Series, TimeSeries,
+    Blame, BlamePath, FlameBar, FlameGraph, FlameLabel, FlameNode, FlowEdge, FlowGraph, FlowNode,
+    FoldedStack, LineErrorBars, Lines, Movements, Sandwich, Series, TimeSeries,
 };
 
 shapes! {
@@ -16,6 +16,16 @@ shapes! {
         "unknown": lines.unknown(),
         "lines": List(|| lines.by_local()),
         "damaged": lines.is_damaged(),
+    }
+    Blame as blame {
+        "total": blame.total(),
+        "rows": List(|| blame.rows()),
+        "recognised": blame.is_recognised(),
+        "damaged": blame.is_damaged(),
+    }
+    BlamePath<'_> as path {
+        "frames": List(|| path.frames()),
+        "weight": path.weight(),
     }
     LineErrorBars as lines {
         "total": lines.total(),

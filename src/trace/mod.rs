@@ -2,6 +2,7 @@
 
 mod merge;
 mod package;
+mod packages;
 mod read;
 mod regroup;
 mod search;
@@ -22,6 +23,7 @@ use crate::tree::{CallTree, NodeId, ROOT, TreeBuilder};
 
 pub use merge::MergedTraces;
 pub use package::Package;
+pub use packages::Packages;
 use read::ReadFile;
 
 /// The stacks of a recording: for each trace its frames, outermost first.

@@ -1,70 +1,304 @@
-//! [`Package`]: the package of a Python program that a file belongs to.
+//! [`Package`]: whose code a file is, judged by its path.
 
-use super::TraceTable;
+use std::fmt;
 
-/// The package that a file of a Python program belongs to, judged by its path.
+use smallvec::SmallVec;
+
+/// The package that a file belongs to, judged by its path: of a Rust, Python or native program.
 ///
 /// ```
 /// use heapprof::view::Package;
 ///
-/// let of = Package::of;
-/// assert_eq!(of("/venv/lib/python3.7/site-packages/jinja2/nodes.py"), Package::Installed("jinja2"));
-/// assert_eq!(of("C:\\Python37\\Lib\\site-packages\\six.py"), Package::Installed("six"));
-/// assert_eq!(of("/usr/lib/python3.7/json/decoder.py"), Package::StandardLibrary);
-/// assert_eq!(of("<frozen importlib._bootstrap>"), Package::StandardLibrary);
-/// assert_eq!(of("/srv/app/main.py"), Package::Own);
+/// let of = |file| Package::of(file).to_string();
+/// assert_eq!(of("/home/me/.cargo/registry/src/index.crates.io-6f17/serde_json-1.0.154/src/map.rs"), "serde_json 1.0.154");
+/// assert_eq!(of("/rustc/f8297e351a40c1439a467bbbb6879088047f50b3/library/alloc/src/vec/mod.rs"), "standard library");
+/// assert_eq!(of("/venv/lib/python3.12/site-packages/jinja2/nodes.py"), "jinja2");
+/// assert_eq!(of("C:\\Python312\\Lib\\json\\decoder.py"), "standard library");
+/// assert_eq!(of("no symbol (libc.so.6)"), "libc.so.6");
+/// assert_eq!(of("/srv/app/main.py"), "own code");
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Package<'a> {
-    /// An installed package: the name that follows the last `site-packages` or `dist-packages` of the path.
-    Installed(&'a str),
-    /// The standard library: `lib/python3.7` and similar directories, and frozen modules.
+    /// Code that was installed or downloaded.
+    Installed {
+        /// The name.
+        name: &'a str,
+        /// The version, if the path has it.
+        version: Option<&'a str>,
+    },
+    /// The standard library of the language.
     StandardLibrary,
+    /// The operating system: its headers and the sources of its libraries.
+    System,
     /// Everything else: the program itself.
     Own,
 }
 
 impl<'a> Package<'a> {
     /// The package of a file. Both slashes and backslashes separate the parts of its path.
+    ///
+    /// | of | recognised by |
+    /// | --- | --- |
+    /// | a Rust crate | `registry/src/…/NAME-VERSION/`, `git/checkouts/NAME-…/`, `vendor/NAME/src/` |
+    /// | Rust's standard library | `/rustc/HASH/`, `library/std/src/` at the start or after `rust` |
+    /// | a Python package | `site-packages`, `dist-packages`, a `.whl`, `.egg`, `.zip` or `.pyz` archive with modules in it |
+    /// | Python's standard library | `lib/python3.12/`, `Python312\Lib\`, `<frozen …>`, and those of conda and the Microsoft store |
+    /// | a native library | `no symbol (NAME.so)`, which recorders write for code without symbols |
+    /// | the system | `/usr/include/`, `/usr/lib/`, `/lib/`, `/build/NAME-…/`, `/usr/src/debug/`, the C library's `../sysdeps/` |
+    /// | C++'s standard library | `include/c++/` |
     pub fn of(file: &'a str) -> Self {
-        if file.starts_with("<frozen ") {
-            return Self::StandardLibrary;
-        }
-        let mut is_standard = false;
-        // The two parts of the path after `part`.
-        let (mut next, mut after_next) = (None, None);
-        for part in file.rsplit(['/', '\\']) {
-            if let ("site-packages" | "dist-packages", Some(name)) = (part, next) {
-                // An egg is a directory or an archive that contains the package.
-                let in_egg = after_next.filter(|_| has_suffix(name, ".egg"));
-                let name = in_egg.unwrap_or(name);
-                return Self::Installed(name.strip_suffix(".py").unwrap_or(name));
-            }
-            is_standard |= next.is_some_and(|next| is_library(part, next));
-            (next, after_next) = (Some(part), next);
-        }
-        if is_standard {
-            Self::StandardLibrary
-        } else {
-            Self::Own
+        let parts: Parts<'a> = file.split(['/', '\\']).collect();
+        special(file)
+            .or_else(|| python(&parts))
+            .or_else(|| rust(&parts))
+            .or_else(|| native(file, &parts))
+            .unwrap_or(Self::Own)
+    }
+
+    /// An installed package without a version.
+    pub const fn installed(name: &'a str) -> Self {
+        let version = None;
+        Self::Installed { name, version }
+    }
+
+    /// Whether it is the program itself.
+    pub fn is_own(self) -> bool {
+        self == Self::Own
+    }
+}
+
+/// `serde_json 1.0.154`, `standard library`, `system`, `own code`.
+impl fmt::Display for Package<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Installed {
+                name,
+                version: None,
+            } => f.write_str(name),
+            Self::Installed {
+                name,
+                version: Some(version),
+            } => write!(f, "{name} {version}"),
+            Self::StandardLibrary => f.write_str("standard library"),
+            Self::System => f.write_str("system"),
+            Self::Own => f.write_str("own code"),
         }
     }
 }
 
-/// Whether two parts of a path that follow each other are in the standard library: `lib/python3.7`,
-/// `lib64/python3.7`, `Python37\Lib`, or `python37.zip` and any file in it.
-fn is_library(part: &str, next: &str) -> bool {
+/// The parts of a path.
+type Parts<'a> = SmallVec<[&'a str; 16]>;
+
+/// What is no path.
+fn special(file: &str) -> Option<Package<'_>> {
+    if file.starts_with("<frozen ") {
+        return Some(Package::StandardLibrary);
+    }
+    let module = file.strip_prefix("no symbol (")?.strip_suffix(')')?;
+    let name = module.rsplit(['/', '\\']).next()?;
+    // Other modules are programs.
+    let is_library = [".so", ".dylib", ".dll"]
+        .iter()
+        .any(|extension| name.contains(extension));
+    is_library.then_some(Package::installed(name))
+}
+
+fn python<'a>(parts: &Parts<'a>) -> Option<Package<'a>> {
+    let mut found = None;
+    for (at, part) in parts.iter().enumerate().rev() {
+        let after = |distance: usize| parts.get(at + distance).copied();
+        if let ("site-packages" | "dist-packages", Some(name)) = (*part, after(1)) {
+            // An egg is a directory or an archive that contains the package.
+            let in_egg = after(2).filter(|_| has_suffix(name, ".egg"));
+            let name = in_egg.unwrap_or(name);
+            return Some(Package::installed(name.strip_suffix(".py").unwrap_or(name)));
+        }
+        let next = after(1).unwrap_or_default();
+        if is_python_library(
+            part,
+            next,
+            at.checked_sub(1).and_then(|before| parts.get(before)),
+        ) {
+            found = Some(Package::StandardLibrary);
+        } else if let (None, Some(module)) = (found, archived(part, after(1))) {
+            found = Some(module);
+        }
+    }
+    found
+}
+
+/// Whether two parts of a path that follow each other are in Python's standard library: `lib/python3.12`,
+/// `lib64/python3.12`, `Python312\Lib`, or `python312.zip` and any file in it.
+fn is_python_library(part: &str, next: &str, before: Option<&&str>) -> bool {
+    let is_lib = next.eq_ignore_ascii_case("lib");
     match part {
         "lib" | "lib64" | "lib32" if is_python(next) => true,
-        _ => is_python(part) && (has_suffix(part, ".zip") || next.eq_ignore_ascii_case("lib")),
+        _ if is_lib && part.starts_with("PythonSoftwareFoundation.Python.") => true,
+        _ if is_lib && before == Some(&"envs") => true,
+        _ if is_lib && is_conda(part) => true,
+        // `pyenv-win\versions\3.12.1\Lib`
+        _ if is_lib && before == Some(&"versions") => {
+            part.starts_with(|c: char| c.is_ascii_digit())
+        }
+        _ => is_python(part) && (has_suffix(part, ".zip") || is_lib),
     }
+}
+
+fn is_conda(part: &str) -> bool {
+    let part = part.to_ascii_lowercase();
+    ["miniconda", "anaconda", "miniforge", "mambaforge"]
+        .iter()
+        .any(|name| part.starts_with(name))
+}
+
+/// The package of a module in a Python archive: `requests-2.31.0-py3-none-any.whl/requests/api.py`.
+fn archived<'a>(part: &'a str, module: Option<&'a str>) -> Option<Package<'a>> {
+    let module = module?;
+    if has_suffix(part, ".whl") || has_suffix(part, ".egg") {
+        let mut words = part.split('-');
+        let name = words.next()?;
+        let version = words.next().filter(|word| starts_with_digit(word));
+        return Some(Package::Installed { name, version });
+    }
+    let is_archive = has_suffix(part, ".zip") || has_suffix(part, ".pyz");
+    let name = module.strip_suffix(".py").unwrap_or(module);
+    is_archive.then_some(Package::installed(name))
 }
 
 /// Whether a name is `python` or `pypy` in any case, and a digit follows.
 fn is_python(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let version = name.strip_prefix("python").or(name.strip_prefix("pypy"));
-    version.is_some_and(|version| version.starts_with(|c: char| c.is_ascii_digit()))
+    version.is_some_and(starts_with_digit)
+}
+
+/// The crates of Rust's standard library.
+const LIBRARY: [&str; 9] = [
+    "alloc",
+    "backtrace",
+    "core",
+    "panic_unwind",
+    "proc_macro",
+    "std",
+    "stdarch",
+    "test",
+    "unwind",
+];
+
+fn rust<'a>(parts: &Parts<'a>) -> Option<Package<'a>> {
+    for (at, part) in parts.iter().enumerate() {
+        let after = |distance: usize| parts.get(at + distance).copied();
+        let before = at
+            .checked_sub(1)
+            .and_then(|before| parts.get(before))
+            .copied();
+        match *part {
+            "rustc" if after(1).is_some_and(is_commit) => return Some(Package::StandardLibrary),
+            "library"
+                if matches!(before, None | Some("rust"))
+                    && after(1).is_some_and(|name| LIBRARY.contains(&name)) =>
+            {
+                return Some(Package::StandardLibrary);
+            }
+            // `registry/src/index.crates.io-6f17d22bba15001f/NAME-VERSION/`
+            "registry" if after(1) == Some("src") && after(4).is_some() => {
+                return Some(versioned(after(3)?));
+            }
+            // `git/checkouts/NAME-HASH/REVISION/`
+            "checkouts" if before == Some("git") && after(2).is_some() => {
+                let folder = after(1)?;
+                let name = folder.rsplit_once('-').map_or(folder, |(name, _)| name);
+                return Some(Package::installed(name));
+            }
+            "vendor" if after(2) == Some("src") && after(3).is_some() => {
+                return Some(versioned(after(1)?));
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// Whether a name is the hash of a commit.
+fn is_commit(name: &str) -> bool {
+    name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn native<'a>(file: &'a str, parts: &Parts<'a>) -> Option<Package<'a>> {
+    /// Where systems have headers, libraries and the sources of libraries.
+    const SYSTEM: [&str; 12] = [
+        "/usr/include/",
+        "/usr/lib/",
+        "/usr/lib32/",
+        "/usr/lib64/",
+        "/usr/local/include/",
+        "/lib/",
+        "/lib64/",
+        "/usr/share/",
+        "/System/Library/",
+        "/Library/Developer/",
+        "/Applications/Xcode",
+        "/nix/store/",
+    ];
+    /// What the C library calls its own files where it was built.
+    const C_LIBRARY: [&str; 8] = [
+        "../sysdeps/",
+        "../csu/",
+        "../nptl/",
+        "./malloc/",
+        "./nptl/",
+        "./csu/",
+        "./stdlib/",
+        "./elf/",
+    ];
+    let is_header_of_cpp = |pair: &[&str]| matches!(pair, ["include", "c++"]);
+    if parts.windows(2).any(is_header_of_cpp)
+        || parts
+            .windows(2)
+            .any(|pair| matches!(pair, ["bits", "stl_vector.h"]))
+    {
+        return Some(Package::StandardLibrary);
+    }
+    // `/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c`, `/usr/src/debug/zlib-1.2.13/inflate.c`
+    let sources = match parts.as_slice() {
+        ["", "build", folder, source, _, ..] if folder.contains('-') => Some(*source),
+        ["", "usr", "src", "debug", source, _, ..] => Some(*source),
+        // `/opt/homebrew/Cellar/openssl@3/3.2.0/include/openssl/bio.h`
+        ["", "opt", "homebrew", "Cellar", name, version, _, ..]
+        | ["", "usr", "local", "Cellar", name, version, _, ..] => {
+            let version = Some(*version);
+            return Some(Package::Installed { name, version });
+        }
+        _ => None,
+    };
+    if let Some(sources) = sources {
+        return Some(versioned(sources));
+    }
+    let is_system = SYSTEM
+        .iter()
+        .chain(&C_LIBRARY)
+        .any(|start| file.starts_with(start));
+    is_system.then_some(Package::System)
+}
+
+/// A package of a folder that is called `NAME-VERSION`.
+fn versioned(folder: &str) -> Package<'_> {
+    let dashes = folder.match_indices('-');
+    for (at, _) in dashes {
+        let (name, version) = folder.split_at_checked(at).unwrap_or((folder, ""));
+        let version = version.strip_prefix('-').unwrap_or_default();
+        let number = version.split('-').next().unwrap_or_default();
+        if starts_with_digit(version) && number.contains('.') {
+            let version = Some(version);
+            return Package::Installed { name, version };
+        }
+    }
+    Package::installed(folder)
+}
+
+fn starts_with_digit(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_digit())
 }
 
 /// Whether a name has this suffix, which is in lower case, in any case.
@@ -72,96 +306,167 @@ fn has_suffix(name: &str, suffix: &str) -> bool {
     name.to_ascii_lowercase().ends_with(suffix)
 }
 
-impl TraceTable {
-    /// A table with the same trace ids and a frame for each package of a Python program:
-    /// `site-packages/NAME`, `standard library`, `own code`. Frames of the same package that follow each other
-    /// are one.
-    ///
-    /// To show your own code by line and the rest by package, call [`Package::of`] in
-    /// [`map_frames`](Self::map_frames).
-    ///
-    /// ```
-    /// use heapprof::view::{Lines, Package};
-    /// use heapprof::Reader;
-    ///
-    /// let reader = Reader::open("examples/data/demo")?;
-    /// let end = reader.live_at_end()?;
-    /// let lines = Lines::new(&reader.traces()?.by_package(), &end);
-    /// let shown: Vec<_> = lines.by_local().map(|line| (line.frame.file, line.local)).collect();
-    /// assert_eq!(shown, [("own code", 8_334_031), ("standard library", 72)]);
-    ///
-    /// let own = reader.traces()?.map_frames(|frame| match Package::of(frame.file) {
-    ///     Package::Own => Some((frame.file, frame.line)),
-    ///     _ => None,
-    /// });
-    /// assert_eq!(Lines::new(&own, &end).by_local().next().unwrap().frame.line, 11);
-    /// # Ok::<(), heapprof::Error>(())
-    /// ```
-    #[must_use]
-    pub fn by_package(&self) -> Self {
-        self.map_frames(|frame| {
-            let name = match Package::of(frame.file) {
-                Package::Installed(name) => format!("site-packages/{name}"),
-                Package::StandardLibrary => "standard library".to_owned(),
-                Package::Own => "own code".to_owned(),
-            };
-            Some((name, 0))
-        })
-        .fold_recursion()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn shown(file: &str) -> String {
+        Package::of(file).to_string()
+    }
+
     #[test]
-    fn finds_package_of_real_paths() {
-        use Package::{Installed, Own, StandardLibrary};
+    fn finds_python_packages() {
         for (file, package) in [
-            ("/v/lib/python3.7/site-packages/a/b/c.py", Installed("a")),
+            ("/v/lib/python3.7/site-packages/a/b/c.py", "a"),
+            ("/usr/lib/python3/dist-packages/yaml/x.py", "yaml"),
+            ("/v/site-packages/six.py", "six"),
+            ("/v/site-packages/foo-1.0-py3.7.egg/foo/x.py", "foo"),
+            ("/v/site-packages/a/vendor/site-packages/b/x.py", "b"),
+            ("C:\\Py\\Lib\\site-packages\\attr\\_make.py", "attr"),
             (
-                "/usr/lib/python3/dist-packages/yaml/x.py",
-                Installed("yaml"),
-            ),
-            ("/v/site-packages/six.py", Installed("six")),
-            (
-                "/v/site-packages/foo-1.0-py3.7.egg/foo/x.py",
-                Installed("foo"),
-            ),
-            (
-                "/v/site-packages/a/vendor/site-packages/b/x.py",
-                Installed("b"),
+                "/opt/conda/envs/ml/lib/python3.12/site-packages/numpy/core/x.py",
+                "numpy",
             ),
             (
-                "C:\\Py\\Lib\\site-packages\\attr\\_make.py",
-                Installed("attr"),
-            ),
-            ("/usr/lib/python3.7/ast.py", StandardLibrary),
-            ("/usr/lib64/python3.11/ast.py", StandardLibrary),
-            (
-                "/Library/Frameworks/Python.framework/Versions/3.7/lib/python3.7/os.py",
-                StandardLibrary,
+                "C:\\Users\\x\\AppData\\Roaming\\Python\\Python312\\site-packages\\rich\\a.py",
+                "rich",
             ),
             (
-                "C:\\Users\\x\\AppData\\Local\\Programs\\Python\\Python37-32\\lib\\os.py",
-                StandardLibrary,
+                "/app/requests-2.31.0-py3-none-any.whl/requests/api.py",
+                "requests 2.31.0",
             ),
-            (
-                "C:\\app\\python37.zip\\encodings\\utf_8.py",
-                StandardLibrary,
-            ),
-            ("/opt/pypy/lib/pypy3.9/ast.py", StandardLibrary),
-            ("<frozen zipimport>", StandardLibrary),
-            ("<string>", Own),
-            ("<ipython-input-1-abc>", Own),
-            ("/srv/app/lib/pythonic/a.py", Own),
-            ("/srv/app/python3/tool.py", Own),
-            ("site-packages", Own),
-            ("main.py", Own),
-            ("", Own),
+            ("/app/deps.zip/httpx/client.py", "httpx"),
+            ("/app/tool.pyz/click/core.py", "click"),
+            ("/app/old-0.3-py2.7.egg/old/x.py", "old 0.3"),
         ] {
-            assert_eq!(Package::of(file), package, "{file}");
+            assert_eq!(shown(file), package, "{file}");
+        }
+    }
+
+    #[test]
+    fn finds_python_standard_library() {
+        for file in [
+            "/usr/lib/python3.7/ast.py",
+            "/usr/lib64/python3.11/ast.py",
+            "/Library/Frameworks/Python.framework/Versions/3.12/lib/python3.12/os.py",
+            "/opt/homebrew/Cellar/python@3.12/3.12.1/Frameworks/Python.framework/Versions/3.12/lib/python3.12/os.py",
+            "/opt/conda/envs/ml/lib/python3.12/json/decoder.py",
+            "/home/me/.pyenv/versions/3.12.1/lib/python3.12/os.py",
+            "/home/me/.local/share/uv/python/cpython-3.12.1-linux-x86_64-gnu/lib/python3.12/os.py",
+            "C:\\Users\\x\\AppData\\Local\\Programs\\Python\\Python37-32\\lib\\os.py",
+            "C:\\Users\\x\\miniconda3\\Lib\\os.py",
+            "C:\\Users\\x\\miniconda3\\envs\\ml\\Lib\\os.py",
+            "C:\\Users\\x\\.pyenv\\pyenv-win\\versions\\3.12.1\\Lib\\os.py",
+            "C:\\Program Files\\WindowsApps\\PythonSoftwareFoundation.Python.3.11_3.11.2288.0_x64__qbz5n2kfra8p0\\Lib\\os.py",
+            "C:\\app\\python37.zip\\encodings\\utf_8.py",
+            "/usr/lib/python312.zip/os.py",
+            "/opt/pypy/lib/pypy3.9/ast.py",
+            "<frozen zipimport>",
+            "<frozen importlib._bootstrap>",
+        ] {
+            assert_eq!(Package::of(file), Package::StandardLibrary, "{file}");
+        }
+    }
+
+    #[test]
+    fn finds_rust_packages_and_standard_library() {
+        for (file, package) in [
+            (
+                "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/tokio-1.47.1/src/runtime/task/core.rs",
+                "tokio 1.47.1",
+            ),
+            (
+                "/root/.cargo/registry/src/github.com-1ecc6299db9ec823/rand-0.9.0-beta.1/src/lib.rs",
+                "rand 0.9.0-beta.1",
+            ),
+            (
+                "/root/.cargo/registry/src/index.crates.io-6f17/x86-64-asm-0.1.2/src/lib.rs",
+                "x86-64-asm 0.1.2",
+            ),
+            (
+                "C:\\Users\\x\\.cargo\\registry\\src\\index.crates.io-6f17\\serde-1.0.0\\src\\de\\mod.rs",
+                "serde 1.0.0",
+            ),
+            (
+                "/root/.cargo/git/checkouts/my-fork-9fca1d0e7b1c2a3b/1a2b3c4/src/lib.rs",
+                "my-fork",
+            ),
+            ("vendor/hashbrown/src/raw/mod.rs", "hashbrown"),
+            ("/src/app/vendor/bytes-1.5.0/src/bytes.rs", "bytes 1.5.0"),
+            (
+                "/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/panicking.rs",
+                "standard library",
+            ),
+            (
+                "/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860\\library\\alloc\\src\\vec\\mod.rs",
+                "standard library",
+            ),
+            ("library/core/src/ops/function.rs", "standard library"),
+            (
+                "/root/.rustup/toolchains/stable-x86_64-unknown-linux-gnu/lib/rustlib/src/rust/library/alloc/src/raw_vec.rs",
+                "standard library",
+            ),
+        ] {
+            assert_eq!(shown(file), package, "{file}");
+        }
+    }
+
+    #[test]
+    fn finds_native_packages_and_system() {
+        for (file, package) in [
+            ("/usr/include/c++/12/bits/stl_vector.h", "standard library"),
+            (
+                "/opt/gcc/include/c++/14.1.0/ext/new_allocator.h",
+                "standard library",
+            ),
+            ("/usr/include/x86_64-linux-gnu/curl/curl.h", "system"),
+            ("/usr/lib/x86_64-linux-gnu/libc.so.6", "system"),
+            ("/lib64/ld-linux-x86-64.so.2", "system"),
+            ("../sysdeps/nptl/libc_start_call_main.h", "system"),
+            ("../csu/libc-start.c", "system"),
+            ("./malloc/malloc.c", "system"),
+            (
+                "/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c",
+                "glibc 2.36",
+            ),
+            (
+                "/usr/src/debug/zlib-1.2.13-4.fc38.x86_64/inflate.c",
+                "zlib 1.2.13-4.fc38.x86_64",
+            ),
+            (
+                "/opt/homebrew/Cellar/openssl@3/3.2.0/include/openssl/bio.h",
+                "openssl@3 3.2.0",
+            ),
+            ("no symbol (libstdc++.so.6)", "libstdc++.so.6"),
+            ("no symbol (/usr/lib/libz.so.1)", "libz.so.1"),
+        ] {
+            assert_eq!(shown(file), package, "{file}");
+        }
+    }
+
+    #[test]
+    fn own_code_is_what_no_rule_knows() {
+        for file in [
+            "<string>",
+            "<ipython-input-1-abc>",
+            "/srv/app/lib/pythonic/a.py",
+            "/srv/app/python3/tool.py",
+            "site-packages",
+            "main.py",
+            "src/main.rs",
+            "crates/server/src/handlers.rs",
+            "/home/me/service/src/registry/src/index.rs",
+            "/home/me/app/library/core/src/lib.rs",
+            "/home/me/app/vendor/notes.md",
+            "/home/me/rustc/src/lib.rs",
+            "no symbol",
+            "no symbol (",
+            "no symbol (server)",
+            "/usr/libfoo/a.c",
+            "C:\\work\\app\\lib\\main.py",
+            "",
+        ] {
+            assert_eq!(Package::of(file), Package::Own, "{file}");
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | --- | --- |
 //! | Which stacks hold it? | [`Usage::iter`](crate::Usage::iter) and [`TraceTable::trace`](crate::TraceTable::trace) |
 //! | Which lines hold it, by themselves and with all they call? | [`Lines`] of [`LineUsage`] |
+//! | Which of my own lines are responsible? | [`Blame`] of [`BlameRow`]s and their [`BlamePath`]s |
 //! | The same with error bars? | [`LineErrorBars`] of [`LineEstimate`] |
 //! | How does it flow through the lines? Then and now? | [`FlowGraph`] of [`FlowNode`]s, with [`FlowNodeId`]s, and [`FlowEdge`]s, for one usage or several; pruned by [`FlowOptions`] and their [`EdgeBase`] |
 //! | Which stacks, as a tree to draw? | [`FlameGraph`] of [`FlameNode`]s, each with a [`FlameLabel`] and a [`FlameWeight`], and [`FlameBar`]s to draw them by; as text [`Folded`] into [`FoldedStack`]s |
@@ -24,12 +25,13 @@
 //! | How do lines and traces change over time? | [`TimeSeries`] of [`Series`], from a [`Digest`](crate::Digest) |
 //! | Is it creeping up, or does it jump? | [`Movements`]: [`Trend`], [`Movement`] |
 //! | What does the line say? | [`SourceLines`]: a [`SourceLine`] |
-//! | Which package is a file of? | [`Package`] |
+//! | Which package is a file of? Is it own code? | [`Package`], by the rules of [`Packages`] |
 //! | Several recordings in one view? | [`MergedTraces`] |
 //!
 //! Graphs have options with the same names: `max_nodes` is a limit on the number of nodes, `min_fraction` leaves out
 //! nodes that are smaller than this fraction of the total.
 
+mod blame;
 mod flame;
 mod flow;
 mod focus;
@@ -42,7 +44,8 @@ mod series;
 mod source;
 mod subtree;
 
-pub use crate::trace::{MergedTraces, Package};
+pub use crate::trace::{MergedTraces, Package, Packages};
+pub use blame::{Blame, BlamePath, BlameRow};
 pub use flame::{FlameBar, FlameGraph, FlameLabel, FlameNode, FlameWeight, Folded, FoldedStack};
 pub use flow::{EdgeBase, FlowEdge, FlowGraph, FlowNode, FlowNodeId, FlowOptions};
 pub use line_error_bars::{LineErrorBars, LineEstimate};

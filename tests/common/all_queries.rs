@@ -26,8 +26,8 @@ use heapprof::raw::{
     TracePosition, TraceWriter, TraceWriterV1,
 };
 use heapprof::view::{
-    EdgeBase, FlameGraph, FlowGraph, FlowOptions, LineErrorBars, Lines, MergedTraces, Movements,
-    Package, Sandwich, Series, SourceLines, TimeSeries,
+    Blame, EdgeBase, FlameGraph, FlowGraph, FlowOptions, LineErrorBars, Lines, MergedTraces,
+    Movements, Package, Packages, Sandwich, Series, SourceLines, TimeSeries,
 };
 use heapprof::{
     Clock, Digest, DigestOptions, Elapsed, Frame, FrameId, OwnedFrame, Reader, SamplingRates,
@@ -202,11 +202,17 @@ impl AnswerHash {
             self.add((Package::of(frame.file), Frame::parse(&shown).is_ok()));
             self.add(traces.search(&shown).len());
         }
+        let packages = Packages::new();
+        assert_eq!(packages.of("a.rs").is_own(), Package::of("a.rs").is_own());
+        self.add((packages.recognize(traces), Package::installed("a")));
         let regrouped = [
             traces.by_function(),
             traces.by_file(),
             traces.by_directory(),
-            traces.by_package(),
+            traces.by_package(&packages),
+            traces.fold_foreign(&packages),
+            traces.cut_to_own(&packages),
+            traces.cut_to(&packages, |frame| frame.line % 2 == 0),
             traces.fold_recursion(),
             traces.map_frames(|frame| (frame.line % 2 == 0).then_some(("even", frame.line / 4))),
             traces.map_frames(|_| None::<(&str, u32)>),
@@ -587,8 +593,34 @@ impl AnswerHash {
         self.add((merged.usage(0, a), merged.usage(1, b), merged.usage(2, a)));
     }
 
+    fn blame(&mut self, traces: &TraceTable, usage: &Usage) {
+        let packages = Packages::new().own("/srv").installed("/usr", "a");
+        for blame in [
+            Blame::new(traces, usage),
+            Blame::with_packages(traces, usage, &packages),
+            Blame::with_test(traces, usage, &packages, |frame| frame.line % 2 == 1),
+        ] {
+            let rows: Vec<_> = blame.rows().collect();
+            // Sums saturate.
+            let sum: i128 = rows.iter().map(|row| i128::from(row.weight)).sum();
+            assert!(sum == i128::from(blame.total()) || sum.abs() > i128::from(i64::MAX));
+            for &row in rows.iter().take(3) {
+                let paths = blame.paths(row).take(3);
+                let shown =
+                    paths.map(|path| (path.frames().take(9).collect::<Vec<_>>(), path.weight()));
+                self.add((row, shown.collect::<Vec<_>>()));
+            }
+            self.add((
+                blame.table().len(),
+                blame.is_recognised(),
+                blame.is_damaged(),
+            ));
+        }
+    }
+
     fn views(&mut self, traces: &TraceTable, usages: &[Usage; 5], lines: &[FrameId]) {
         let by_file = traces.by_file();
+        self.blame(traces, &usages[0]);
         for usage in usages {
             self.lines(traces, usage);
             self.lines(&by_file, usage);
