@@ -46,7 +46,7 @@
 //! | What was live at 3 240 s? At the end? | [`Reader::live_at`], [`Reader::live_at_end`] |
 //! | When was the most in use, and by whom? | [`Reader::peak`]; without the usage [`Reader::high_water`] |
 //! | What grew between two moments? | [`Reader::growth`] |
-//! | How did it change over time? | [`Reader::time_series`] |
+//! | How did it change over time? | [`Reader::envelope`], and of lines and traces [`Reader::time_series`] |
 //! | What leaks? | [`Reader::leaks`] |
 //! | Who allocates the most, who makes temporary blocks? | [`Reader::churn`], [`Reader::churn_over_time`] |
 //! | How many blocks are live, how large are they, how long do they live? | [`Reader::live_blocks`], [`Reader::sizes`], [`Reader::lifetimes`] |

@@ -3,19 +3,16 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-use crate::digest::options::default_interval_ms;
 use crate::error::{Result, Taint};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::query::ask::{AppliedEvent, Query, QueryEnd, QueryStart};
 use crate::query::churn::TraceChurn;
 use crate::query::scope::{Scope, scope_methods};
+use crate::query::steps::{MAX_STEPS, Step, Steps, StepsBuilder, steps_methods};
 use crate::query::trace_rows::Row;
 use crate::reader::Reader;
 use crate::time::Elapsed;
-
-/// At most this many steps if the caller states no length.
-const DEFAULT_STEPS: usize = 1000;
 
 /// Allocations, frees and their bytes in equal steps of time.
 ///
@@ -36,10 +33,7 @@ const DEFAULT_STEPS: usize = 1000;
 #[doc(alias("allocation rate"))]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChurnOverTime {
-    from: Elapsed,
-    to: Elapsed,
-    step: u64,
-    steps: Vec<TraceChurn>,
+    steps: Steps<TraceChurn>,
     damaged: Taint,
 }
 
@@ -108,24 +102,21 @@ impl ChurnStep {
 
 impl ChurnOverTime {
     /// The largest number of steps, enough for a day of seconds. A clock can be off by a hundred years.
-    pub const MAX_STEPS: usize = 1 << 17;
+    pub const MAX_STEPS: usize = MAX_STEPS;
 
     /// The query, for the whole log until restricted.
     pub fn query() -> ChurnOverTimeQuery {
         ChurnOverTimeQuery {
             scope: Scope::WHOLE,
-            every: None,
-            step: 1,
-            steps: Vec::new(),
-            current: TraceChurn::default(),
-            current_end: None,
+            steps: StepsBuilder::new(),
             is_over: false,
         }
     }
 
-    /// The length of a step: the one that the query [was given](ChurnOverTimeQuery::every), or that times a power of two.
+    /// The length of a step: the one that the query [was given](ChurnOverTimeQuery::every), or that times a power of
+    /// two.
     pub fn step(&self) -> Duration {
-        Duration::from_micros(self.step)
+        self.steps.step()
     }
 
     /// Whether it is derived from [damaged](crate::Usage::is_damaged) input.
@@ -136,19 +127,13 @@ impl ChurnOverTime {
     /// The steps, in the order of time and without a gap, up to the end of the log or of the window.
     /// None if the window begins at or after the end of the log, and of an empty log.
     pub fn steps(&self) -> impl DoubleEndedIterator<Item = ChurnStep> + ExactSizeIterator + Clone {
-        self.steps.iter().enumerate().map(|(number, counts)| {
-            let begin = |number: u64| {
-                let distance = Duration::from_micros(self.step.saturating_mul(number));
-                (self.from + distance).min(self.to)
-            };
-            ChurnStep {
-                from: begin(number as u64),
-                to: begin(number as u64 + 1),
-                allocations: counts.allocations,
-                frees: counts.frees,
-                allocated: counts.allocated,
-                freed: counts.freed,
-            }
+        self.steps.iter().map(|(from, to, counts)| ChurnStep {
+            from,
+            to,
+            allocations: counts.allocations,
+            frees: counts.frees,
+            allocated: counts.allocated,
+            freed: counts.freed,
         })
     }
 }
@@ -174,14 +159,7 @@ impl ChurnOverTime {
 #[must_use]
 pub struct ChurnOverTimeQuery {
     scope: Scope,
-    every: Option<Duration>,
-    /// The length of a step, in microseconds.
-    step: u64,
-    /// The steps before the current one.
-    steps: Vec<TraceChurn>,
-    current: TraceChurn,
-    /// The last time in the current step; `None` before the first step.
-    current_end: Option<Elapsed>,
+    steps: StepsBuilder<TraceChurn>,
     /// Whether the log goes on after the window.
     is_over: bool,
 }
@@ -190,43 +168,12 @@ impl ChurnOverTimeQuery {
     scope_methods!(within);
     scope_methods!(of);
 
-    /// The length of a step, in whole microseconds and at least one. The default is the
-    /// [interval of a digest](crate::DigestOptions::interval), for about a thousand steps.
-    ///
-    /// The query doubles it while there would be more than [`MAX_STEPS`](ChurnOverTime::MAX_STEPS) steps.
-    pub fn every(mut self, step: Duration) -> Self {
-        self.every = Some(step);
-        self
-    }
+    steps_methods!();
+}
 
-    /// The number of the step with an event at this time.
-    fn number(&self, elapsed: Elapsed) -> usize {
-        let distance = elapsed
-            .as_micros()
-            .saturating_sub(self.scope.window.start().as_micros());
-        usize::try_from(distance.saturating_sub(1) / self.step).unwrap_or(usize::MAX)
-    }
-
-    /// Makes the step of an event at this time the current one.
-    #[cold]
-    fn advance(&mut self, elapsed: Elapsed) {
-        if self.current_end.is_some() {
-            self.steps.push(std::mem::take(&mut self.current));
-        }
-        let max = match self.every {
-            Some(_) => ChurnOverTime::MAX_STEPS,
-            // A digest of another log can have another end.
-            None => 2 * DEFAULT_STEPS,
-        };
-        while self.number(elapsed) >= max {
-            self.step = self.step.saturating_mul(2);
-            self.steps = self.steps.chunks(2).map(sum).collect();
-        }
-        let number = self.number(elapsed);
-        self.steps.resize(number + 1, TraceChurn::default());
-        self.current = self.steps.pop().unwrap_or_default();
-        let end = self.step.saturating_mul(number as u64 + 1);
-        self.current_end = Some(self.scope.window.start() + Duration::from_micros(end));
+impl Step for TraceChurn {
+    fn append(&mut self, next: &Self) {
+        self.add(next);
     }
 }
 
@@ -238,17 +185,7 @@ impl Query for ChurnOverTimeQuery {
     }
 
     fn begin(&mut self, start: &QueryStart<'_>) -> Result<()> {
-        let window = self.scope.window;
-        self.step = match self.every {
-            Some(step) => Elapsed::from(step).as_micros(),
-            None => {
-                let end = start.log_end()?.elapsed().min(window.end());
-                let length = Elapsed::from(end.since(window.start()));
-                default_interval_ms(length, DEFAULT_STEPS as u64).saturating_mul(1000)
-            }
-        };
-        self.step = self.step.max(1);
-        Ok(())
+        self.steps.begin(self.scope.window, start)
     }
 
     #[inline]
@@ -262,32 +199,15 @@ impl Query for ChurnOverTimeQuery {
         if !self.scope.contains(event.elapsed, index) {
             return ControlFlow::Continue(());
         }
-        if self.current_end.is_none_or(|end| event.elapsed > end) {
-            self.advance(event.elapsed);
-        }
         let bytes = applied.bytes.unsigned_abs();
-        self.current.add_event(event.kind, event.size, bytes);
+        let step = self.steps.at(event.elapsed);
+        step.add_event(event.kind, event.size, bytes);
         ControlFlow::Continue(())
     }
 
-    fn finish(mut self, end: &QueryEnd<'_>) -> ChurnOverTime {
-        let to = if self.is_over {
-            self.scope.window.end()
-        } else {
-            end.position().elapsed().min(self.scope.window.end())
-        };
-        let from = self.scope.window.start();
-        if to > from && self.current_end.is_none_or(|end| to > end) {
-            self.advance(to);
-        }
-        if self.current_end.is_some() {
-            self.steps.push(self.current);
-        }
+    fn finish(self, end: &QueryEnd<'_>) -> ChurnOverTime {
         ChurnOverTime {
-            from,
-            to: to.max(from),
-            step: self.step,
-            steps: self.steps,
+            steps: self.steps.finish(self.is_over, end),
             damaged: end.taint(),
         }
     }
@@ -303,11 +223,4 @@ impl Reader {
     pub fn churn_over_time(&self) -> Result<ChurnOverTime> {
         self.ask(ChurnOverTime::query())
     }
-}
-
-fn sum(steps: &[TraceChurn]) -> TraceChurn {
-    steps.iter().fold(TraceChurn::default(), |mut sum, step| {
-        sum.add(step);
-        sum
-    })
 }

@@ -39,6 +39,7 @@
 //! | When was the most in use, and by whom? | [`PeakQuery`] | [`Peak`], with its [`HighWater`] |
 //! | How many blocks are live? | [`LiveBlocksQuery`] | [`LiveBlocks`] |
 //! | **what changes** | | |
+//! | How does the total change, with every spike? | [`EnvelopeQuery`] | [`Envelope`] of [`EnvelopeStep`] |
 //! | What leaks? | [`LeaksQuery`] | [`Leaks`]: [`LineLeak`], [`TraceLeak`], [`Growth`] |
 //! | **what passes through** | | |
 //! | Who allocates the most, who makes temporary blocks? | [`ChurnQuery`] | [`Churn`] of [`TraceChurn`] |
@@ -93,6 +94,7 @@
 mod ask;
 mod churn;
 mod churn_over_time;
+mod envelope;
 pub(crate) mod error_bars;
 mod leaks;
 mod lifetimes;
@@ -105,6 +107,7 @@ mod sampling_advice;
 mod sanity;
 mod scope;
 mod sizes;
+mod steps;
 mod trace_rows;
 mod trace_set;
 mod undo_log;
@@ -116,6 +119,7 @@ pub use crate::log::LogEvents;
 pub use ask::{AppliedEvent, Query, QueryEnd, QueryGroup, QueryStart};
 pub use churn::{Churn, ChurnQuery, TraceChurn};
 pub use churn_over_time::{ChurnOverTime, ChurnOverTimeQuery, ChurnStep};
+pub use envelope::{Envelope, EnvelopeQuery, EnvelopeStep};
 pub use error_bars::{ErrorBars, ErrorBarsQuery, Estimate};
 pub use leaks::{Growth, Leaks, LeaksQuery, LineLeak, TraceLeak};
 pub use lifetimes::{Lifetimes, LifetimesQuery, TraceLifetimes};

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{List, shapes};
 use crate::query::{
-    Churn, ChurnOverTime, ErrorBars, Estimate, HighWater, Leaks, Lifetimes, LiveBlocks, Peak,
-    RatesCheck, SamplingAdvice, Sanity, SizeBucket, Sizes, TraceLifetimes,
+    Churn, ChurnOverTime, Envelope, ErrorBars, Estimate, HighWater, Leaks, Lifetimes, LiveBlocks,
+    Peak, RatesCheck, SamplingAdvice, Sanity, SizeBucket, Sizes, TraceLifetimes,
 };
 use crate::time::Elapsed;
 
@@ -29,6 +29,11 @@ shapes! {
         "total": churn.total(),
         "rows": List(|| churn.rows()),
         "damaged": churn.is_damaged(),
+    }
+    Envelope as envelope {
+        "step_us": Elapsed::from(envelope.step()),
+        "steps": List(|| envelope.steps()),
+        "damaged": envelope.is_damaged(),
     }
     ChurnOverTime as churn {
         "step_us": Elapsed::from(churn.step()),

@@ -86,6 +86,8 @@
 //! | [`TraceChurn`](crate::query::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
 //! | [`ChurnOverTime`](crate::query::ChurnOverTime) | `{step_us, steps, damaged}` |
 //! | [`ChurnStep`](crate::query::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
+//! | [`Envelope`](crate::query::Envelope) | `{step_us, steps, damaged}` |
+//! | [`EnvelopeStep`](crate::query::EnvelopeStep) | `{from_us, to_us, lowest, highest, last}` |
 //! | [`LiveBlocks`](crate::query::LiveBlocks) | `{recorded, estimated, damaged}`, the first two as a usage |
 //! | [`Sizes`](crate::query::Sizes) | `{total, buckets, damaged}` |
 //! | [`SizeBucket`](crate::query::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |

@@ -16,9 +16,9 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use heapprof::query::{
-    AppliedEvent, Churn, ChurnOverTime, ErrorBars, Leaks, Lifetimes, Live, LiveBlocks, LiveHeap,
-    Peak, Query, QueryEnd, QueryStart, RatesCheck, SamplingAdvice, Sanity, Sizes, TraceSet, Track,
-    Window,
+    AppliedEvent, Churn, ChurnOverTime, Envelope, ErrorBars, Leaks, Lifetimes, Live, LiveBlocks,
+    LiveHeap, Peak, Query, QueryEnd, QueryStart, RatesCheck, SamplingAdvice, Sanity, Sizes,
+    TraceSet, Track, Window,
 };
 use heapprof::raw::{DecodeError, FileKind, LogPosition};
 use heapprof::raw::{
@@ -350,6 +350,7 @@ impl AnswerHash {
         let churn = reader.churn().unwrap();
         self.churn(reader, &churn, half);
         self.churn_over_time(reader, &set);
+        self.envelope(reader, &set, half);
         self.lifetimes(reader, &set);
         self.sizes(reader, &set, half);
         self.blocks(reader, &set, half, peak.events());
@@ -429,6 +430,20 @@ impl AnswerHash {
                 self.add((step.allocations_per_second(), step.frees_per_second()));
                 self.add(step.bytes_per_second());
             }
+        }
+    }
+
+    fn envelope(&mut self, reader: &Reader, set: &TraceSet, half: Elapsed) {
+        let part = Envelope::query()
+            .every(Duration::from_secs(1 << 40))
+            .of(set);
+        let (part, peak) = reader.ask((part.within(half..), Peak::query())).unwrap();
+        let whole = reader.envelope().unwrap();
+        let highest = whole.steps().map(|step| step.highest).max();
+        assert!(highest.is_none_or(|highest| highest == peak.total()));
+        for envelope in [whole, part] {
+            self.add((envelope.step(), envelope.is_damaged()));
+            self.add(envelope.steps().collect::<Vec<_>>());
         }
     }
 
