@@ -27,7 +27,7 @@ pub(super) struct Steps<T> {
     to: Elapsed,
     /// The length of a step, in microseconds.
     step: u64,
-    steps: Vec<T>,
+    values: Vec<T>,
 }
 
 impl<T> Steps<T> {
@@ -39,7 +39,7 @@ impl<T> Steps<T> {
     pub(super) fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (Elapsed, Elapsed, &T)> + ExactSizeIterator + Clone {
-        self.steps.iter().enumerate().map(|(number, step)| {
+        self.values.iter().enumerate().map(|(number, step)| {
             let begin = |number: u64| {
                 let distance = Duration::from_micros(self.step.saturating_mul(number));
                 (self.from + distance).min(self.to)
@@ -49,7 +49,7 @@ impl<T> Steps<T> {
     }
 
     pub(super) fn values_mut(&mut self) -> &mut [T] {
-        &mut self.steps
+        &mut self.values
     }
 }
 
@@ -150,7 +150,7 @@ impl<T: Step> StepsBuilder<T> {
             from,
             to: to.max(from),
             step: self.step,
-            steps: self.steps,
+            values: self.steps,
         }
     }
 }
