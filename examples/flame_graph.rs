@@ -8,7 +8,7 @@ use std::cmp::Reverse;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Names, Query, bytes, heading};
+use common::{Files, Look, Names, Query, bytes, heading};
 use heapprof::view::{FlameGraph, FlameLabel, FlameWeight};
 use inferno::flamegraph::color::{BasicPalette, Color, Palette, PaletteMap};
 use inferno::flamegraph::{Direction, Options, from_lines};
@@ -20,6 +20,8 @@ struct Cli {
     files: Files,
     #[command(flatten)]
     question: Query,
+    #[command(flatten)]
+    look: Look,
     /// The allocating lines first, and below each who called it.
     #[arg(long)]
     inverted: bool,
@@ -34,8 +36,9 @@ fn main() -> std::process::ExitCode {
 
 fn draw(cli: &Cli) -> Result<()> {
     let reader = cli.files.open_with_events()?;
-    let traces = reader.traces()?;
+    let traces = &cli.look.table(reader.traces()?);
     let (usage, asked) = cli.question.ask(&reader)?;
+    let usage = cli.look.usage(reader.traces()?, usage);
     let make = [FlameGraph::new, FlameGraph::inverted][usize::from(cli.inverted)];
     let graph = make(traces, &usage).min_fraction(0.001);
     ensure!(graph.total().size() > 0, "nothing is {asked}");

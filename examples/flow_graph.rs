@@ -6,7 +6,7 @@ mod common;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Files, Names, bytes, elapsed, heading, seconds};
+use common::{Files, Look, Names, bytes, elapsed, heading, seconds};
 use heapprof::{Elapsed, view::EdgeBase, view::FlowGraph, view::FlowOptions};
 use petgraph::dot::{Config, Dot};
 use petgraph::graph::{EdgeReference, Graph, NodeIndex};
@@ -17,6 +17,8 @@ use petgraph::visit::EdgeRef;
 struct Cli {
     #[command(flatten)]
     files: Files,
+    #[command(flatten)]
+    look: Look,
     /// When, in seconds; by default after a quarter of the time, at the peak, and at the end.
     #[arg(long, value_name = "SECONDS", value_parser = elapsed, value_delimiter = ',')]
     at: Vec<Elapsed>,
@@ -39,15 +41,19 @@ fn draw(cli: &Cli) -> Result<()> {
     let reader = cli.files.open_with_events()?;
     let times = common::times(&reader, &cli.at)?;
     let columns = times.len();
-    let usages: Result<Vec<_>, _> = times.iter().map(|&at| reader.live_at(at)).collect();
+    let traces = &cli.look.table(reader.traces()?);
+    let mut usages = Vec::new();
+    for &at in &times {
+        usages.push(cli.look.usage(reader.traces()?, reader.live_at(at)?));
+    }
     let options = FlowOptions::default()
         .min_fraction(0.01)
         .min_edge_fraction(0.001, EdgeBase::Total)
         .max_nodes(cli.nodes)
         .collapse(true)
         .root(true);
-    let flow = FlowGraph::with_options(reader.traces()?, &usages?, &options);
-    let names = Names::new(reader.traces()?);
+    let flow = FlowGraph::with_options(traces, &usages, &options);
+    let names = Names::new(traces);
     let mut graph: Graph<String, String> = Graph::new();
     let rows = |weights: &dyn Fn(usize) -> [i64; 2]| -> String {
         let row = |(column, &at)| {

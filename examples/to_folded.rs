@@ -15,10 +15,10 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use clap::Parser;
 use heapprof::view::{FlameGraph, FlameLabel, FoldedStack};
-use heapprof::{Elapsed, Reader, TraceTable, Usage};
+use heapprof::{Elapsed, Reader, Usage};
 
 mod common;
-use common::Query;
+use common::{Look, Query};
 
 /// Writes the stacks of a profile as folded text, for any flame graph tool.
 #[derive(Parser)]
@@ -28,6 +28,9 @@ struct Cli {
 
     #[command(flatten)]
     question: Query,
+
+    #[command(flatten)]
+    look: Look,
 
     /// Of a growth from A to B, write what is live at A and at B, `frame;frame bytes bytes`: what differential
     /// flame graphs are drawn from.
@@ -44,7 +47,7 @@ fn run(cli: &Cli) -> Result<()> {
     let traces = reader.traces()?;
     let left_out = match (cli.question.of_growth(), cli.difference) {
         (Some((from, to)), true) => {
-            let rows = difference(&reader, traces, from, to)?;
+            let rows = difference(&reader, &cli.look, from, to)?;
             let whole = |row: &&(String, [i64; 2])| row.1.iter().all(|&bytes| bytes >= 0);
             cli.files.write(|out| {
                 for (stack, [before, after]) in rows.iter().filter(whole) {
@@ -56,7 +59,8 @@ fn run(cli: &Cli) -> Result<()> {
         }
         (None, true) => bail!("a difference is one between two times: --growth A..B"),
         (_, false) => {
-            let graph = FlameGraph::new(traces, &cli.question.ask(&reader)?.0);
+            let usage = cli.look.usage(traces, cli.question.ask(&reader)?.0);
+            let graph = FlameGraph::new(&cli.look.table(traces), &usage);
             cli.files.write(|out| {
                 for stack in graph.folded().filter(|stack| stack.weight() > 0) {
                     writeln!(out, "{} {}", text(stack), stack.weight())?;
@@ -75,13 +79,16 @@ fn run(cli: &Cli) -> Result<()> {
 /// What is live at two times, by stack.
 fn difference(
     reader: &Reader,
-    traces: &TraceTable,
+    look: &Look,
     from: Elapsed,
     to: Elapsed,
 ) -> Result<Vec<(String, [i64; 2])>> {
+    let traces = reader.traces()?;
+    let table = look.table(traces);
     let mut rows: BTreeMap<String, [i64; 2]> = BTreeMap::new();
     let mut add = |place: usize, usage: &Usage| {
-        for stack in FlameGraph::new(traces, usage).folded() {
+        let usage = look.usage(traces, usage.clone());
+        for stack in FlameGraph::new(&table, &usage).folded() {
             rows.entry(text(stack)).or_default()[place] = stack.weight();
         }
     };

@@ -24,6 +24,9 @@ struct Cli {
     #[command(flatten)]
     files: common::Files,
 
+    #[command(flatten)]
+    look: common::Look,
+
     /// How many moments there are at most, besides the peak: 0 to 1000.
     #[arg(short, long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(..=1000))]
     moments: u64,
@@ -35,7 +38,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
-    let traces = reader.traces()?;
+    let traces = &cli.look.table(reader.traces()?);
     let peak = reader.peak()?;
     let file = SpeedscopeFile {
         schema: "https://www.speedscope.app/file-format-schema.json",
@@ -48,6 +51,7 @@ fn run(cli: &Cli) -> Result<()> {
         },
         profiles: Profiles {
             traces,
+            shown: &|usage| Ok(cli.look.usage(reader.traces()?, usage)),
             peak: (peak.time(), peak.usage()),
             digest: digest(&reader, cli.moments)?,
         },
@@ -115,6 +119,8 @@ struct SpeedscopeFrame<'a> {
 /// The peak and the snapshots of a digest; one after the other, so that memory holds one of them.
 struct Profiles<'a> {
     traces: &'a TraceTable,
+    /// What is shown of a usage.
+    shown: &'a dyn Fn(Usage) -> heapprof::Result<Usage>,
     peak: (Elapsed, &'a Usage),
     digest: Option<Digest>,
 }
@@ -124,11 +130,13 @@ impl Serialize for Profiles<'_> {
         let mut profiles = serializer.serialize_seq(None)?;
         let (time, usage) = self.peak;
         let name = format!("peak, {time:.3}");
-        profiles.serialize_element(&Sampled::new(name, self.traces, usage))?;
+        let shown = |usage: &Usage| (self.shown)(usage.clone()).map_err(S::Error::custom);
+        profiles.serialize_element(&Sampled::new(name, self.traces, &shown(usage)?))?;
         for snapshot in self.digest.iter().flat_map(Digest::snapshots) {
             let snapshot = snapshot.map_err(S::Error::custom)?;
             let name = format!("{:.3}", snapshot.time());
-            profiles.serialize_element(&Sampled::new(name, self.traces, snapshot.usage()))?;
+            let usage = shown(snapshot.usage())?;
+            profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
         }
         profiles.end()
     }

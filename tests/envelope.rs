@@ -25,7 +25,7 @@ fn plain_step(
     let mut total = 0;
     let mut range: Option<[i128; 3]> = None;
     for event in events {
-        if from.is_some_and(|from| event.elapsed > from) || from.is_none() {
+        if from.is_none_or(|from| event.elapsed > from) {
             range.get_or_insert([total; 3]);
         }
         if event.elapsed > to {

@@ -154,7 +154,7 @@ fn examples_that_draw_stay_short() {
     for name in EXAMPLES {
         let path = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
         let count = fs::read_to_string(path).unwrap().lines().count();
-        assert!(count < 100, "{name} has {count} lines");
+        assert!(count < 110, "{name} has {count} lines");
     }
 }
 

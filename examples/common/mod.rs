@@ -4,6 +4,7 @@
 #![allow(dead_code, unused_imports, reason = "no example needs all of it")]
 
 mod drawing;
+mod look;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -16,6 +17,7 @@ use heapprof::raw::FileKind;
 use heapprof::{Elapsed, Frame, Reader, Usage};
 
 pub(crate) use drawing::*;
+pub(crate) use look::Look;
 
 /// What is read, and where what is made of it goes.
 #[derive(Args)]
