@@ -59,7 +59,7 @@ fn draw(cli: &Cli) -> Result<()> {
         let row = |(column, &at)| {
             let [local, cumulative] = weights(column).map(bytes);
             let at = seconds(at);
-            format!("{at:\u{a0}<9} {local:\u{a0}>9} of {cumulative:\u{a0}>9}\n")
+            format!("{at:\u{a0}<12} {local:\u{a0}>9} of {cumulative:\u{a0}>9}\n")
         };
         times.iter().enumerate().map(row).collect()
     };

@@ -129,12 +129,12 @@ impl Serialize for Profiles<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut profiles = serializer.serialize_seq(None)?;
         let (time, usage) = self.peak;
-        let name = format!("peak, {time:.3}");
+        let name = format!("peak, {}", common::seconds(time));
         let shown = |usage: &Usage| (self.shown)(usage.clone()).map_err(S::Error::custom);
         profiles.serialize_element(&Sampled::new(name, self.traces, &shown(usage)?))?;
         for snapshot in self.digest.iter().flat_map(Digest::snapshots) {
             let snapshot = snapshot.map_err(S::Error::custom)?;
-            let name = format!("{:.3}", snapshot.time());
+            let name = common::seconds(snapshot.time());
             let usage = shown(snapshot.usage())?;
             profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
         }

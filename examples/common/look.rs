@@ -28,7 +28,7 @@ impl Look {
     /// Whose code a file is.
     pub(crate) fn packages(&self) -> Packages {
         let prefixes = self.own_code.iter();
-        prefixes.fold(Packages::new(), |packages, prefix| packages.own(prefix))
+        prefixes.fold(Packages::new(), Packages::own)
     }
 
     /// The stacks as they are shown, with the same trace ids.

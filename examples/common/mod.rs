@@ -181,8 +181,11 @@ fn range(text: &str) -> Result<(Elapsed, Elapsed), String> {
     Ok((elapsed(from)?, elapsed(to)?))
 }
 
+/// A time with all its digits, so that `--at` finds it.
 pub(crate) fn seconds(at: Elapsed) -> String {
-    format!("{:.3} s", at.as_secs_f64())
+    let text = at.to_string();
+    let digits = text.trim_end_matches(" s").trim_end_matches('0');
+    format!("{} s", digits.trim_end_matches('.'))
 }
 
 /// How a program ends: with one line on standard error if it failed.

@@ -564,7 +564,9 @@ impl AnswerHash {
         }
         self.add((leaks.traces(), leaks.window(), leaks.is_damaged()));
         let asked = (
-            Leaks::query().windows(9),
+            Leaks::query()
+                .windows(9)
+                .lines_of(&reader.traces().unwrap().by_file()),
             Leaks::query().windows(u32::MAX),
             Sanity::query(),
             RatesCheck::query(),

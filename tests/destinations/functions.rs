@@ -71,7 +71,8 @@ fn texts_begin_with_the_function() {
     );
     assert!(text("to_trace_events", &[&base]).contains(&whole));
     let report = text("report", &[&base]);
-    assert!(report.contains(&format!("  {whole}\n")), "{report}");
+    let row = format!("  {function} (customers.py:{line})\n");
+    assert!(report.contains(&row), "{report}");
     assert!(report.contains(&format!("  {function} (customers.py:{line}) < ")));
     assert!(report.contains("\n  recorder  heapprof 1.0, rewritten\n"));
     // Pictures have as much of the path as tells the file from all others.

@@ -48,8 +48,8 @@ pub(crate) fn sampled(file: &Value, profile: &Value) -> Stacks {
 #[test]
 fn speedscope_has_a_flame_graph_of_the_peak_and_of_each_moment() {
     for (name, first, second, at_peak, at_end) in [
-        ("demo", "peak, 12.678 s", "1.090 s", 19_241_503, 8_334_103),
-        ("unicode", "peak, 0.634 s", "0.033 s", 425_923, 383_267),
+        ("demo", "peak, 12.678881 s", "1.09 s", 19_241_503, 8_334_103),
+        ("unicode", "peak, 0.634688 s", "0.033 s", 425_923, 383_267),
     ] {
         let (given, reader) = open(name);
         let traces = reader.traces().unwrap();

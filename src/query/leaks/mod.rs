@@ -170,6 +170,7 @@ impl Leaks {
     /// The query, for the whole log.
     pub fn query() -> LeaksQuery {
         LeaksQuery {
+            lines_of: None,
             table: TraceTable::default(),
             end: Elapsed::ZERO,
             windows: WINDOWS,
@@ -231,6 +232,8 @@ impl Reader {
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct LeaksQuery {
+    /// The table that the caller gave.
+    lines_of: Option<TraceTable>,
     table: TraceTable,
     end: Elapsed,
     windows: u64,
@@ -251,6 +254,26 @@ const WINDOWS: u64 = 24;
 const PART: i64 = 1000;
 
 impl LeaksQuery {
+    /// Judges the lines of this table, a regrouped one of the reader's. With
+    /// [`cut_to_own`](TraceTable::cut_to_own), these are the lines of own code that are responsible.
+    ///
+    /// ```
+    /// use heapprof::query::Leaks;
+    /// use heapprof::view::Packages;
+    /// use heapprof::Reader;
+    ///
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let responsible = reader.traces()?.cut_to_own(&Packages::new());
+    /// let leaks = reader.ask(Leaks::query().lines_of(&responsible))?;
+    /// let worst = responsible.frame(leaks.lines()[0].id).unwrap();
+    /// assert_eq!(worst.to_string(), "/srv/app/workloads/shop/customers.py:11");
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    pub fn lines_of(mut self, traces: &TraceTable) -> Self {
+        self.lines_of = Some(traces.clone());
+        self
+    }
+
     /// The number of windows: by default 24. More windows distinguish slow leaks from chance better, fewer find
     /// leaks that happen only now and then. Fewer than ten find nothing. The maximum is 2²⁰.
     pub fn windows(mut self, windows: u32) -> Self {
@@ -268,7 +291,10 @@ impl Query for LeaksQuery {
     type Output = Leaks;
 
     fn begin(&mut self, start: &QueryStart<'_>) -> Result<()> {
-        self.table = start.traces()?.clone();
+        self.table = match self.lines_of.take() {
+            Some(table) => table,
+            None => start.traces()?.clone(),
+        };
         self.end = start.log_end()?.elapsed();
         // The end is in the last window.
         self.window = self

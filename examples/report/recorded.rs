@@ -1,0 +1,119 @@
+//! What was recorded, and what is wrong with it.
+
+use std::io::Write;
+use std::path::Path;
+
+use anyhow::Result;
+use heapprof::query::{RatesCheck, Sanity};
+use heapprof::raw::FileKind;
+use heapprof::{Digest, Elapsed, Reader, TraceTable};
+use jiff::Timestamp;
+
+use crate::clean;
+use crate::common::seconds;
+
+/// When it began, how long it took, how it was sampled.
+pub(crate) fn recorded(
+    out: &mut impl Write,
+    filebase: &Path,
+    reader: &Reader,
+    digest: &Digest,
+    traces: &TraceTable,
+) -> Result<()> {
+    let start = i128::try_from(reader.start().as_nanos()).ok();
+    let start = start.and_then(|nanos| Timestamp::from_nanosecond(nanos).ok());
+    let start = start.map_or("an impossible time".to_owned(), |start| {
+        start.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
+    });
+    let end = digest.end().unwrap_or_default();
+    writeln!(out, "{}", clean(&filebase.to_string_lossy()))?;
+    let length = seconds(end.elapsed());
+    writeln!(out, "  started   {start}, recorded for {length}")?;
+    let (events, count) = (end.events(), traces.len());
+    writeln!(out, "  events    {events} of {count} traces")?;
+    for (key, value) in reader.properties().iter() {
+        writeln!(out, "  {:<9} {}", clean(&key), clean(&value))?;
+    }
+    if reader.rates().is_unsampled() {
+        writeln!(out, "  sampling  none: every allocation was recorded")?;
+    } else {
+        for range in reader.rates().ranges() {
+            let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
+            writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
+        }
+        writeln!(
+            out,
+            "            ± is for 95 % of such samples; what is never recorded is not in it"
+        )?;
+    }
+    let folded = match digest.precision() {
+        Some(precision) if precision > 0.0 => {
+            let percent = 100.0 * precision;
+            format!(", in each up to {percent} % of the total folded into unknown")
+        }
+        _ => String::new(),
+    };
+    let (count, interval) = (digest.len(), digest.interval());
+    writeln!(
+        out,
+        "  digest    {count} snapshots, one every {interval:?}{folded}"
+    )?;
+    if let Some(why) = reader.unused_digest() {
+        writeln!(out, "  note      {why}")?;
+    }
+    Ok(())
+}
+
+/// What is wrong with the files.
+pub(crate) fn damage(
+    out: &mut impl Write,
+    traces: &TraceTable,
+    digest: &Digest,
+    sanity: &Sanity,
+) -> Result<()> {
+    for error in traces.damage() {
+        writeln!(out, "  damage    {error}")?;
+    }
+    for found in sanity.issues() {
+        let more = match found.count {
+            1 => String::new(),
+            count => format!(", and {} more such", count - 1),
+        };
+        writeln!(out, "  damage    {}{more}", found.first)?;
+    }
+    let of_digest = digest.damage().iter();
+    for error in of_digest.filter(|error| error.file() == FileKind::Hpc) {
+        writeln!(out, "  damage    {error}")?;
+    }
+    if let Some(noise) = sanity.corruption() {
+        let (offset, at) = (noise.offset, seconds(noise.elapsed));
+        writeln!(
+            out,
+            "  warning   from byte {offset} on, after {at}, the log makes no sense"
+        )?;
+    }
+    Ok(())
+}
+
+/// Why the stated rates are not used, or should not be.
+pub(crate) fn wrong_rates(out: &mut impl Write, check: &RatesCheck, are_used: bool) -> Result<()> {
+    let what = if are_used {
+        "the stated sampling rates look wrong: without --as-stated they are not used"
+    } else {
+        "everything was recorded, whatever rates are stated; see --as-stated"
+    };
+    writeln!(out, "  warning   {what}")?;
+    for evidence in check.evidence().iter().take(1) {
+        writeln!(out, "            {evidence}")?;
+    }
+    Ok(())
+}
+
+/// What the clock on the wall showed at a moment.
+pub(crate) fn wall_clock(reader: &Reader, at: Elapsed) -> Result<String> {
+    let shown = reader.time_at(at)?;
+    let shown = shown.and_then(|time| Timestamp::try_from(time).ok());
+    Ok(shown.map_or(String::new(), |time| {
+        time.strftime(", %H:%M:%S UTC").to_string()
+    }))
+}
