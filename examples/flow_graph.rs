@@ -6,8 +6,8 @@ mod common;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Files, Look, Names, bytes, elapsed, heading, seconds};
-use heapprof::{Elapsed, view::EdgeBase, view::FlowGraph, view::FlowOptions};
+use common::{Files, Look, Moment, Names, bytes, heading, seconds};
+use heapprof::view::{EdgeBase, FlowGraph, FlowOptions};
 use petgraph::dot::{Config, Dot};
 use petgraph::graph::{EdgeReference, Graph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -19,9 +19,9 @@ struct Cli {
     files: Files,
     #[command(flatten)]
     look: Look,
-    /// When, in seconds; by default after a quarter of the time, at the peak, and at the end.
-    #[arg(long, value_name = "SECONDS", value_parser = elapsed, value_delimiter = ',')]
-    at: Vec<Elapsed>,
+    /// Seconds, or as in 3min, 14:32:05, peak, end; by default a quarter of the time, peak, end.
+    #[arg(long, value_name = "TIME", value_delimiter = ',')]
+    at: Vec<Moment>,
     /// How many lines to show at most.
     #[arg(long, value_name = "COUNT", default_value_t = 40)]
     nodes: usize,

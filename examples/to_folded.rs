@@ -45,7 +45,7 @@ fn main() -> std::process::ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
     let traces = reader.traces()?;
-    let left_out = match (cli.question.of_growth(), cli.difference) {
+    let left_out = match (cli.question.of_growth(&reader)?, cli.difference) {
         (Some((from, to)), true) => {
             let rows = difference(&reader, &cli.look, from, to)?;
             let whole = |row: &&(String, [i64; 2])| row.1.iter().all(|&bytes| bytes >= 0);

@@ -4,11 +4,14 @@ mod common;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
-use common::output::{stderr_lines, stdout};
+use common::output::{stderr, stderr_lines, stdout};
 use common::{Profile, example, recording};
+use heapprof::raw::{EventWriter, TraceWriter};
+use heapprof::{Elapsed, EventKind, OwnedFrame, Reader, SamplingRates, StartTime, WallOffset};
 
 fn status(output: &Output) -> i32 {
     output.status.code().unwrap()
@@ -390,4 +393,160 @@ fn export_json_ends_quietly_when_its_reader_has_seen_enough() {
     assert!(first.starts_with("{\"elapsed_us\":"));
     let output = child.wait_with_output().unwrap();
     assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
+}
+
+/// The bytes of all stacks that `to_folded` writes.
+fn folded_bytes(args: &[&str]) -> i64 {
+    let output = example("to_folded", args);
+    assert_eq!(
+        (status(&output), stderr_lines(&output)),
+        (0, vec![]),
+        "{args:?}"
+    );
+    let text = stdout(&output);
+    let bytes = text.lines().map(|line| line.rsplit_once(' ').unwrap().1);
+    bytes.map(|bytes| bytes.parse::<i64>().unwrap()).sum()
+}
+
+#[test]
+fn moments_are_understood_in_all_forms_and_printed_times_are_found() {
+    let reader = Reader::open("examples/data/demo").unwrap();
+    let peak = reader.peak().unwrap().total();
+    let at = |text: &str| folded_bytes(&["--at", text]);
+    let live = |micros| {
+        let usage = reader.live_at(Elapsed::from_micros(micros)).unwrap();
+        usage.total()
+    };
+    for text in ["peak", "12.678881", "12.678881s", "12678.881ms"] {
+        assert_eq!(at(text), peak, "{text}");
+    }
+    assert_eq!(
+        (at("end"), folded_bytes(&["--end"])),
+        (live(u64::MAX), live(u64::MAX))
+    );
+    assert_eq!(
+        (at("250ms"), at("0.1min")),
+        (live(250_000), live(6_000_000))
+    );
+    // The clock on the wall: it started at 11:04:05.262575.
+    let start = reader.start().as_nanos() / 1000 % 1_000_000;
+    let to_the_second = 5_000_000 - u64::try_from(start).unwrap();
+    assert_eq!(at("11:04:10"), live(to_the_second));
+    let growth = folded_bytes(&["--growth", "5..peak"]);
+    assert_eq!(growth, folded_bytes(&["--growth", "5s..12678.881ms"]));
+    for (wrong, why) in [
+        ("--at=5 parsecs", "parsecs is no unit of time"),
+        ("--at=soon", "soon is no unit of time"),
+        ("--at=-5", "not a moment"),
+        (
+            "--at=14:32:05",
+            "14:32:05: the recording is not of this time",
+        ),
+        ("--growth=9..5", "9 s is after 5 s"),
+    ] {
+        let output = example("to_folded", &[wrong]);
+        assert_ne!(status(&output), 0, "{wrong}");
+        assert!(
+            stderr(&output).contains(why),
+            "{wrong}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+/// A service whose handler keeps what libraries allocate for it, as a Rust program is recorded.
+fn service(folder: &Path) -> PathBuf {
+    const REGISTRY: &str = "/root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f";
+    let of = |path: &str, line, function: &str| {
+        OwnedFrame::new(format!("{REGISTRY}/{path}"), line).in_function(function)
+    };
+    let std = |path: &str, line, function: &str| {
+        let commit = "59807616e1fa2540724bfbac14d7976d7e4a3860";
+        OwnedFrame::new(format!("/rustc/{commit}/library/{path}"), line).in_function(function)
+    };
+    let own = |path: &str, line, function: &str| OwnedFrame::new(path, line).in_function(function);
+    let outer = [
+        std("std/src/rt.rs", 206, "lang_start"),
+        own("src/main.rs", 12, "service::main"),
+        of("tokio-1.47.1/src/runtime/task/core.rs", 365, "poll"),
+    ];
+    let parse = [
+        of("serde_json-1.0.154/src/de.rs", 2100, "from_str"),
+        of("serde_json-1.0.154/src/map.rs", 138, "insert"),
+        std("alloc/src/raw_vec/mod.rs", 556, "finish_grow"),
+    ];
+    let stack = |handler: OwnedFrame| [&outer[..], &[handler], &parse[..]].concat();
+    let stacks = [
+        stack(own("src/handlers.rs", 49, "service::handlers::remember")),
+        stack(own("src/handlers.rs", 71, "service::handlers::answer")),
+        [&outer[..1], &[std("std/src/thread.rs", 9, "spawn")]].concat(),
+    ];
+    let start = StartTime::new(1_700_000_000, 0);
+    let rates = SamplingRates::unsampled();
+    let mut hpm = TraceWriter::new(Vec::new(), start, &rates).unwrap();
+    let ids = stacks.map(|stack| hpm.intern_outermost_first(&stack).unwrap());
+    let mut hpd = EventWriter::new(Vec::new());
+    let mut write = |micros: i64, trace: usize, size, kind| {
+        let wall = WallOffset::from_micros(micros);
+        hpd.write(wall, Some(ids[trace]), size, kind).unwrap();
+    };
+    write(0, 2, 5_000, EventKind::Allocation);
+    for request in 0..1_000 {
+        let at = request * 10_000;
+        write(at, 0, 300, EventKind::Allocation);
+        write(at + 10, 1, 40_000, EventKind::Allocation);
+        write(at + 20, 1, 40_000, EventKind::Free);
+    }
+    let base = folder.join("service");
+    fs::write(base.with_extension("hpm"), hpm.into_inner()).unwrap();
+    fs::write(base.with_extension("hpd"), hpd.into_inner()).unwrap();
+    base
+}
+
+#[test]
+fn the_report_names_the_own_line_that_leaks_through_libraries() {
+    let folder = tempfile::tempdir().unwrap();
+    let base = service(folder.path());
+    let base = base.to_str().unwrap();
+    let text = stdout(&example("report", &[base]));
+    let first_screen: Vec<&str> = text.lines().take(24).collect();
+    let leaks = "It leaks: service::handlers::remember (handlers.rs:49) grew in 22 of 22 parts of the recording";
+    assert!(
+        first_screen.iter().any(|line| line.starts_with(leaks)),
+        "{text}"
+    );
+    for part in [
+        "  service::handlers::remember (handlers.rs:49) → finish_grow (standard library mod.rs:556)\n",
+        "explains 99 %, 1 more line the rest\n",
+        "finish_grow (standard library mod.rs:556) < insert (serde_json 1.0.154 map.rs:138) (+1) < service::handlers::remember",
+    ] {
+        assert!(text.contains(part), "{part}\n{text}");
+    }
+    // Pictures and exports fold what is not the program's own.
+    let folded = stdout(&example(
+        "to_folded",
+        &[base, "--own", "--end", "--focus", "handlers::remember"],
+    ));
+    assert_eq!(
+        folded,
+        "standard library …;service::main (src/main.rs:12);tokio 1.47.1 …;\
+         service::handlers::remember (src/handlers.rs:49);serde_json 1.0.154 …;standard library … 300000\n"
+    );
+    let ignored = stdout(&example(
+        "to_folded",
+        &[base, "--end", "--ignore", "serde_json"],
+    ));
+    assert!(ignored.ends_with(
+        "spawn (/rustc/59807616e1fa2540724bfbac14d7976d7e4a3860/library/std/src/thread.rs:9) 5000\n"
+    ));
+    let own_code = [
+        "--own",
+        "--end",
+        "--own-code",
+        "/rustc/",
+        "--ignore",
+        "tokio",
+    ];
+    let own_code = stdout(&example("to_folded", &[&[base], &own_code[..]].concat()));
+    assert!(own_code.contains(";spawn (/rustc/"), "{own_code}");
 }

@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
+
+use super::Moment;
 use heapprof::{Elapsed, Frame, FrameId, Reader, TraceTable, Usage};
 use humansize::{DECIMAL, ToF64, format_size_i};
 
@@ -14,8 +16,9 @@ pub(crate) fn largest_snapshot(reader: &Reader) -> Result<Usage> {
 }
 
 /// The times asked for, in order; if none, after a quarter of the time, at the peak, and at the end.
-pub(crate) fn times(reader: &Reader, asked: &[Elapsed]) -> Result<Vec<Elapsed>> {
-    let mut times = asked.to_vec();
+pub(crate) fn times(reader: &Reader, asked: &[Moment]) -> Result<Vec<Elapsed>> {
+    let times = asked.iter().map(|moment| moment.of(reader));
+    let mut times = times.collect::<Result<Vec<_>>>()?;
     if times.is_empty() {
         let end = reader.elapsed()?;
         let quarter = Elapsed::from_micros(end.as_micros() / 4);

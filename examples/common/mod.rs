@@ -5,6 +5,7 @@
 
 mod drawing;
 mod look;
+mod when;
 
 use std::fs::File;
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -18,6 +19,7 @@ use heapprof::{Elapsed, Frame, Reader, Usage};
 
 pub(crate) use drawing::*;
 pub(crate) use look::Look;
+pub(crate) use when::{Moment, Moments, seconds};
 
 /// What is read, and where what is made of it goes.
 #[derive(Args)]
@@ -133,59 +135,44 @@ pub(crate) fn name(frame: Frame<'_>) -> String {
 #[derive(Args)]
 #[group(multiple = false)]
 pub(crate) struct Query {
-    /// What is live after so many seconds.
-    #[arg(long, value_name = "SECONDS", value_parser = elapsed)]
-    at: Option<Elapsed>,
+    /// What is live at a moment: seconds, or as in 250ms, 3min, 14:32:05 (UTC), peak, end.
+    #[arg(long, value_name = "TIME")]
+    at: Option<Moment>,
 
     /// What is live at the end.
     #[arg(long)]
     end: bool,
 
-    /// What has grown and what has shrunk between two times in seconds.
-    #[arg(long, value_name = "A..B", value_parser = range)]
-    growth: Option<(Elapsed, Elapsed)>,
+    /// What has grown and what has shrunk between two moments.
+    #[arg(long, value_name = "A..B")]
+    growth: Option<Moments>,
 }
 
 impl Query {
     /// The two times between which something grew, if that is what is asked.
-    pub(crate) fn of_growth(&self) -> Option<(Elapsed, Elapsed)> {
-        self.growth
+    pub(crate) fn of_growth(&self, reader: &Reader) -> Result<Option<(Elapsed, Elapsed)>> {
+        self.growth.map(|growth| growth.of(reader)).transpose()
     }
 
     /// The answer, and what to call it.
     pub(crate) fn ask(&self, reader: &Reader) -> Result<(Usage, String)> {
-        if let Some((from, to)) = self.growth {
+        if let Some((from, to)) = self.of_growth(reader)? {
             let asked = format!("grown from {} to {}", seconds(from), seconds(to));
             return Ok((reader.growth(from..to)?, asked));
         }
-        if self.at.is_none() && !self.end {
+        let at = match self.at {
+            _ if self.end => Moment::End,
+            Some(at) => at,
+            None => Moment::Peak,
+        };
+        if at == Moment::Peak {
             let peak = reader.peak()?;
             let asked = format!("live at the peak, at {}", seconds(peak.time()));
             return Ok((peak.into_usage(), asked));
         }
-        let at = self.at.map_or_else(|| reader.elapsed(), Ok)?;
+        let at = at.of(reader)?;
         Ok((reader.live_at(at)?, format!("live at {}", seconds(at))))
     }
-}
-
-/// Seconds, as an argument.
-pub(crate) fn elapsed(text: &str) -> Result<Elapsed, String> {
-    match text.parse() {
-        Ok(seconds) if (0.0..1e12).contains(&seconds) => Ok(Elapsed::from_secs_f64(seconds)),
-        _ => Err("not a number of seconds".to_owned()),
-    }
-}
-
-fn range(text: &str) -> Result<(Elapsed, Elapsed), String> {
-    let (from, to) = text.split_once("..").ok_or("not A..B")?;
-    Ok((elapsed(from)?, elapsed(to)?))
-}
-
-/// A time with all its digits, so that `--at` finds it.
-pub(crate) fn seconds(at: Elapsed) -> String {
-    let text = at.to_string();
-    let digits = text.trim_end_matches(" s").trim_end_matches('0');
-    format!("{} s", digits.trim_end_matches('.'))
 }
 
 /// How a program ends: with one line on standard error if it failed.

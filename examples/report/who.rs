@@ -142,6 +142,7 @@ impl Who<'_> {
             let part = 100.0 * fraction(explained, all);
             let left = match rows.len() - shown {
                 0 => String::new(),
+                1 => ", 1 more line the rest".to_owned(),
                 left => format!(", {left} more lines the rest"),
             };
             writeln!(
