@@ -238,3 +238,38 @@ fn an_empty_log_is_sound() {
     assert_eq!(sanity, Sanity::default());
     assert!(sanity.is_sound());
 }
+
+/// The gaps of a log with events at these seconds, as pairs of seconds.
+fn gaps(seconds: &[i64]) -> Vec<(u64, u64)> {
+    let events: Vec<_> = seconds.iter().map(|at| (at * 1_000_000, 1, 8)).collect();
+    let reader = Profile::default().traces(1).with_events(&events).reader();
+    let sanity = reader.sanity().unwrap();
+    let gaps = sanity.gaps().iter();
+    gaps.map(|gap| (gap.from.as_secs(), gap.to.as_secs()))
+        .collect()
+}
+
+#[test]
+fn gaps_are_those_that_dominate_the_recording() {
+    const YEARS: i64 = 47 * 365 * 86_400;
+    let leap = YEARS.unsigned_abs();
+    assert_eq!(gaps(&[]), []);
+    assert_eq!(gaps(&[0, 1, 2]), []);
+    // Longer than a minute, and than ten times the rest.
+    assert_eq!(gaps(&[1, 62, 63]), [(1, 62)]);
+    assert_eq!(gaps(&[1, 61, 62]), []);
+    assert_eq!(gaps(&[0, 10, 111, 112]), []);
+    assert_eq!(gaps(&[0, 10, 130, 131]), [(10, 130)]);
+    // Before the first event.
+    assert_eq!(gaps(&[YEARS, YEARS + 1]), [(0, leap)]);
+    // Several leaps, of which none is ten times the other.
+    let several = [1, YEARS, YEARS + 1, 2 * YEARS, 2 * YEARS + 1];
+    assert_eq!(gaps(&several), [(1, leap), (leap + 1, 2 * leap)]);
+    // A pause of two minutes is none beside 47 years, but dominates the rest of three seconds.
+    let pause = [1, 2, 122, YEARS, YEARS + 1];
+    assert_eq!(gaps(&pause), [(2, 122), (122, leap)]);
+    assert_eq!(gaps(&[0, 40, 110, YEARS, YEARS + 40]), [(110, leap)]);
+    // Leaps forward and back: the elapsed time waits until the clock has caught up.
+    assert_eq!(gaps(&[1, YEARS, 2, 3, 4]), [(1, leap)]);
+    assert_eq!(gaps(&[3, -YEARS, 4 - YEARS]), []);
+}

@@ -285,7 +285,7 @@ fn damage_has_the_numbers_of_its_kind() {
         .reader();
     assert_eq!(
         text(&reader.sanity().unwrap()),
-        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last_offset":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last_offset":21,"count":1}],"corruption":null,"damaged":true}"#,
+        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last_offset":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last_offset":21,"count":1}],"corruption":null,"gaps":[],"damaged":true}"#,
     );
 }
 

@@ -85,6 +85,16 @@ pub(crate) fn damage(
     for error in of_digest.filter(|error| error.file() == FileKind::Hpc) {
         writeln!(out, "  damage    {error}")?;
     }
+    for gap in sanity.gaps() {
+        let (from, days) = (
+            seconds(gap.from),
+            gap.to.since(gap.from).as_secs_f64() / 86_400.0,
+        );
+        writeln!(
+            out,
+            "  warning   after {from} the clock leaps by {days:.3} days, so times from there on mean little"
+        )?;
+    }
     if let Some(noise) = sanity.corruption() {
         let (offset, at) = (noise.offset, seconds(noise.elapsed));
         writeln!(

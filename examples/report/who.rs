@@ -154,7 +154,7 @@ impl Who<'_> {
         if !blame.is_recognised() {
             writeln!(
                 out,
-                "            no file looks like one of a library: see --own-code"
+                "            no file is known as one of a library, so all lines count as own code"
             )?;
         }
         Ok(())

@@ -50,7 +50,7 @@
 //! | How far off can an estimate be? | [`ErrorBarsQuery`] | [`ErrorBars`] of [`Estimate`] |
 //! | Can the sampling rates be true? | [`RatesCheckQuery`] | [`RatesCheck`]: [`RatesVerdict`], [`RatesEvidence`] |
 //! | Which rates are enough next time? | [`SamplingAdviceQuery`] | [`SamplingAdvice`]: an [`ExpectedRecording`] with [`ExpectedEstimate`]s for each |
-//! | Is the log sound? Where does it stop making sense? | [`SanityQuery`] | [`Sanity`]: [`Issue`], [`Corruption`] |
+//! | Is the log sound? Where does it stop making sense? | [`SanityQuery`] | [`Sanity`]: [`Issue`], [`Corruption`], [`Gap`] |
 //!
 //! # Your own
 //! Implement [`Query`]. It is given a [`QueryStart`], each [`AppliedEvent`] with the [`LiveHeap`] after it, and a
@@ -130,7 +130,7 @@ pub use rates_check::{RatesCheck, RatesCheckQuery, RatesEvidence, RatesVerdict};
 pub use sampling_advice::{
     ExpectedEstimate, ExpectedRecording, SamplingAdvice, SamplingAdviceQuery,
 };
-pub use sanity::{Corruption, Issue, Sanity, SanityQuery};
+pub use sanity::{Corruption, Gap, Issue, Sanity, SanityQuery};
 pub use sizes::{SizeBucket, Sizes, SizesQuery};
 pub use trace_set::{TraceSet, Track};
 pub use window::Window;

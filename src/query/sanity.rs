@@ -55,6 +55,7 @@ pub struct Sanity {
     events: u64,
     issues: Vec<Issue>,
     noise: Option<Corruption>,
+    gaps: Vec<Gap>,
     damaged: Taint,
 }
 
@@ -106,6 +107,45 @@ pub struct Corruption {
     pub elapsed: Elapsed,
 }
 
+/// A time without events that dominates the recording, such as when a clock leaps forward or a laptop sleeps.
+///
+/// ```
+/// use heapprof::query::{Gap, Sanity};
+/// use heapprof::raw::{EventWriter, TraceWriter};
+/// use heapprof::{EventKind, Reader, SamplingRates, StartTime, WallOffset};
+///
+/// let start = StartTime::new(1_700_000_000, 0);
+/// let hpm = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?.into_inner();
+/// let mut hpd = EventWriter::new(Vec::new());
+/// for seconds in [1, 2, 3, 86_400 + 3, 86_400 + 4] {
+///     let wall = WallOffset::from_micros(seconds * 1_000_000);
+///     hpd.write(wall, None, 10, EventKind::Allocation)?;
+/// }
+/// let sanity = Reader::from_bytes(hpm, hpd.into_inner(), None)?.sanity()?;
+/// let gap = sanity.gaps()[0];
+/// assert_eq!((gap.from.as_secs(), gap.to.as_secs(), gap.offset), (3, 86_403, 21));
+/// # Ok::<(), heapprof::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct Gap {
+    /// The time of the last event before it.
+    #[cfg_attr(feature = "serde", serde(rename = "from_us"))]
+    pub from: Elapsed,
+    /// The time of the first event after it.
+    #[cfg_attr(feature = "serde", serde(rename = "to_us"))]
+    pub to: Elapsed,
+    /// The offset of the first record after it, in bytes from the start of the log.
+    pub offset: u64,
+}
+
+impl Gap {
+    fn length(self) -> Duration {
+        self.to.since(self.from)
+    }
+}
+
 impl Sanity {
     /// The query, for the whole log.
     pub fn query() -> SanityQuery {
@@ -121,6 +161,7 @@ impl Sanity {
                 events: 0,
                 elapsed: Elapsed::ZERO,
             },
+            gaps: Vec::new(),
         }
     }
 
@@ -143,6 +184,12 @@ impl Sanity {
     /// Whether the log has no invalid records, or just ends inside a record, as after a killed program.
     pub fn is_sound(&self) -> bool {
         self.issues.iter().all(|issue| issue.first.is_cut())
+    }
+
+    /// The gaps that dominate the recording, in the order of time: each is longer than a minute, and than ten times the
+    /// recording without these gaps. A grid over time, such as that of a digest, is useless then. They are no damage.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.gaps
     }
 
     /// Whether the log is not [sound](Self::is_sound), or the `.hpm` file is
@@ -200,6 +247,8 @@ pub struct SanityQuery {
     /// The cumulative sum above its minimum, and where it last was at the minimum.
     sum: u64,
     lowest: Corruption,
+    /// The longest gaps of more than a minute, ascending.
+    gaps: Vec<Gap>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -216,10 +265,45 @@ const NOISE: u64 = 12;
 const AHEAD: u32 = 64;
 /// No two events are this far apart.
 const GAP: Duration = Duration::from_secs(30 * 86_400);
+/// A gap is longer than this.
+const MINUTE: Duration = Duration::from_secs(60);
+/// No more gaps are kept: the longest.
+const MOST_GAPS: usize = 16;
 /// No block is this large.
 const HUGE: u64 = 1 << 47;
 
 impl SanityQuery {
+    #[cold]
+    fn add_gap(&mut self, applied: &AppliedEvent) {
+        let gap = Gap {
+            from: self.elapsed,
+            to: applied.event.elapsed,
+            offset: applied.offset,
+        };
+        let at = self.gaps.partition_point(|it| it.length() < gap.length());
+        self.gaps.insert(at, gap);
+        if self.gaps.len() > MOST_GAPS {
+            self.gaps.remove(0);
+        }
+    }
+
+    /// The longest gaps, if each is longer than ten times what is left without them.
+    fn dominating_gaps(mut self) -> Vec<Gap> {
+        let mut rest = Duration::from(self.elapsed);
+        let mut kept = Vec::new();
+        let mut dominating = 0;
+        while let Some(gap) = self.gaps.pop() {
+            rest = rest.saturating_sub(gap.length());
+            kept.push(gap);
+            if gap.length() > rest.saturating_mul(10) {
+                dominating = kept.len();
+            }
+        }
+        kept.truncate(dominating);
+        kept.sort_unstable_by_key(|gap| gap.from);
+        kept
+    }
+
     fn is_possible(&mut self, applied: &AppliedEvent) -> bool {
         let index = TraceId::to_disk(applied.event.trace);
         let in_order = index <= self.largest.saturating_add(AHEAD);
@@ -270,6 +354,9 @@ impl Query for SanityQuery {
             }
             self.sum = self.sum.saturating_add(IMPOSSIBLE);
         }
+        if applied.event.elapsed.since(self.elapsed) > MINUTE {
+            self.add_gap(applied);
+        }
         self.elapsed = applied.event.elapsed;
         self.events = applied.number;
         ControlFlow::Continue(())
@@ -317,6 +404,7 @@ impl Query for SanityQuery {
             events: self.events,
             issues,
             noise,
+            gaps: self.dominating_gaps(),
             damaged: end.taint(),
         }
     }

@@ -104,6 +104,7 @@ shapes! {
         "sound": sanity.is_sound(),
         "issues": sanity.issues(),
         "corruption": sanity.corruption(),
+        "gaps": sanity.gaps(),
         "damaged": sanity.is_damaged(),
     }
 

@@ -103,9 +103,10 @@
 //! | [`BlamePath`](crate::view::BlamePath) | `{frames, weight}` |
 //! | [`LineErrorBars`](crate::view::LineErrorBars) | `{total, unknown, lines, damaged}`, estimates, the largest local estimate first |
 //! | [`LineEstimate`](crate::view::LineEstimate) | `{frame, id, local, cumulative}` |
-//! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, damaged}` |
+//! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, gaps, damaged}` |
 //! | [`Issue`](crate::query::Issue) | `{first, last_offset, count}` |
 //! | [`Corruption`](crate::query::Corruption) | `{offset, events, elapsed_us}` |
+//! | [`Gap`](crate::query::Gap) | `{from_us, to_us, offset}` |
 //! | [`RatesCheck`](crate::query::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
 //! | [`RatesVerdict`](crate::query::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
 //! | [`RatesEvidence`](crate::query::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |

@@ -555,7 +555,12 @@ impl AnswerHash {
 
     fn checks(&mut self, reader: &Reader, half: Elapsed) {
         let sanity = reader.sanity().unwrap();
-        self.add((sanity.events(), sanity.issues(), sanity.corruption()));
+        self.add((
+            sanity.events(),
+            sanity.issues(),
+            sanity.corruption(),
+            sanity.gaps(),
+        ));
         self.add((sanity.is_sound(), sanity.is_damaged()));
         self.rates(&reader.rates_check().unwrap());
         let leaks = reader.leaks().unwrap();
