@@ -550,3 +550,26 @@ fn the_report_names_the_own_line_that_leaks_through_libraries() {
     let own_code = stdout(&example("to_folded", &[&[base], &own_code[..]].concat()));
     assert!(own_code.contains(";spawn (/rustc/"), "{own_code}");
 }
+
+#[test]
+fn profiles_are_found_beside_folders_and_compressed_ones_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    for kind in ["hpm", "hpd"] {
+        let bytes = fs::read(format!("examples/data/demo.{kind}")).unwrap();
+        fs::write(path(&format!("run.{kind}")), &bytes).unwrap();
+        fs::write(path(&format!("packed.{kind}.zst")), &bytes).unwrap();
+    }
+    fs::create_dir(path("run")).unwrap();
+    assert_eq!(folded_bytes(&[&path("run")]), 19_241_503);
+    for given in ["packed", "packed.hpm.zst", "other.hpd.zst"] {
+        let output = example("to_folded", &[&path(given)]);
+        let lines = stderr_lines(&output);
+        let why = format!("{given}: the files are compressed; unpack them with zstd -d first");
+        assert_eq!((status(&output), lines.len()), (1, 1), "{lines:?}");
+        assert!(lines[0].ends_with(&why), "{lines:?}");
+    }
+    let output = example("report", &[&path("no\u{1b}[2Jne")]);
+    assert_eq!(status(&output), 1);
+    assert!(!stderr(&output).contains('\u{1b}'), "{}", stderr(&output));
+}

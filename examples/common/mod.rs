@@ -53,10 +53,29 @@ pub(crate) fn profile(filebase: Option<PathBuf>) -> Result<PathBuf> {
             anywhere
         }
     });
-    if filebase.is_dir() {
-        bail!("{}: a folder; name a profile in it", filebase.display());
+    let beside = |extension: &str| {
+        let mut path = filebase.clone().into_os_string();
+        path.push(extension);
+        PathBuf::from(path)
+    };
+    let name = clean(&filebase.to_string_lossy());
+    if filebase.is_dir() && !beside(".hpm").exists() {
+        bail!("{name}: a folder; name a profile in it");
+    }
+    for (extension, command) in [("gz", "gunzip -k"), ("xz", "xz -dk"), ("zst", "zstd -d")] {
+        let packed = [".hpm", ".hpd"].map(|kind| beside(&format!("{kind}.{extension}")));
+        let is_named = filebase.extension().is_some_and(|it| it == extension);
+        let is_found = !beside(".hpm").exists() && packed.iter().any(|path| path.exists());
+        if is_named || is_found {
+            bail!("{name}: the files are compressed; unpack them with {command} first");
+        }
     }
     Ok(filebase)
+}
+
+/// A name without what a terminal would take for a command.
+pub(crate) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 impl Files {
@@ -72,7 +91,7 @@ impl Files {
         let reader = self.reader()?;
         if reader.digest()?.is_empty() {
             let name = profile(self.filebase.clone())?;
-            bail!("{}: the log has no events", name.display());
+            bail!("{}: the log has no events", clean(&name.to_string_lossy()));
         }
         tell_damage(&reader)?;
         Ok(reader)
@@ -110,7 +129,7 @@ impl Files {
 fn tell_damage(reader: &Reader) -> Result<()> {
     for damage in reader.damage()? {
         let path = reader.path(damage.file()).unwrap_or_default();
-        let (path, at) = (path.display(), damage.offset());
+        let (path, at) = (clean(&path.to_string_lossy()), damage.offset());
         eprintln!("{path}: record at byte {at}: {}", damage.kind());
     }
     Ok(())
@@ -183,7 +202,7 @@ pub(crate) fn end(result: Result<()>) -> ExitCode {
             // Whoever reads has seen enough.
             Some(closed) if closed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => {
-                eprintln!("{error}");
+                eprintln!("{}", clean(&error.to_string()));
                 ExitCode::FAILURE
             }
         },

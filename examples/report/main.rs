@@ -21,7 +21,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Names, bytes, seconds};
+use common::{Names, bytes, clean, seconds};
 use heapprof::query::{Envelope, ErrorBars, Growth, Leaks, Peak, RatesVerdict, Sanity};
 use heapprof::view::{Movements, Packages, SourceLines};
 use heapprof::{Digest, DigestOptions, Elapsed, FrameId, Reader, TraceTable, Usage};
@@ -254,9 +254,4 @@ fn leak_candidates(out: &mut impl Write, leaks: &[LeakRow]) -> Result<()> {
         )?;
     }
     Ok(())
-}
-
-/// A name or a line of code without what a terminal would take for a command.
-pub(crate) fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
 }

@@ -9,8 +9,7 @@ use heapprof::raw::FileKind;
 use heapprof::{Digest, Elapsed, Reader, TraceTable};
 use jiff::Timestamp;
 
-use crate::clean;
-use crate::common::seconds;
+use crate::common::{clean, seconds};
 
 /// When it began, how long it took, how it was sampled.
 pub(crate) fn recorded(

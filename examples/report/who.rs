@@ -9,8 +9,7 @@ use heapprof::query::{ErrorBars, Estimate};
 use heapprof::view::{Blame, BlameRow, LineErrorBars, Lines, Package, Packages, SourceLines};
 use heapprof::{Frame, Trace, TraceId, TraceTable, Usage};
 
-use crate::clean;
-use crate::common::{Names, bytes};
+use crate::common::{Names, bytes, clean};
 
 /// A list goes on until it explains this part of its total.
 const ENOUGH: f64 = 0.9;
