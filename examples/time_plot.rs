@@ -7,7 +7,8 @@ mod common;
 use anyhow::{Result, ensure};
 use clap::Parser;
 use common::{Files, Names, bytes, heading, percent, unit};
-use heapprof::{query::Track, view::Lines, view::Series};
+use heapprof::view::{Lines, Series};
+use heapprof::{Elapsed, query::Track};
 use plotters::prelude::*;
 
 /// Draws live memory over time: all of it, some lines with what they call, and these as parts.
@@ -47,12 +48,18 @@ fn draw(cli: &Cli) -> Result<()> {
     let series = reader.time_series(tracks)?;
     let end = series.times().last().map_or(0.0, |end| end.as_secs_f64());
     let (unit, scale) = unit(end);
-    let times = series.times().iter().map(|at| at.as_secs_f64() / scale);
-    let floats = |of: Series<'_>| of.values().iter().map(|&it| it as f64).collect();
-    let parts = |place| series.fractions(place).collect();
-    let curves: [Vec<Vec<f64>>; 3] = [
-        vec![floats(series.total())],
-        series.iter().map(|(_, track)| floats(track)).collect(),
+    let x = |at: Elapsed| at.as_secs_f64() / scale;
+    let points = |of: Series<'_>| of.iter().map(|(at, it)| (x(at), it as f64)).collect();
+    let times = || series.times().iter().map(|&at| x(at));
+    let parts = |place| times().zip(series.fractions(place)).collect();
+    // Of each step the lowest, the highest and the last value: no peak is left out.
+    let envelope = reader.envelope()?;
+    let all = envelope
+        .steps()
+        .flat_map(|step| [step.lowest, step.highest, step.last].map(|it| (x(step.to), it as f64)));
+    let curves: [Vec<Vec<(f64, f64)>>; 3] = [
+        vec![all.collect()],
+        series.iter().map(|(_, track)| points(track)).collect(),
         (0..lines.len()).map(parts).collect(),
     ];
     let mut svg = String::new();
@@ -72,7 +79,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let areas = root.margin(y, 10, 10, 30).split_evenly((3, 1));
     for (row, (area, curves)) in areas.iter().zip(curves).enumerate() {
         let title = ["Live memory", "Lines with callees", "As parts of all"][row];
-        let values = || curves.iter().flatten().copied();
+        let values = || curves.iter().flatten().map(|point| point.1);
         let range = values().fold(0.0, f64::min)..1.05 * values().fold(1.0, f64::max);
         let mut chart = ChartBuilder::on(area)
             .caption(title, ("sans-serif", 20))
@@ -87,9 +94,9 @@ fn draw(cli: &Cli) -> Result<()> {
             .y_label_formatter(&|&value| [bytes, bytes, percent][row](value))
             .draw()?;
         // Each with more gaps than those before, so that it hides none.
-        for (place, (gap, values)) in (0..).step_by(4).zip(curves).enumerate() {
-            // Before the first snapshot, nothing is live.
-            let points = [(0.0, 0.0)].into_iter().chain(times.clone().zip(values));
+        for (place, (gap, curve)) in (0..).step_by(4).zip(curves).enumerate() {
+            // At first, nothing is live.
+            let points = [(0.0, 0.0)].into_iter().chain(curve);
             let colour = colour(place + row.min(1));
             chart.draw_series(DashedLineSeries::new(points, 12, gap, colour))?;
         }
