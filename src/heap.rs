@@ -12,8 +12,8 @@ use crate::usage::{Usage, saturated};
 
 /// The live bytes of each trace, as the events so far leave them.
 ///
-/// For a loop over events that needs the live heap on the way; [`Reader`](crate::Reader) answers the usual
-/// questions. Memory: 8 bytes a trace of the table; if that is more than 4 MB, 8 to 16 bytes a trace up to the
+/// For a loop over events that needs the live heap on the way; [`Reader`](crate::Reader) has the usual
+/// queries. Memory: 8 bytes a trace of the table; if that is more than 4 MB, 8 to 16 bytes a trace up to the
 /// largest in the events. More only for traces that the table does not have.
 ///
 /// ```
@@ -74,7 +74,7 @@ impl LiveHeap {
     }
 
     /// Whether a usage that was [added](Self::add_usage) is [damaged](Usage::is_damaged), or the log that a
-    /// [question](crate::query::Query) was asked about. The caller of [`apply`](Self::apply) knows whether its events
+    /// [query](crate::query::Query) was about. The caller of [`apply`](Self::apply) knows whether its events
     /// are.
     pub fn is_damaged(&self) -> bool {
         self.damaged.0

@@ -93,7 +93,7 @@ impl Usage {
     /// differences, sums, parts, views. What is wrong, and where, says
     /// [`Reader::damage`](crate::Reader::damage). That a recording just ends, as one does whose program
     /// was killed or still runs, is no damage. Of a log, what counts is what had to be read of it: a
-    /// question about an early moment does not meet what is wrong later.
+    /// query about an early moment does not meet what is wrong later.
     ///
     /// Two usages are equal if their weights are, whatever this says.
     ///

@@ -39,7 +39,7 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// The question for the peak of the whole log. Its [methods](PeakQuery) limit it to a window or to a set of
+    /// The query for the peak of the whole log. Its [methods](PeakQuery) limit it to a window or to a set of
     /// traces.
     pub fn query() -> PeakQuery {
         PeakQuery::new()
@@ -84,7 +84,7 @@ impl Peak {
 
 impl Reader {
     /// The exact peak: when the live bytes were the most, and the usage then. For a part of the log or of the
-    /// program, or together with other questions, [ask](Self::ask) a [`PeakQuery`]. Without the usage,
+    /// program, or together with other queries, [ask](Self::ask) a [`PeakQuery`]. Without the usage,
     /// [`high_water`](Self::high_water) costs less.
     ///
     /// One pass over the log on each call, then a second one over the events between the last copy of the heap and

@@ -1,4 +1,4 @@
-//! [`PeakQuery`]: the peak of a part of the log or of some traces, also together with other questions.
+//! [`PeakQuery`]: the peak of a part of the log or of some traces, also together with other queries.
 
 use std::ops::ControlFlow;
 
