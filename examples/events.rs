@@ -1,26 +1,48 @@
 //! The low-level loop: every event of a log, with nothing in between.
 //!
 //! ```text
-//! cargo run --release --example events [LOG.hpd]
+//! cargo run --release --example events -- runs/nightly
 //! ```
 
+mod common;
+
+use anyhow::Result;
+use clap::Parser;
 use heapprof::raw::EventLog;
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let log = std::env::args()
-        .nth(1)
-        .unwrap_or("examples/data/demo.hpd".into());
-    let bytes = std::fs::read(&log).map_err(|error| format!("{log}: {error}"))?;
+/// Counts the events of a log.
+#[derive(Parser)]
+struct Cli {
+    /// The profile: what the names of its files begin with, or the name of the `.hpd` file. Without it, the one that
+    /// ships with the crate.
+    filebase: Option<std::path::PathBuf>,
+}
+
+fn main() -> std::process::ExitCode {
+    common::end(run(Cli::parse()))
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let mut log = common::profile(cli.filebase)?;
+    if log.extension().is_none_or(|extension| extension != "hpd") {
+        log.as_mut_os_string().push(".hpd");
+    }
+    let bytes =
+        std::fs::read(&log).map_err(|error| anyhow::anyhow!("{}: {error}", log.display()))?;
 
     let (mut live, mut allocations, mut frees) = (0, 0, 0);
     for event in EventLog::new(&bytes).events() {
-        match event {
-            Ok(event) if event.is_free() => frees += 1,
-            Ok(_) => allocations += 1,
+        let event = match event {
+            Ok(event) => event,
             Err(end) if end.is_cut() => break, // the program was killed: that is normal
             Err(damage) => return Err(damage.into()),
-        }
-        live += event?.signed_size();
+        };
+        *if event.is_free() {
+            &mut frees
+        } else {
+            &mut allocations
+        } += 1;
+        live += event.signed_size();
     }
     println!("{allocations} allocations, {frees} frees, {live} bytes live at the end");
     Ok(())
