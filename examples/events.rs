@@ -24,8 +24,9 @@ fn main() -> std::process::ExitCode {
 
 fn run(cli: Cli) -> Result<()> {
     let mut log = common::profile(cli.filebase)?;
-    if log.extension().is_none_or(|extension| extension != "hpd") {
-        log.as_mut_os_string().push(".hpd");
+    match log.extension().and_then(|extension| extension.to_str()) {
+        Some("hpm" | "hpd" | "hpc") => drop(log.set_extension("hpd")),
+        _ => log.as_mut_os_string().push(".hpd"),
     }
     let bytes =
         std::fs::read(&log).map_err(|error| anyhow::anyhow!("{}: {error}", log.display()))?;
