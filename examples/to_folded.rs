@@ -80,7 +80,7 @@ fn run(cli: &Cli) -> Result<()> {
 fn difference(
     reader: &Reader,
     look: &Look,
-    from: Elapsed,
+    from: Option<Elapsed>,
     to: Elapsed,
 ) -> Result<Vec<(String, [i64; 2])>> {
     let traces = reader.traces()?;
@@ -92,7 +92,9 @@ fn difference(
             rows.entry(text(stack)).or_default()[place] = stack.weight();
         }
     };
-    add(0, &reader.live_at(from)?);
+    if let Some(from) = from {
+        add(0, &reader.live_at(from)?);
+    }
     add(1, &reader.live_at(to)?);
     Ok(rows.into_iter().collect())
 }

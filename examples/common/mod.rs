@@ -14,6 +14,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
+use heapprof::query::RatesVerdict;
 use heapprof::raw::FileKind;
 use heapprof::{Elapsed, Frame, Reader, Usage};
 
@@ -35,6 +36,10 @@ pub(crate) struct Files {
     /// Take every factor as 1, whatever sampling rates the file states.
     #[arg(long)]
     unsampled: bool,
+
+    /// Use the stated sampling rates, even if it is sure that everything was recorded.
+    #[arg(long, conflicts_with = "unsampled")]
+    as_stated: bool,
 }
 
 /// The profile that ships with the crate, from its folder and from anywhere else.
@@ -75,7 +80,9 @@ pub(crate) fn profile(filebase: Option<PathBuf>) -> Result<PathBuf> {
 
 /// A name without what a terminal would take for a command.
 pub(crate) fn clean(text: &str) -> String {
-    text.replace(char::is_control, "\u{fffd}")
+    // Marks of direction and line separators change how a terminal shows the rest of a line.
+    let is_mark = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
+    text.replace(|c: char| c.is_control() || is_mark(c), "\u{fffd}")
 }
 
 impl Files {
@@ -99,11 +106,18 @@ impl Files {
 
     fn reader(&self) -> Result<Reader> {
         let reader = Reader::open(profile(self.filebase.clone())?)?;
-        Ok(if self.unsampled {
-            reader.unsampled()
-        } else {
-            reader
-        })
+        if self.unsampled {
+            return Ok(reader.unsampled());
+        }
+        let is_sampled = !reader.rates().is_unsampled();
+        if is_sampled
+            && !self.as_stated
+            && reader.rates_check()?.verdict() == RatesVerdict::LookWrong
+        {
+            eprintln!("everything was recorded, whatever rates are stated; see --as-stated");
+            return Ok(reader.unsampled());
+        }
+        Ok(reader)
     }
 
     /// Writes through a buffer to the file, or else to standard output.
@@ -169,15 +183,19 @@ pub(crate) struct Query {
 
 impl Query {
     /// The two times between which something grew, if that is what is asked.
-    pub(crate) fn of_growth(&self, reader: &Reader) -> Result<Option<(Elapsed, Elapsed)>> {
+    pub(crate) fn of_growth(&self, reader: &Reader) -> Result<Option<(Option<Elapsed>, Elapsed)>> {
         self.growth.map(|growth| growth.of(reader)).transpose()
     }
 
     /// The answer, and what to call it.
     pub(crate) fn ask(&self, reader: &Reader) -> Result<(Usage, String)> {
         if let Some((from, to)) = self.of_growth(reader)? {
-            let asked = format!("grown from {} to {}", seconds(from), seconds(to));
-            return Ok((reader.growth(from..to)?, asked));
+            let begin = from.unwrap_or_default();
+            let asked = format!("grown from {} to {}", seconds(begin), seconds(to));
+            return Ok(match from {
+                Some(from) => (reader.growth(from..to)?, asked),
+                None => (reader.live_at(to)?, asked),
+            });
         }
         let at = match self.at {
             _ if self.end => Moment::End,

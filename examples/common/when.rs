@@ -33,20 +33,29 @@ impl FromStr for Moment {
         }
         let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
         let unit = match text[digits.len()..].trim() {
-            "" | "s" => 1.0,
-            "us" => 1e-6,
-            "ms" => 1e-3,
-            "min" | "m" => 60.0,
-            "h" => 3600.0,
+            "" | "s" => 1_000_000,
+            "us" => 1,
+            "ms" => 1_000,
+            "min" | "m" => 60_000_000,
+            "h" => 3_600_000_000,
             other => return Err(format!("{other} is no unit of time: us, ms, s, min or h")),
         };
-        match digits.parse::<f64>() {
-            Ok(number) if (0.0..1e12).contains(&(number * unit)) => {
-                Ok(Self::At(Elapsed::from_secs_f64(number * unit)))
-            }
-            _ => Err("not a moment, such as 12.5, 250ms, 14:32:05, peak or end".to_owned()),
-        }
+        let micros = micros(digits, unit).map(Elapsed::from_micros).map(Self::At);
+        micros.ok_or("not a moment, such as 12.5, 250ms, 14:32:05, peak or end".to_owned())
     }
+}
+
+/// A decimal number of units, in whole microseconds.
+fn micros(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(fraction) || fraction.len() > 12 {
+        return None;
+    }
+    let parts = fraction.parse().unwrap_or(0_u128) * u128::from(unit);
+    let parts = parts / 10_u128.pow(u32::try_from(fraction.len()).ok()?);
+    let whole = whole.parse::<u128>().ok()?.checked_mul(unit.into())?;
+    u64::try_from(whole.checked_add(parts)?).ok()
 }
 
 impl Moment {
@@ -66,6 +75,10 @@ fn on_the_clock(reader: &Reader, time: Time) -> Result<Elapsed> {
     let start = i128::try_from(reader.start().as_nanos())?;
     let start = Timestamp::from_nanosecond(start)?.to_zoned(TimeZone::UTC);
     let mut asked = start.date().to_datetime(time).to_zoned(TimeZone::UTC)?;
+    // A clock without fractions is of the whole second.
+    if asked < start && asked.checked_add(1.second())? > start {
+        return Ok(Elapsed::ZERO);
+    }
     if asked < start {
         asked = asked.checked_add(1.day())?;
     }
@@ -78,7 +91,8 @@ fn on_the_clock(reader: &Reader, time: Time) -> Result<Elapsed> {
 /// Two moments, `A..B`; without one, the start or the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Moments {
-    from: Moment,
+    /// `None` is before the first event.
+    from: Option<Moment>,
     to: Moment,
 }
 
@@ -87,22 +101,23 @@ impl FromStr for Moments {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (from, to) = text.split_once("..").ok_or("not A..B")?;
-        let moment = |text: &str, default| match text {
-            "" => Ok(default),
-            text => text.parse(),
-        };
         Ok(Self {
-            from: moment(from, Moment::At(Elapsed::ZERO))?,
-            to: moment(to, Moment::End)?,
+            from: (!from.is_empty()).then(|| from.parse()).transpose()?,
+            to: if to.is_empty() {
+                Moment::End
+            } else {
+                to.parse()?
+            },
         })
     }
 }
 
 impl Moments {
     /// The elapsed times, the earlier first.
-    pub(crate) fn of(self, reader: &Reader) -> Result<(Elapsed, Elapsed)> {
-        let (from, to) = (self.from.of(reader)?, self.to.of(reader)?);
-        if from > to {
+    pub(crate) fn of(self, reader: &Reader) -> Result<(Option<Elapsed>, Elapsed)> {
+        let from = self.from.map(|from| from.of(reader)).transpose()?;
+        let to = self.to.of(reader)?;
+        if let Some(from) = from.filter(|&from| from > to) {
             let (from, to) = (seconds(from), seconds(to));
             return Err(anyhow!("{from} is after {to}"));
         }

@@ -23,7 +23,7 @@ use anyhow::Result;
 use clap::Parser;
 use common::{Names, bytes, clean, seconds};
 use heapprof::query::{Envelope, ErrorBars, Growth, Leaks, Peak, RatesVerdict, Sanity};
-use heapprof::view::{Movements, Packages, SourceLines};
+use heapprof::view::{Packages, SourceLines};
 use heapprof::{Digest, DigestOptions, Elapsed, FrameId, Reader, TraceTable, Usage};
 use indicatif::{ProgressBar, ProgressStyle};
 use recorded::wall_clock;
@@ -37,8 +37,8 @@ struct Cli {
     filebase: Option<PathBuf>,
 
     /// How many rows a list has at most.
-    #[arg(long, default_value_t = 6, value_name = "COUNT")]
-    rows: usize,
+    #[arg(long, default_value_t = 6, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..))]
+    rows: u16,
 
     /// Files below this folder are own code, whatever they look like.
     #[arg(long, value_name = "FOLDER")]
@@ -90,7 +90,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
             SourceLines::new().only_mapped().recorded_at(reader.start()),
             |sources, (recorded, here)| sources.map_prefix(recorded, here),
         ),
-        rows: cli.rows,
+        rows: cli.rows.into(),
     };
     let responsible = traces.cut_to_own(packages);
     let (leaks, sanity, peak, envelope) = reader.ask((
@@ -105,20 +105,21 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
         recorded::wrong_rates(out, &rates, cli.as_stated)?;
     }
     recorded::damage(out, traces, &digest, &sanity)?;
-    let Some(first) = digest.get(0).transpose()? else {
-        writeln!(out, "\nThe log has no events.")?;
-        return Ok(());
-    };
+    if digest.is_empty() {
+        return Ok(writeln!(out, "\nThe log has no events.")?);
+    }
     let end = reader.live_at_end()?;
     let movements = reader.time_series([])?.total().movements();
     let leaks = leak_rows(&leaks, &responsible, &who);
-    summary(out, &reader, &who, &peak, &end, &leaks, &movements)?;
+    summary(out, &who, &peak, &end, &leaks)?;
     over_time::time_line(out, &envelope)?;
     over_time::movements(out, &reader, &who, &movements)?;
 
+    // What a program allocates while it starts is no growth.
+    let warm_up = Elapsed::from_micros(reader.elapsed()?.as_micros() / 20);
     let (of_peak, of_growth, of_end) = reader.ask((
         ErrorBars::query().after_events(peak.events()),
-        ErrorBars::query().within(first.time()..Elapsed::MAX),
+        ErrorBars::query().within(warm_up..),
         ErrorBars::query(),
     ))?;
     let (total, at) = (bytes(peak.total()), seconds(peak.time()));
@@ -130,20 +131,26 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
         "\nResponsible at the peak: {total}{error} at {at}{clock}, after {events} events"
     )?;
     who.list(out, peak.usage(), &of_peak)?;
+    if !packages.recognize(traces) && traces.frame_count() > 0 {
+        writeln!(
+            out,
+            "            no file is known as one of a library, so all lines count as own code"
+        )?;
+    }
 
-    let growth = &end - first.usage();
+    let growth = reader.growth(warm_up..)?;
     let (total, error) = (bytes(growth.total()), give_or_take(of_growth.total()));
-    let from = seconds(first.time());
+    let from = seconds(warm_up);
     writeln!(out, "\nGrown from {from} to the end: {total}{error}")?;
     who.list(out, &growth, &of_growth)?;
     leak_candidates(out, &leaks)?;
 
     let (total, error) = (bytes(end.total()), give_or_take(of_end.total()));
     writeln!(out, "\nStill live at the end: {total}{error}")?;
-    let heaviest: Vec<_> = end.iter().take(cli.rows).collect();
+    let heaviest: Vec<_> = end.iter().take(cli.rows.into()).collect();
     let ids: Vec<_> = heaviest.iter().map(|row| row.0).collect();
     for ((_, weight), stack) in heaviest.iter().zip(who.stacks(&ids)) {
-        let (weight, share) = (bytes(*weight), share(*weight, end.total()));
+        let (weight, share) = (bytes(*weight), share(*weight, &end));
         writeln!(out, "{weight:>10} {share:>5}  {stack}")?;
     }
     Ok(())
@@ -180,17 +187,15 @@ fn leak_rows(leaks: &Leaks, responsible: &TraceTable, who: &Who<'_>) -> Vec<Leak
 /// What happened, in words.
 fn summary(
     out: &mut impl Write,
-    reader: &Reader,
     who: &Who<'_>,
     peak: &Peak,
     end: &Usage,
     leaks: &[LeakRow],
-    movements: &Movements,
 ) -> Result<()> {
     let by = |usage: &Usage| {
         let heaviest = who.heaviest(usage);
         heaviest.map_or(String::new(), |(name, share)| {
-            format!(", {share} of it by {name}")
+            format!(", {share} by {name}")
         })
     };
     let (most, at) = (bytes(peak.total()), seconds(peak.time()));
@@ -200,27 +205,38 @@ fn summary(
         by(peak.usage())
     )?;
     let left = bytes(end.total());
-    writeln!(out, "At the end {left} are left{}.", by(end))?;
+    if end.total() < 0 {
+        writeln!(
+            out,
+            "At the end {left} are left: more was freed than was recorded."
+        )?;
+    } else {
+        writeln!(out, "At the end {left} are left{}.", by(end))?;
+    }
     let mut is_told = false;
     if let Some((line, growth)) = leaks.first() {
         let (grew, windows) = (growth.grew, growth.windows);
         let (grown, rate) = (bytes(growth.bytes), rate(growth));
+        // A pool that is refilled all the time is none.
+        let what = if growth.freed_share() > 0.9 {
+            "It may leak"
+        } else {
+            "It leaks"
+        };
         writeln!(
             out,
-            "It leaks: {line} grew in {grew} of {windows} parts of the recording, by {grown}, {rate}."
+            "{what}: {line} grew in {grew} of {windows} parts of the recording, by {grown}, {rate}."
         )?;
         is_told = true;
     }
-    // A spike: what is left at the end is less than two thirds of the peak.
-    if end.total() < peak.total() / 3 * 2
-        && let Some(rise) = movements.rises().first()
-    {
-        let (from, to) = (seconds(rise.from), seconds(rise.to));
-        let behind = who.foremost(&reader.growth(rise.from..rise.to)?);
-        let change = bytes(rise.change);
+    // A spike: less than two thirds of the peak are left.
+    let gone = peak.usage() - end;
+    if 3 * i128::from(end.total()) < 2 * i128::from(peak.total()) {
+        let (most, went) = (bytes(peak.total()), bytes(gone.total()));
+        let behind = who.foremost(&gone);
         writeln!(
             out,
-            "It has a spike: {change} came from {from} to {to}{behind}, and went."
+            "The peak is a spike: of its {most}, {went} went again{behind}."
         )?;
         is_told = true;
     }

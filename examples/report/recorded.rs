@@ -58,7 +58,7 @@ pub(crate) fn recorded(
         "  digest    {count} snapshots, one every {interval:?}{folded}"
     )?;
     if let Some(why) = reader.unused_digest() {
-        writeln!(out, "  note      {why}")?;
+        writeln!(out, "  note      {}", clean(&why.to_string()))?;
     }
     Ok(())
 }
@@ -85,13 +85,10 @@ pub(crate) fn damage(
         writeln!(out, "  damage    {error}")?;
     }
     for gap in sanity.gaps() {
-        let (from, days) = (
-            seconds(gap.from),
-            gap.to.since(gap.from).as_secs_f64() / 86_400.0,
-        );
+        let (from, to) = (seconds(gap.from), seconds(gap.to));
         writeln!(
             out,
-            "  warning   after {from} the clock leaps by {days:.3} days, so times from there on mean little"
+            "  warning   nothing was recorded from {from} to {to}: it was idle, or the clock leaped"
         )?;
     }
     if let Some(noise) = sanity.corruption() {

@@ -11,6 +11,9 @@ use heapprof::{Frame, Trace, TraceId, TraceTable, Usage};
 
 use crate::common::{Names, bytes, clean};
 
+/// The most frames of a stack in a list.
+const LONGEST: usize = 12;
+
 /// A list goes on until it explains this part of its total.
 const ENOUGH: f64 = 0.9;
 
@@ -42,22 +45,34 @@ impl Who<'_> {
     }
 
     /// The frames from the allocating line to the first own one, and `more` beyond; `…` where others follow. Frames of
-    /// a package that follow each other are shown by the first and the number of the others, unless `whole`.
-    fn stack(&self, trace: Trace<'_>, more: usize, whole: bool) -> String {
+    /// a package, and equal frames, that follow each other are shown by the first and the number of the others.
+    fn stack(&self, trace: Trace<'_>, more: usize, whole_names: bool) -> String {
         let frames: Vec<_> = trace.frames().rev().collect();
-        let package = |frame: &Frame<'_>| self.packages.of(frame.file).to_string();
         let is_own = |frame: &Frame<'_>| self.packages.of(frame.file).is_own();
         let own = frames.iter().position(is_own).unwrap_or(0);
         let depth = (own + 1 + more).min(frames.len());
-        let runs =
-            frames[..depth].chunk_by(|a, b| !whole && !is_own(a) && package(a) == package(b));
+        let runs = frames[..depth].chunk_by(|a, b| {
+            let packages = [a, b].map(|frame| self.packages.of(frame.file));
+            a == b || more == 0 && !is_own(a) && packages[0] == packages[1]
+        });
+        let name = |frame: Frame<'_>| {
+            if whole_names {
+                frame.to_string()
+            } else {
+                self.frame(frame)
+            }
+        };
         let mut shown: Vec<_> = runs
             .map(|run| match run.len() {
-                1 => self.frame(run[0]),
-                count => format!("{} (+{})", self.frame(run[0]), count - 1),
+                1 => name(run[0]),
+                count => format!("{} (+{})", name(run[0]), count - 1),
             })
             .collect();
-        if depth < frames.len() {
+        let is_cut = depth < frames.len();
+        if shown.len() > LONGEST {
+            shown.truncate(LONGEST);
+        }
+        if is_cut || shown.len() == LONGEST {
             shown.push("…".to_owned());
         }
         clean(&shown.join(" < "))
@@ -66,19 +81,24 @@ impl Who<'_> {
     /// The stacks of some traces, each as long as it takes to tell it from the others.
     pub(crate) fn stacks(&self, traces: &[Option<TraceId>]) -> Vec<String> {
         let stack = |id: Option<TraceId>, more, whole| match self.traces.trace(id) {
-            Some(trace) => self.stack(trace, more, whole),
-            None => "unknown".to_owned(),
+            Some(trace) if !trace.is_empty() => self.stack(trace, more, whole),
+            _ => "unknown".to_owned(),
         };
         let mut shown: Vec<String> = traces.iter().map(|&id| stack(id, 0, false)).collect();
-        // First all frames up to the own one, then as many beyond as it takes.
-        for more in (0..8).chain([usize::MAX / 2]) {
+        // All frames up to the own one, then some beyond, then whole paths; at last the number of the trace.
+        for round in 1..=LONGEST {
             let mut counts: HashMap<String, u32> = HashMap::new();
             for text in &shown {
                 *counts.entry(text.clone()).or_default() += 1;
             }
             for (&id, text) in traces.iter().zip(&mut shown) {
                 if counts[text] > 1 {
-                    *text = stack(id, more, true);
+                    *text = stack(id, round, round > LONGEST - 2);
+                    if round == LONGEST
+                        && let Some(id) = id
+                    {
+                        *text = format!("{text} (trace {id})");
+                    }
                 }
             }
         }
@@ -103,15 +123,14 @@ impl Who<'_> {
         let Some(&row) = rows(&blame).first() else {
             return String::new();
         };
-        let share = share(row.weight, usage.total());
-        format!(", {share} by {}", self.row(row))
+        format!(", {} by {}", share(row.weight, usage), self.row(row))
     }
 
-    /// The name of the row with the largest weight, and its share.
+    /// The name of the row with the largest change, and its share.
     pub(crate) fn heaviest(&self, usage: &Usage) -> Option<(String, String)> {
         let blame = self.blame(usage);
-        let row = blame.rows().next()?;
-        Some((self.row(row), share(row.weight, usage.total())))
+        let row = *rows(&blame).first()?;
+        Some((self.row(row), share(row.weight, usage)))
     }
 
     /// Who is responsible for a usage: own lines, then packages.
@@ -131,14 +150,17 @@ impl Who<'_> {
             let error = error.map_or(String::new(), |line| give_or_take(line.local));
             let way = self.way(&blame, row);
             let text = row.frame.map_or(String::new(), |frame| self.source(frame));
-            let (weight, share) = (bytes(row.weight), share(row.weight, usage.total()));
+            let (weight, share) = (bytes(row.weight), share(row.weight, usage));
             writeln!(out, "{weight:>10} {share:>5}  {name}{way}{text}{error}")?;
             if fraction(explained, all) >= ENOUGH {
                 break;
             }
         }
         if all > 0 {
-            let part = 100.0 * fraction(explained, all);
+            let part = match 100.0 * fraction(explained, all) {
+                part if part > 99.5 && explained < all => ">99".to_owned(),
+                part => format!("{part:.0}"),
+            };
             let left = match rows.len() - shown {
                 0 => String::new(),
                 1 => ", 1 more line the rest".to_owned(),
@@ -146,14 +168,8 @@ impl Who<'_> {
             };
             writeln!(
                 out,
-                "            explains {part:.0} %{left}{}",
+                "            explains {part} %{left}{}",
                 self.by_package(usage)
-            )?;
-        }
-        if !blame.is_recognised() {
-            writeln!(
-                out,
-                "            no file is known as one of a library, so all lines count as own code"
             )?;
         }
         Ok(())
@@ -167,6 +183,7 @@ impl Who<'_> {
         };
         let others = match paths.len() {
             0 => String::new(),
+            1 => ", and 1 other way".to_owned(),
             count => format!(", and {count} other ways"),
         };
         match path.frames().next_back() {
@@ -177,32 +194,33 @@ impl Who<'_> {
         }
     }
 
-    /// The packages that allocate, if there are several.
+    /// The packages of the allocating lines, if there are several.
     fn by_package(&self, usage: &Usage) -> String {
         let table = self.traces.by_package(self.packages);
         let lines = Lines::new(&table, usage);
-        let is_seen = |weight: i64| fraction(weight.into(), usage.total().into()) >= 0.005;
-        let shares = lines.by_local().take(4).filter(|line| is_seen(line.local));
+        let mut rows: Vec<_> = lines.by_local().filter(|line| line.local != 0).collect();
+        rows.sort_by_key(|line| Reverse(line.local.unsigned_abs()));
+        let shares = rows
+            .iter()
+            .take(4)
+            .map(|line| (line, share(line.local, usage)));
+        let shares = shares.filter(|(_, share)| !share.starts_with('<'));
         let shares: Vec<_> = shares
-            .map(|line| {
-                format!(
-                    "{} {}",
-                    clean(line.frame.file),
-                    share(line.local, usage.total())
-                )
-            })
+            .map(|(line, share)| format!("{} {share}", clean(line.frame.file)))
             .collect();
         match shares.len() {
             0 | 1 => String::new(),
-            _ => format!("; allocated by {}", shares.join(", ")),
+            _ => format!("; by package {}", shares.join(", ")),
         }
     }
 
     fn source(&self, frame: Frame<'_>) -> String {
         match self.sources.line(frame) {
             None => String::new(),
-            Some(line) if line.is_changed() => format!("  {line}  (changed since)"),
-            Some(line) => format!("  {line}"),
+            Some(line) if line.is_changed() => {
+                format!("  {}  (changed since)", clean(&line.to_string()))
+            }
+            Some(line) => format!("  {}", clean(&line.to_string())),
         }
     }
 }
@@ -234,6 +252,15 @@ fn fraction(part: i128, all: i128) -> f64 {
     }
 }
 
-pub(crate) fn share(weight: i64, total: i64) -> String {
-    format!("{:.0} %", 100.0 * fraction(weight.into(), total.into()))
+/// A part of a usage, in which what grew and what shrank count alike.
+pub(crate) fn share(weight: i64, usage: &Usage) -> String {
+    let all = usage
+        .by_trace()
+        .map(|(_, weight)| i128::from(weight.unsigned_abs()));
+    let percent = 100.0 * fraction(i128::from(weight.unsigned_abs()), all.sum());
+    match percent {
+        0.0 => "0 %".to_owned(),
+        ..0.5 => "<1 %".to_owned(),
+        _ => format!("{percent:.0} %"),
+    }
 }

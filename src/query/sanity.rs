@@ -162,6 +162,7 @@ impl Sanity {
                 elapsed: Elapsed::ZERO,
             },
             gaps: Vec::new(),
+            dropped_gaps: Duration::ZERO,
         }
     }
 
@@ -249,6 +250,8 @@ pub struct SanityQuery {
     lowest: Corruption,
     /// The longest gaps of more than a minute, ascending.
     gaps: Vec<Gap>,
+    /// The length of all gaps of more than a minute that are shorter than these.
+    dropped_gaps: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -283,13 +286,14 @@ impl SanityQuery {
         let at = self.gaps.partition_point(|it| it.length() < gap.length());
         self.gaps.insert(at, gap);
         if self.gaps.len() > MOST_GAPS {
-            self.gaps.remove(0);
+            let shortest = self.gaps.remove(0);
+            self.dropped_gaps = self.dropped_gaps.saturating_add(shortest.length());
         }
     }
 
     /// The longest gaps, if each is longer than ten times what is left without them.
     fn dominating_gaps(mut self) -> Vec<Gap> {
-        let mut rest = Duration::from(self.elapsed);
+        let mut rest = Duration::from(self.elapsed).saturating_sub(self.dropped_gaps);
         let mut kept = Vec::new();
         let mut dominating = 0;
         while let Some(gap) = self.gaps.pop() {

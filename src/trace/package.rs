@@ -40,12 +40,12 @@ impl<'a> Package<'a> {
     ///
     /// | of | recognised by |
     /// | --- | --- |
-    /// | a Rust crate | `registry/src/…/NAME-VERSION/`, `git/checkouts/NAME-…/`, `vendor/NAME/src/` |
-    /// | Rust's standard library | `/rustc/HASH/`, `library/std/src/` at the start or after `rust` |
+    /// | a Rust crate | `registry/src/…/NAME-VERSION/`, `git/checkouts/NAME-HASH/`, `vendor/NAME/src/`, `/rust/deps/NAME-VERSION/` |
+    /// | Rust's standard library | `/rustc/HASH/`, `library/std/src/` at the start or after `rustlib/src/rust` |
     /// | a Python package | `site-packages`, `dist-packages`, a `.whl`, `.egg`, `.zip` or `.pyz` archive with modules in it |
     /// | Python's standard library | `lib/python3.12/`, `Python312\Lib\`, `<frozen …>`, and those of conda and the Microsoft store |
     /// | a native library | `no symbol (NAME.so)`, which recorders write for code without symbols |
-    /// | the system | `/usr/include/`, `/usr/lib/`, `/lib/`, `/build/NAME-…/`, `/usr/src/debug/`, the C library's `../sysdeps/` |
+    /// | the system | `/usr/include/`, `/usr/lib/`, `/lib/`, `/build/…/NAME-VERSION/`, `/usr/src/debug/`, the C library's `../sysdeps/` |
     /// | C++'s standard library | `include/c++/` |
     pub fn of(file: &'a str) -> Self {
         let parts: Parts<'a> = file.split(['/', '\\']).collect();
@@ -98,9 +98,12 @@ fn special(file: &str) -> Option<Package<'_>> {
     let module = file.strip_prefix("no symbol (")?.strip_suffix(')')?;
     let name = module.rsplit(['/', '\\']).next()?;
     // Other modules are programs.
-    let is_library = [".so", ".dylib", ".dll"]
-        .iter()
-        .any(|extension| name.contains(extension));
+    let is_library = [".so", ".dylib", ".dll"].iter().any(|extension| {
+        let versioned = |(_, rest): (&str, &str)| {
+            rest.is_empty() || rest.strip_prefix('.').is_some_and(starts_with_digit)
+        };
+        name.split_once(extension).is_some_and(versioned)
+    });
     is_library.then_some(Package::installed(name))
 }
 
@@ -131,25 +134,25 @@ fn python<'a>(parts: &Parts<'a>) -> Option<Package<'a>> {
 /// Whether two parts of a path that follow each other are in Python's standard library: `lib/python3.12`,
 /// `lib64/python3.12`, `Python312\Lib`, or `python312.zip` and any file in it.
 fn is_python_library(part: &str, next: &str, before: Option<&&str>) -> bool {
+    // Windows has `Lib`.
     let is_lib = next.eq_ignore_ascii_case("lib");
     match part {
-        "lib" | "lib64" | "lib32" if is_python(next) => true,
+        "lib" | "lib64" | "lib32" => is_python(next) && next.contains('.'),
         _ if is_lib && part.starts_with("PythonSoftwareFoundation.Python.") => true,
-        _ if is_lib && before == Some(&"envs") => true,
-        _ if is_lib && is_conda(part) => true,
+        _ if next == "Lib" && before == Some(&"envs") => true,
+        _ if next == "Lib" && is_conda(part) => true,
         // `pyenv-win\versions\3.12.1\Lib`
-        _ if is_lib && before == Some(&"versions") => {
-            part.starts_with(|c: char| c.is_ascii_digit())
-        }
-        _ => is_python(part) && (has_suffix(part, ".zip") || is_lib),
+        _ if next == "Lib" && before == Some(&"versions") => starts_with_digit(part),
+        _ if is_lib => is_python(part),
+        _ => has_suffix(part, ".zip") && is_python(part.get(..part.len() - 4).unwrap_or(part)),
     }
 }
 
+/// Whether it is the folder of a conda installation, such as `miniconda3`.
 fn is_conda(part: &str) -> bool {
     let part = part.to_ascii_lowercase();
-    ["miniconda", "anaconda", "miniforge", "mambaforge"]
-        .iter()
-        .any(|name| part.starts_with(name))
+    let name = part.trim_end_matches(|c: char| c.is_ascii_digit());
+    ["miniconda", "anaconda", "miniforge", "mambaforge"].contains(&name)
 }
 
 /// The package of a module in a Python archive: `requests-2.31.0-py3-none-any.whl/requests/api.py`.
@@ -163,14 +166,22 @@ fn archived<'a>(part: &'a str, module: Option<&'a str>) -> Option<Package<'a>> {
     }
     let is_archive = has_suffix(part, ".zip") || has_suffix(part, ".pyz");
     let name = module.strip_suffix(".py").unwrap_or(module);
-    is_archive.then_some(Package::installed(name))
+    // The program in an archive is no library.
+    (is_archive && name != "__main__").then_some(Package::installed(name))
 }
 
-/// Whether a name is `python` or `pypy` in any case, and a digit follows.
+/// Whether a name is `python` or `pypy` in any case with a version: `python3.12`, `Python312-32`, `python3.13t`.
 fn is_python(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let version = name.strip_prefix("python").or(name.strip_prefix("pypy"));
-    version.is_some_and(starts_with_digit)
+    version.is_some_and(|version| {
+        let (number, rest) = version.split_once('-').unwrap_or((version, "32"));
+        let number = number.strip_suffix('t').unwrap_or(number);
+        let is_number = number
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+        starts_with_digit(number) && is_number && ["32", "64", "arm64"].contains(&rest)
+    })
 }
 
 /// The crates of Rust's standard library.
@@ -195,24 +206,30 @@ fn rust<'a>(parts: &Parts<'a>) -> Option<Package<'a>> {
             .copied();
         match *part {
             "rustc" if after(1).is_some_and(is_commit) => return Some(Package::StandardLibrary),
-            "library"
-                if matches!(before, None | Some("rust"))
-                    && after(1).is_some_and(|name| LIBRARY.contains(&name)) =>
-            {
+            "library" if is_rust_library(parts, at) => {
                 return Some(Package::StandardLibrary);
+            }
+            // `/rust/deps/NAME-VERSION/`: what the standard library itself is built from.
+            "deps" if at == 2 && before == Some("rust") && after(2).is_some() => {
+                return versioned(after(1)?);
             }
             // `registry/src/index.crates.io-6f17d22bba15001f/NAME-VERSION/`
             "registry" if after(1) == Some("src") && after(4).is_some() => {
-                return Some(versioned(after(3)?));
+                if let Some(package) = versioned(after(3)?) {
+                    return Some(package);
+                }
             }
             // `git/checkouts/NAME-HASH/REVISION/`
-            "checkouts" if before == Some("git") && after(2).is_some() => {
-                let folder = after(1)?;
-                let name = folder.rsplit_once('-').map_or(folder, |(name, _)| name);
-                return Some(Package::installed(name));
+            "checkouts" if before == Some("git") && after(2).is_some_and(is_commit) => {
+                if let Some((name, hash)) = after(1)?.rsplit_once('-')
+                    && is_commit(hash)
+                {
+                    return Some(Package::installed(name));
+                }
             }
             "vendor" if after(2) == Some("src") && after(3).is_some() => {
-                return Some(versioned(after(1)?));
+                let folder = after(1)?;
+                return Some(versioned(folder).unwrap_or(Package::installed(folder)));
             }
             _ => {}
         }
@@ -220,81 +237,90 @@ fn rust<'a>(parts: &Parts<'a>) -> Option<Package<'a>> {
     None
 }
 
+/// Whether the part `library` of a path is that of Rust's standard library: at the start, or below `rustlib/src/rust`.
+fn is_rust_library(parts: &Parts<'_>, at: usize) -> bool {
+    let is_place = matches!(parts.get(..at), Some([] | [.., "rustlib", "src", "rust"]));
+    // `library/stdarch/crates/core_arch/src/x86/sse2.rs`
+    let source = parts.get(at + 2).copied();
+    is_place
+        && matches!(source, Some("src" | "crates"))
+        && parts.get(at + 1).is_some_and(|name| LIBRARY.contains(name))
+}
+
 /// Whether a name is the hash of a commit.
 fn is_commit(name: &str) -> bool {
     name.len() >= 7 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Where systems have headers, libraries, and the sources of libraries.
+const SYSTEM: &[&str] = &[
+    "/usr/include/",
+    "/usr/lib/",
+    "/usr/lib32/",
+    "/usr/lib64/",
+    "/usr/libexec/",
+    "/usr/local/include/",
+    "/usr/local/lib/",
+    "/usr/share/",
+    "/lib/",
+    "/lib64/",
+    "/nix/store/",
+    "/opt/homebrew/lib/",
+    "/opt/homebrew/opt/",
+    "/System/Library/",
+    "/Library/Developer/",
+    "/Applications/Xcode",
+    "C:\\Program Files (x86)\\Windows Kits\\",
+    "C:\\Program Files\\Microsoft Visual Studio\\",
+    "C:\\Program Files (x86)\\Microsoft Visual Studio\\",
+    // What the C library calls its own files where it was built.
+    "../sysdeps/",
+    "../csu/",
+    "../nptl/",
+    "./malloc/malloc.c",
+    "./nptl/pthread",
+    "./csu/libc",
+];
+
 fn native<'a>(file: &'a str, parts: &Parts<'a>) -> Option<Package<'a>> {
-    /// Where systems have headers, libraries and the sources of libraries.
-    const SYSTEM: [&str; 12] = [
-        "/usr/include/",
-        "/usr/lib/",
-        "/usr/lib32/",
-        "/usr/lib64/",
-        "/usr/local/include/",
-        "/lib/",
-        "/lib64/",
-        "/usr/share/",
-        "/System/Library/",
-        "/Library/Developer/",
-        "/Applications/Xcode",
-        "/nix/store/",
-    ];
-    /// What the C library calls its own files where it was built.
-    const C_LIBRARY: [&str; 8] = [
-        "../sysdeps/",
-        "../csu/",
-        "../nptl/",
-        "./malloc/",
-        "./nptl/",
-        "./csu/",
-        "./stdlib/",
-        "./elf/",
-    ];
-    let is_header_of_cpp = |pair: &[&str]| matches!(pair, ["include", "c++"]);
-    if parts.windows(2).any(is_header_of_cpp)
-        || parts
-            .windows(2)
-            .any(|pair| matches!(pair, ["bits", "stl_vector.h"]))
-    {
+    let is_of_cpp = |pair: &[&str]| matches!(pair, ["include", "c++"] | ["src", "libstdc++-v3"]);
+    if parts.windows(2).any(is_of_cpp) {
         return Some(Package::StandardLibrary);
     }
-    // `/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c`, `/usr/src/debug/zlib-1.2.13/inflate.c`
-    let sources = match parts.as_slice() {
-        ["", "build", folder, source, _, ..] if folder.contains('-') => Some(*source),
-        ["", "usr", "src", "debug", source, _, ..] => Some(*source),
+    match parts.as_slice() {
+        // `/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c`, `/usr/src/debug/zlib-1.2.13/inflate.c`
+        ["", "build", _, source, _, ..] | ["", "usr", "src", "debug", source, _, ..] => {
+            if let Some(package) = versioned(source) {
+                return Some(package);
+            }
+        }
         // `/opt/homebrew/Cellar/openssl@3/3.2.0/include/openssl/bio.h`
-        ["", "opt", "homebrew", "Cellar", name, version, _, ..]
-        | ["", "usr", "local", "Cellar", name, version, _, ..] => {
+        [.., "Cellar", name, version, _]
+        | [.., "Cellar", name, version, _, _]
+        | [.., "Cellar", name, version, _, _, _]
+            if starts_with_digit(version) =>
+        {
             let version = Some(*version);
             return Some(Package::Installed { name, version });
         }
-        _ => None,
-    };
-    if let Some(sources) = sources {
-        return Some(versioned(sources));
+        _ => {}
     }
-    let is_system = SYSTEM
-        .iter()
-        .chain(&C_LIBRARY)
-        .any(|start| file.starts_with(start));
+    let is_system = SYSTEM.iter().any(|start| file.starts_with(start));
     is_system.then_some(Package::System)
 }
 
-/// A package of a folder that is called `NAME-VERSION`.
-fn versioned(folder: &str) -> Package<'_> {
-    let dashes = folder.match_indices('-');
-    for (at, _) in dashes {
-        let (name, version) = folder.split_at_checked(at).unwrap_or((folder, ""));
-        let version = version.strip_prefix('-').unwrap_or_default();
+/// The package of a folder that is called `NAME-VERSION`.
+fn versioned(folder: &str) -> Option<Package<'_>> {
+    folder.match_indices('-').find_map(|(at, _)| {
+        let (name, version) = folder.split_at_checked(at)?;
+        let version = version.strip_prefix('-')?;
         let number = version.split('-').next().unwrap_or_default();
-        if starts_with_digit(version) && number.contains('.') {
-            let version = Some(version);
-            return Package::Installed { name, version };
-        }
-    }
-    Package::installed(folder)
+        let is_version = starts_with_digit(version) && number.contains('.');
+        is_version.then_some(Package::Installed {
+            name,
+            version: Some(version),
+        })
+    })
 }
 
 fn starts_with_digit(text: &str) -> bool {
@@ -403,6 +429,14 @@ mod tests {
             ),
             ("library/core/src/ops/function.rs", "standard library"),
             (
+                "library/stdarch/crates/core_arch/src/x86/sse2.rs",
+                "standard library",
+            ),
+            (
+                "/rust/deps/hashbrown-0.15.2/src/raw/mod.rs",
+                "hashbrown 0.15.2",
+            ),
+            (
                 "/root/.rustup/toolchains/stable-x86_64-unknown-linux-gnu/lib/rustlib/src/rust/library/alloc/src/raw_vec.rs",
                 "standard library",
             ),
@@ -424,6 +458,16 @@ mod tests {
             ("/lib64/ld-linux-x86-64.so.2", "system"),
             ("../sysdeps/nptl/libc_start_call_main.h", "system"),
             ("../csu/libc-start.c", "system"),
+            ("/usr/local/lib/libfoo.so", "system"),
+            (
+                "../../../../src/libstdc++-v3/libsupc++/new_op.cc",
+                "standard library",
+            ),
+            (
+                "C:\\Program Files (x86)\\Windows Kits\\10\\include\\ucrt\\malloc.h",
+                "system",
+            ),
+            ("no symbol (libm.so)", "libm.so"),
             ("./malloc/malloc.c", "system"),
             (
                 "/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c",
@@ -459,6 +503,19 @@ mod tests {
             "/home/me/app/library/core/src/lib.rs",
             "/home/me/app/vendor/notes.md",
             "/home/me/rustc/src/lib.rs",
+            "/build/my-service/src/main.rs",
+            "crates/registry/src/http/routes/users.rs",
+            "library/core/catalog.py",
+            "/home/me/rust/library/core/src/lib.rs",
+            "/home/me/python3-service/lib/util.py",
+            "/srv/app/lib/python3-utils/x.py",
+            "/srv/envs/prod/lib/util.py",
+            "/srv/app/versions/1.2.3/lib/app.py",
+            "/home/me/anaconda-tools/lib/main.py",
+            "/home/me/git/checkouts/shop/src/main.rs",
+            "/app/service.pyz/__main__.py",
+            "./elf/loader.c",
+            "no symbol (app.solver)",
             "no symbol",
             "no symbol (",
             "no symbol (server)",

@@ -22,8 +22,20 @@ use crate::tree::{NodeId, ROOT, TreeBuilder};
 /// ```
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Packages {
-    /// Prefixes of paths and the names of packages, in the order in which they were given. `None` is own code.
+    /// Files or folders and the names of packages, in the order in which they were given. `None` is own code.
     rules: Vec<(String, Option<String>)>,
+}
+
+/// Whether a path is the given one, or below that folder.
+fn is_below(file: &str, folder: &str) -> bool {
+    let separators = ['/', '\\'];
+    match file.strip_prefix(folder) {
+        Some(rest) => {
+            !folder.is_empty()
+                && (rest.is_empty() || folder.ends_with(separators) || rest.starts_with(separators))
+        }
+        None => false,
+    }
 }
 
 impl Packages {
@@ -32,26 +44,23 @@ impl Packages {
         Self::default()
     }
 
-    /// Files whose path begins with this are the program's own. Earlier rules win.
+    /// This file, or the files below this folder, are the program's own. Earlier rules win.
     #[must_use]
-    pub fn own(mut self, prefix: impl Into<String>) -> Self {
-        self.rules.push((prefix.into(), None));
+    pub fn own(mut self, path: impl Into<String>) -> Self {
+        self.rules.push((path.into(), None));
         self
     }
 
-    /// Files whose path begins with this are of an installed package. Earlier rules win.
+    /// This file, or the files below this folder, are of an installed package. Earlier rules win.
     #[must_use]
-    pub fn installed(mut self, prefix: impl Into<String>, name: impl Into<String>) -> Self {
-        self.rules.push((prefix.into(), Some(name.into())));
+    pub fn installed(mut self, path: impl Into<String>, name: impl Into<String>) -> Self {
+        self.rules.push((path.into(), Some(name.into())));
         self
     }
 
     /// The package of a file. O(rules).
     pub fn of<'a>(&'a self, file: &'a str) -> Package<'a> {
-        let rule = self
-            .rules
-            .iter()
-            .find(|(prefix, _)| file.starts_with(prefix));
+        let rule = self.rules.iter().find(|(path, _)| is_below(file, path));
         match rule {
             Some((_, Some(name))) => Package::installed(name),
             Some((_, None)) => Package::Own,

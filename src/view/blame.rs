@@ -47,6 +47,8 @@ pub struct Blame {
     /// Each stack up to the responsible frame, and from there on.
     cut: TraceTable,
     ways: TraceTable,
+    /// Whether each frame of the table passed the test.
+    passes: IdVec<FrameId, bool>,
     is_recognised: bool,
 }
 
@@ -158,6 +160,7 @@ impl Blame {
         let (cut, ways) = (traces.cut_at(packages, &passes), traces.ways_from(&passes));
         Self {
             ways,
+            passes,
             lines: Lines::new(&cut, usage),
             traces: traces.clone(),
             usage: usage.clone(),
@@ -172,7 +175,7 @@ impl Blame {
         let rows = lines.map(|line| BlameRow {
             frame: Some(line.frame),
             id: Some(line.id),
-            is_own: line.id.index() < self.traces.frame_count(),
+            is_own: self.passes.get(line.id),
             weight: line.local,
         });
         let unknown = (self.lines.unknown() != 0).then_some(BlameRow {
@@ -184,8 +187,8 @@ impl Blame {
         rows.chain(unknown)
     }
 
-    /// The ways from the line of a row to the allocations, the largest weight first; equal ones in the order of the
-    /// traces. O(rows of the usage).
+    /// The ways from the line of a row to the allocations, those with the most weight of the row's sign first; equal
+    /// ones in the order of the traces. O(rows of the usage).
     pub fn paths(&self, row: BlameRow<'_>) -> impl ExactSizeIterator<Item = BlamePath<'_>> {
         let mut weights: HashMap<NodeId, (i128, Option<TraceId>)> = HashMap::new();
         for (trace, weight) in self.usage.by_trace() {
@@ -195,14 +198,19 @@ impl Blame {
             }
         }
         let ways = weights.into_values().filter(|&(weight, _)| weight != 0);
-        let mut ways: Vec<_> = ways
-            .map(|(sum, first)| (Reverse(saturated(sum)), first))
-            .collect();
-        ways.sort_unstable();
+        let mut ways: Vec<_> = ways.map(|(sum, first)| (saturated(sum), first)).collect();
+        ways.sort_unstable_by_key(|&(weight, first)| {
+            let size = if row.weight < 0 {
+                weight.saturating_neg()
+            } else {
+                weight
+            };
+            (Reverse(size), first)
+        });
         // What has no stack has no way.
         let ways: Vec<_> = ways
             .into_iter()
-            .filter_map(|(Reverse(weight), trace)| {
+            .filter_map(|(weight, trace)| {
                 let way = self.ways.trace(trace)?;
                 Some(BlamePath { way, weight })
             })
