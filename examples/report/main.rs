@@ -231,7 +231,7 @@ fn summary(
     }
     // A spike: less than two thirds of the peak are left.
     let gone = peak.usage() - end;
-    if 3 * i128::from(end.total()) < 2 * i128::from(peak.total()) {
+    if end.total() >= 0 && 3 * i128::from(end.total()) < 2 * i128::from(peak.total()) {
         let (most, went) = (bytes(peak.total()), bytes(gone.total()));
         let behind = who.foremost(&gone);
         writeln!(
