@@ -192,17 +192,11 @@ fn summary(
     end: &Usage,
     leaks: &[LeakRow],
 ) -> Result<()> {
-    let by = |usage: &Usage| {
-        let heaviest = who.heaviest(usage);
-        heaviest.map_or(String::new(), |(name, share)| {
-            format!(", {share} by {name}")
-        })
-    };
     let (most, at) = (bytes(peak.total()), seconds(peak.time()));
     writeln!(
         out,
         "\nAt most {most} were live, at {at}{}.",
-        by(peak.usage())
+        who.foremost(peak.usage())
     )?;
     let left = bytes(end.total());
     if end.total() < 0 {
@@ -211,7 +205,7 @@ fn summary(
             "At the end {left} are left: more was freed than was recorded."
         )?;
     } else {
-        writeln!(out, "At the end {left} are left{}.", by(end))?;
+        writeln!(out, "At the end {left} are left{}.", who.foremost(end))?;
     }
     let mut is_told = false;
     if let Some((line, growth)) = leaks.first() {

@@ -68,11 +68,8 @@ impl Who<'_> {
                 count => format!("{} (+{})", name(run[0]), count - 1),
             })
             .collect();
-        let is_cut = depth < frames.len();
-        if shown.len() > LONGEST {
+        if depth < frames.len() || shown.len() > LONGEST {
             shown.truncate(LONGEST);
-        }
-        if is_cut || shown.len() == LONGEST {
             shown.push("…".to_owned());
         }
         clean(&shown.join(" < "))
@@ -124,13 +121,6 @@ impl Who<'_> {
             return String::new();
         };
         format!(", {} by {}", share(row.weight, usage), self.row(row))
-    }
-
-    /// The name of the row with the largest change, and its share.
-    pub(crate) fn heaviest(&self, usage: &Usage) -> Option<(String, String)> {
-        let blame = self.blame(usage);
-        let row = *rows(&blame).first()?;
-        Some((self.row(row), share(row.weight, usage)))
     }
 
     /// Who is responsible for a usage: own lines, then packages.
