@@ -212,7 +212,7 @@ impl Blame {
             .into_iter()
             .filter_map(|(weight, trace)| {
                 let way = self.ways.trace(trace)?;
-                Some(BlamePath { way, weight })
+                (way.frames().len() > 0).then_some(BlamePath { way, weight })
             })
             .collect();
         ways.into_iter()
