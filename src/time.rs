@@ -227,15 +227,7 @@ impl fmt::Display for WallOffset {
     }
 }
 
-/// Which times the events of a log have: those recorded, or those with the clock's loss made good.
-///
-/// heapprof's recorder cuts each difference of time to whole microseconds, and so loses half a
-/// microsecond an event on average: of 15.0 s that a program ran with three million events, 13.5 s
-/// are recorded. The corrected clock adds that half back. It is right on average; between two
-/// events it can be off by what they lost more or less than half.
-///
-/// It is for what heapprof recorded. A log that [`raw::EventWriter`](crate::raw::EventWriter) wrote
-/// has lost nothing: it is given the time since the start, and only that is cut.
+/// Which times the events of a log have: those recorded, or those without what spoils them.
 ///
 /// ```
 /// use heapprof::{Clock, Reader};
@@ -256,16 +248,68 @@ pub enum Clock {
     #[default]
     Recorded,
     /// Half a microsecond more for each event: after *n* events ⌊*n* / 2⌋ µs, on both clocks.
+    ///
+    /// heapprof's recorder rounds each difference of time down to whole microseconds, and so loses half a
+    /// microsecond an event on average: of 15.0 s that a program ran with three million events, 13.5 s are
+    /// recorded. This clock adds that half back. It is right on average.
+    ///
+    /// Use it for what heapprof recorded. A log written by [`raw::EventWriter`](crate::raw::EventWriter) has lost
+    /// nothing: it is given the time since the start, and rounds only that.
     Corrected,
+    /// As recorded, but a longer gap between two events takes only this long in elapsed time. The wall clock stays
+    /// as recorded. A limit under a second is a second.
+    ///
+    /// Use it if the clock leaped forward, or the program slept for most of the recording: a grid over time, such as
+    /// that of a digest, is useless then. [`Sanity::clock`](crate::query::Sanity::clock) returns the limit that
+    /// closes such gaps and no others.
+    ///
+    /// ```
+    /// use heapprof::raw::{EventWriter, TraceWriter};
+    /// use heapprof::{Clock, EventKind, Reader, SamplingRates, StartTime, WallOffset};
+    /// use std::time::Duration;
+    ///
+    /// let start = StartTime::new(1_700_000_000, 0);
+    /// let hpm = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?.into_inner();
+    /// let mut hpd = EventWriter::new(Vec::new());
+    /// for seconds in [1, 2, 86_402, 86_403] {
+    ///     let wall = WallOffset::from_micros(seconds * 1_000_000);
+    ///     hpd.write(wall, None, 10, EventKind::Allocation)?;
+    /// }
+    /// let reader = Reader::from_bytes(hpm, hpd.into_inner(), None)?
+    ///     .with_clock(Clock::GapsClosed(Duration::from_secs(5)));
+    /// let last = reader.events()?.last().unwrap()?;
+    /// assert_eq!(last.elapsed.as_secs(), 2 + 5 + 1);
+    /// assert_eq!(last.wall.as_micros(), 86_403_000_000);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    #[cfg_attr(
+        feature = "serde",
+        serde(
+            serialize_with = "crate::serde_as::micros",
+            deserialize_with = "crate::serde_as::from_micros"
+        )
+    )]
+    GapsClosed(Duration),
 }
 
 impl Clock {
-    /// How many microseconds it is ahead of the recorded times after so many events.
+    /// How many microseconds it is ahead of the recorded times after `events` events, gaps apart.
     #[inline]
-    pub const fn ahead(self, events: u64) -> u64 {
+    pub(crate) const fn ahead(self, events: u64) -> u64 {
         match self {
-            Self::Recorded => 0,
+            Self::Recorded | Self::GapsClosed(_) => 0,
             Self::Corrected => events / 2,
+        }
+    }
+
+    /// The longest time between two events in microseconds, at least a second. Longer gaps are closed to this.
+    pub(crate) const fn gap_limit(self) -> u64 {
+        match self {
+            Self::Recorded | Self::Corrected => u64::MAX,
+            Self::GapsClosed(limit) if limit.as_secs() == 0 => SECOND,
+            Self::GapsClosed(limit) if limit.as_secs() > LARGEST / SECOND => LARGEST,
+            #[expect(clippy::cast_possible_truncation, reason = "it was compared")]
+            Self::GapsClosed(limit) => limit.as_micros() as u64,
         }
     }
 }

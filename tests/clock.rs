@@ -1,4 +1,4 @@
-//! The corrected clock, through everything that has a time; and the clock on the wall.
+//! The clocks, in everything that has a time; and the wall clock.
 
 mod common;
 
@@ -11,26 +11,58 @@ use heapprof::raw::LogPosition;
 use heapprof::{Clock, Digest, DigestOptions, Elapsed, Event, Reader, UnusedDigest, WallOffset};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 
 fn events(reader: &Reader) -> Vec<Event> {
     reader.events().unwrap().map(Result::unwrap).collect()
 }
 
-/// The same events with the times of the corrected clock, one by one.
-fn corrected(events: &[Event]) -> Vec<Event> {
-    let mut events = events.to_vec();
+/// The clocks that change times.
+const OTHERS: [Clock; 4] = [
+    Clock::Corrected,
+    Clock::GapsClosed(Duration::ZERO),
+    Clock::GapsClosed(Duration::from_micros(1_500_001)),
+    Clock::GapsClosed(Duration::from_secs(3_600)),
+];
+
+const ALL: [Clock; 5] = [Clock::Recorded, OTHERS[0], OTHERS[1], OTHERS[2], OTHERS[3]];
+
+/// Recorded events with the times of `clock`, computed one by one.
+fn on(clock: Clock, recorded: &[Event]) -> Vec<Event> {
+    let mut events = recorded.to_vec();
+    let (mut before, mut elapsed) = (0, 0);
     for (number, event) in (1_u64..).zip(&mut events) {
-        let ahead = number / 2;
-        event.elapsed = Elapsed::from_micros(event.elapsed.as_micros() + ahead);
-        let wall = event.wall.as_micros() + ahead.cast_signed();
-        event.wall = WallOffset::from_micros(wall);
+        let gap = event.elapsed.as_micros() - before;
+        before = event.elapsed.as_micros();
+        match clock {
+            Clock::Corrected => {
+                event.elapsed = Elapsed::from_micros(before + number / 2);
+                let wall = event.wall.as_micros() + (number / 2).cast_signed();
+                event.wall = WallOffset::from_micros(wall);
+            }
+            Clock::GapsClosed(limit) => {
+                let limit = limit.max(Duration::from_secs(1)).as_micros();
+                elapsed += gap.min(u64::try_from(limit).unwrap());
+                event.elapsed = Elapsed::from_micros(elapsed);
+            }
+            _ => {}
+        }
     }
     events
 }
 
-/// Differences of time, often backwards; traces; sizes, negative for a free.
+/// About a hundred steps.
+fn interval(end: Elapsed) -> Duration {
+    Duration::from_millis(end.as_millis() / 100).max(Duration::from_millis(7))
+}
+
+/// Differences of time, often backwards, and leaps; traces; sizes, negative for a free.
 fn logs() -> impl Strategy<Value = Vec<(i64, u32, i64)>> {
-    let difference = prop_oneof![3 => 0..300_i64, 1 => -2_000_000..2_500_000_i64];
+    let difference = prop_oneof![
+        9 => 0..300_i64,
+        3 => -2_000_000..2_500_000_i64,
+        1 => -90_000_000_000..90_000_000_000_i64,
+    ];
     vec((difference, 0..4_u32, -500..500_i64), 0..60).prop_map(|mut events| {
         let mut wall = 0;
         for event in &mut events {
@@ -47,10 +79,14 @@ fn profile(log: &[(i64, u32, i64)]) -> Reader {
 
 proptest! {
     #[test]
-    fn every_question_has_the_corrected_times(log in logs(), at in 0..10_000_000_u64) {
+    fn every_query_has_the_times_of_the_clock(
+        log in logs(),
+        at in 0..10_000_000_u64,
+        clock in select(&OTHERS[..]),
+    ) {
         let recorded = profile(&log);
-        let reader = profile(&log).with_clock(Clock::Corrected);
-        let expected = corrected(&events(&recorded));
+        let reader = profile(&log).with_clock(clock);
+        let expected = on(clock, &events(&recorded));
         prop_assert_eq!(&events(&reader), &expected);
 
         let live_at = |time: Elapsed| -> i64 {
@@ -60,18 +96,18 @@ proptest! {
         let at = Elapsed::from_micros(at);
         prop_assert_eq!(reader.live_at(at).unwrap().total(), live_at(at));
         let end = reader.end().unwrap();
-        prop_assert_eq!(end.clock(), Clock::Corrected);
+        prop_assert_eq!(end.clock(), clock);
         prop_assert_eq!(end.elapsed(), expected.last().map_or(Elapsed::ZERO, |last| last.elapsed));
-        prop_assert_eq!(end.on(Clock::Recorded), recorded.end().unwrap());
+        prop_assert_eq!(end.recorded(), recorded.end().unwrap());
 
-        let options = || DigestOptions::default().interval(Duration::from_millis(7));
+        let options = || DigestOptions::default().interval(interval(end.elapsed()));
         let digest = reader.digest_with(options()).unwrap();
         for snapshot in digest.snapshots() {
             let snapshot = snapshot.unwrap();
             prop_assert_eq!(snapshot.usage().total(), live_at(snapshot.time()));
         }
         prop_assert_eq!(digest.end(), Some(end));
-        // With the digest at hand nothing changes.
+        // With the digest nothing changes.
         let reader = reader.with_digest(digest);
         prop_assert_eq!(reader.live_at(at).unwrap().total(), live_at(at));
         let series = reader.time_series([Track::Unknown]).unwrap();
@@ -79,54 +115,59 @@ proptest! {
     }
 
     #[test]
-    fn a_log_goes_on_from_any_place_of_either_clock(log in logs()) {
-        for clock in [Clock::Recorded, Clock::Corrected] {
-            let reader = profile(&log).with_clock(clock);
-            let all = events(&reader);
+    fn log_goes_on_from_any_position_of_any_clock(log in logs()) {
+        let reader = |clock| profile(&log).with_clock(clock);
+        let readers = ALL.map(reader);
+        let all = readers.each_ref().map(events);
+        for reader in &readers {
             let mut early = reader.events().unwrap();
-            for taken in 0..=all.len() {
+            for taken in 0..=log.len() {
                 let place = early.position();
-                prop_assert_eq!((place.clock(), place.events()), (clock, taken as u64));
-                for noted in [place, place.on(Clock::Recorded), place.on(Clock::Corrected)] {
-                    let rest = reader.events_from(noted).unwrap();
-                    prop_assert_eq!(rest.map(Result::unwrap).collect::<Vec<_>>(), &all[taken..]);
-                }
-                // Noted down as numbers, and made anew.
-                let noted = place.on(Clock::Recorded);
+                prop_assert_eq!((place.clock(), place.events()), (reader.clock(), taken as u64));
+                // Stored as numbers, and restored.
+                let noted = place.recorded();
                 let noted =
                     LogPosition::new(noted.offset(), noted.events(), noted.elapsed(), noted.wall());
-                let rest = reader.events_from(noted).unwrap();
-                prop_assert_eq!(rest.map(Result::unwrap).collect::<Vec<_>>(), &all[taken..]);
+                prop_assert_eq!(noted, place.recorded());
+                for (other, all) in readers.iter().zip(&all) {
+                    for place in [place, noted] {
+                        let rest = other.events_from(place).unwrap();
+                        prop_assert_eq!(rest.map(Result::unwrap).collect::<Vec<_>>(), &all[taken..]);
+                    }
+                }
                 early.next();
             }
         }
     }
 
     #[test]
-    fn the_wall_clock_is_found_both_ways(log in logs(), ask in vec(0..1_000_000_u64, 20)) {
-        for clock in [Clock::Recorded, Clock::Corrected] {
+    fn wall_clock_is_found_both_ways(log in logs(), ask in vec(0..1_000_000_000_u64, 20)) {
+        for clock in ALL {
             let reader = profile(&log).with_clock(clock);
-            // Straight lines from each event to the next, as (elapsed, wall, length).
+            // From each event to the next, as (elapsed, wall, length, closed): both clocks go on for `length`, then the
+            // wall clock alone for `closed`.
             let mut lines = Vec::new();
             let (mut elapsed, mut wall) = (0_i64, 0_i64);
             for event in events(&reader) {
                 let to = event.elapsed.as_micros().cast_signed();
-                lines.push((elapsed, wall, to - elapsed));
-                (elapsed, wall) = (to, event.wall.as_micros());
+                let (length, wall_after) = (to - elapsed, event.wall.as_micros());
+                lines.push((elapsed, wall, length, (wall_after - wall - length).max(0)));
+                (elapsed, wall) = (to, wall_after);
             }
-            lines.push((elapsed, wall, 0));
+            lines.push((elapsed, wall, 0, 0));
             let shown = |wall: i64| -> Option<RangeInclusive<Elapsed>> {
-                let hits = lines.iter().filter(|line| (line.1..=line.1 + line.2).contains(&wall));
-                let moments: Vec<_> = hits.map(|line| line.0 + wall - line.1).collect();
+                let hits = lines.iter().filter(|line| (line.1..=line.1 + line.2 + line.3).contains(&wall));
+                let moments: Vec<_> = hits.map(|line| line.0 + line.2.min(wall - line.1)).collect();
                 let moment = |micros: &i64| Elapsed::from_micros(micros.unsigned_abs());
                 Some(moment(moments.iter().min()?)..=moment(moments.iter().max()?))
             };
             let walls = ask.iter().map(|&pick| {
                 let line = lines[usize::try_from(pick).unwrap() % lines.len()];
-                line.1 + pick.cast_signed().rem_euclid(line.2 + 3) - 1
+                line.1 + pick.cast_signed().rem_euclid(line.2 + line.3 + 3) - 1
             });
-            let options = || DigestOptions::default().interval(Duration::from_millis(50));
-            let digest = reader.digest_with(options()).unwrap();
+            let every = 10 * interval(reader.elapsed().unwrap());
+            let options = DigestOptions::default().interval(every);
+            let digest = reader.digest_with(options).unwrap();
             let digested = profile(&log).with_clock(clock).with_digest(digest);
             for wall in walls {
                 let time = reader.start().at(WallOffset::from_micros(wall)).unwrap();
@@ -163,7 +204,7 @@ fn the_spike_ran_for_15_s() {
 }
 
 #[test]
-fn a_digest_of_the_other_clock_is_not_used_and_that_is_told() {
+fn digest_of_another_clock_is_not_used() {
     let folder = tempfile::tempdir().unwrap();
     let log: Vec<_> = (1..=400).map(|n| (10 * n, 1, 8)).collect();
     let filebase = Profile::default()
@@ -171,10 +212,8 @@ fn a_digest_of_the_other_clock_is_not_used_and_that_is_told() {
         .with_events(&log)
         .save(folder.path());
     let open = || Reader::open(&filebase).unwrap();
-    for (made, other) in [
-        (Clock::Corrected, Clock::Recorded),
-        (Clock::Recorded, Clock::Corrected),
-    ] {
+    let pairs = [(0, 1), (1, 0), (0, 3), (3, 0), (2, 3)];
+    for (made, other) in pairs.map(|(made, other)| (ALL[made], ALL[other])) {
         let digest = open()
             .with_clock(made)
             .make_digest(DigestOptions::default())
@@ -197,8 +236,9 @@ fn a_digest_of_the_other_clock_is_not_used_and_that_is_told() {
 }
 
 #[test]
-fn only_a_digest_of_the_corrected_clock_needs_a_newer_trailer() {
-    let log: Vec<_> = (1..=400).map(|n| (10 * n, 1, 8)).collect();
+fn only_digests_of_other_clocks_need_a_newer_trailer() {
+    let mut log: Vec<_> = (1..=400).map(|n| (10 * n, 1, 8)).collect();
+    log.push((7_000_000, 1, 8));
     let folder = tempfile::tempdir().unwrap();
     let filebase = Profile::default()
         .traces(1)
@@ -207,21 +247,25 @@ fn only_a_digest_of_the_corrected_clock_needs_a_newer_trailer() {
     for (clock, version) in [
         (Clock::Recorded, &[1_u8, 0][..]),
         (Clock::Corrected, &[2, 1, 0]),
+        (ALL[3], &[2, 2, 1]),
     ] {
         let reader = Reader::open(&filebase).unwrap().with_clock(clock);
         reader.make_digest(DigestOptions::default()).unwrap();
         let bytes = std::fs::read(filebase.with_extension("hpc")).unwrap();
         let mark = 0x6870_7472_u32.to_be_bytes();
         let at = bytes.windows(4).position(|window| window == mark).unwrap();
-        // The version, for the corrected clock what clock it is, and then no flags.
+        // The version, for another clock which clock it is (and its limit), and then no flags.
         assert!(bytes[at + 4..].starts_with(version));
 
-        // The places are as recorded, so that only the times of the snapshots differ.
+        // The positions are as recorded, so that only the times of the snapshots differ.
         let digest = Digest::from_bytes(bytes).unwrap();
         let end = digest.end().unwrap();
         assert_eq!(end.clock(), clock);
-        assert_eq!(end.on(Clock::Recorded).elapsed().as_micros(), 4_000);
-        assert_eq!(digest.len(), if clock == Clock::Recorded { 4 } else { 5 });
+        assert_eq!(end.recorded().elapsed().as_micros(), 7_000_000);
+        let expected = [7_000_000, 7_000_200, 1_504_001];
+        assert!(expected.contains(&end.elapsed().as_micros()));
+        let last = digest.snapshot_at(Elapsed::MAX).unwrap();
+        assert!(last.time() >= end.elapsed() && last.usage().total() == 401 * 8);
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::{Profile, recording, shared};
-use heapprof::Reader;
 use heapprof::query::Sanity;
 use heapprof::raw::{DecodeErrorKind as Kind, FileKind};
+use heapprof::{Clock, Elapsed, Reader};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -244,9 +246,37 @@ fn gaps(seconds: &[i64]) -> Vec<(u64, u64)> {
     let events: Vec<_> = seconds.iter().map(|at| (at * 1_000_000, 1, 8)).collect();
     let reader = Profile::default().traces(1).with_events(&events).reader();
     let sanity = reader.sanity().unwrap();
-    let gaps = sanity.gaps().iter();
-    gaps.map(|gap| (gap.from.as_secs(), gap.to.as_secs()))
-        .collect()
+    let gaps: Vec<_> = sanity
+        .gaps()
+        .iter()
+        .map(|gap| (gap.from.as_secs(), gap.to.as_secs()))
+        .collect();
+    assert_eq!(sanity.closing_clock().is_some(), !gaps.is_empty());
+    let Some(clock) = sanity.closing_clock() else {
+        return gaps;
+    };
+    // It closes these and no others.
+    let times = |reader: &Reader| -> Vec<Elapsed> {
+        reader
+            .events()
+            .unwrap()
+            .map(|event| event.unwrap().elapsed)
+            .collect()
+    };
+    let recorded = times(&reader);
+    let reader = reader.with_clock(clock);
+    let (mut before, mut closed) = ([Elapsed::ZERO; 2], Vec::new());
+    for (&recorded, now) in recorded.iter().zip(times(&reader)) {
+        let [was, is] = [recorded.since(before[0]), now.since(before[1])];
+        assert!(is <= was);
+        if is < was {
+            closed.push((before[0].as_secs(), recorded.as_secs()));
+        }
+        before = [recorded, now];
+    }
+    assert_eq!(closed, gaps);
+    assert_eq!(reader.sanity().unwrap().gaps(), []);
+    gaps
 }
 
 #[test]
@@ -272,4 +302,49 @@ fn gaps_are_those_that_dominate_the_recording() {
     // Leaps forward and back: the elapsed time waits until the clock has caught up.
     assert_eq!(gaps(&[1, YEARS, 2, 3, 4]), [(1, leap)]);
     assert_eq!(gaps(&[3, -YEARS, 4 - YEARS]), []);
+    // Leaps that cancel: the wall clock is right again, the elapsed time is not.
+    assert_eq!(gaps(&[1, YEARS, YEARS + 1, 2, 3, 4]), [(1, leap)]);
+    // More than are kept: the longest are, and the clock closes the others too.
+    let reader = Profile::default().traces(1);
+    let events: Vec<_> = (1..=20)
+        .map(|n| (n * n * YEARS * 1_000_000, 1, 8))
+        .collect();
+    let sanity = reader.with_events(&events).reader().sanity().unwrap();
+    assert!(sanity.gaps().len() <= 16);
+}
+
+#[test]
+fn clock_leap_of_a_recording_is_closed() {
+    let Some(cases) = shared("cases") else {
+        return;
+    };
+    let reader = Reader::open(cases.join("clock_leaps")).unwrap();
+    let sanity = reader.sanity().unwrap();
+    let [gap] = sanity.gaps() else {
+        panic!("{sanity:?}")
+    };
+    let recorded = reader.elapsed().unwrap();
+    let leap = gap.to.since(gap.from);
+    let clock = sanity.closing_clock().unwrap();
+    let reader = reader.with_clock(clock);
+    let Clock::GapsClosed(limit) = clock else {
+        panic!()
+    };
+    let limit = limit.max(Duration::from_secs(1));
+    let micros = |time: Duration| Elapsed::from(time).as_micros();
+    assert_eq!(
+        reader.elapsed().unwrap(),
+        Elapsed::from_micros(recorded.as_micros() - micros(leap) + micros(limit))
+    );
+    assert!(reader.elapsed().unwrap() < Elapsed::from_secs(8));
+    // A grid over time is useful again.
+    assert!(reader.digest().unwrap().len() > 500);
+    assert_eq!(
+        reader.live_at_end().unwrap().total(),
+        reader
+            .with_clock(Clock::Recorded)
+            .live_at_end()
+            .unwrap()
+            .total()
+    );
 }

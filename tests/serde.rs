@@ -120,12 +120,11 @@ fn ids_times_and_places_go_both_ways() {
     );
     both_ways(
         &place,
-        r#"{"offset":80,"events":11,"elapsed_us":500,"wall_us":400,"clock":"recorded"}"#,
+        r#"{"offset":80,"events":11,"elapsed_us":500,"wall_us":400,"clock":"recorded","closed_us":0}"#,
     );
-    both_ways(
-        &place.on(Clock::Corrected),
-        r#"{"offset":80,"events":11,"elapsed_us":505,"wall_us":405,"clock":"corrected"}"#,
-    );
+    both_ways(&Clock::Corrected, r#""corrected""#);
+    let closed = Clock::GapsClosed(Duration::from_micros(2_000_001));
+    both_ways(&closed, r#"{"gaps_closed":2000001}"#);
     assert_eq!(
         text(&Frame::new("C:\\a.py", 0)),
         r#"{"file":"C:\\a.py","line":0,"function":null}"#
@@ -164,7 +163,7 @@ fn what_cannot_be_is_refused() {
         ),
         (
             read::<Clock>("\"wall\"").map(drop),
-            "unknown variant `wall`, expected `recorded` or `corrected`",
+            "unknown variant `wall`, expected one of `recorded`, `corrected`, `gaps_closed`",
         ),
         (
             read::<StartTime>(r#"{"seconds":1}"#).map(drop),
@@ -285,7 +284,7 @@ fn damage_has_the_numbers_of_its_kind() {
         .reader();
     assert_eq!(
         text(&reader.sanity().unwrap()),
-        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last_offset":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last_offset":21,"count":1}],"corruption":null,"gaps":[],"damaged":true}"#,
+        r#"{"events":4,"sound":false,"issues":[{"first":{"file":"hpd","offset":14,"kind":"unknown_trace","found":3,"traces":2,"kept":true,"message":"trace 3 is not among the 2 of the .hpm file"},"last_offset":14,"count":1},{"first":{"file":"hpd","offset":21,"kind":"negative_balance","trace":1,"kept":true,"message":"more is freed than was allocated by trace 1"},"last_offset":21,"count":1}],"corruption":null,"gaps":[],"closing_clock":null,"damaged":true}"#,
     );
 }
 

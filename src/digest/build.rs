@@ -33,7 +33,7 @@ pub(crate) struct Source<'a> {
 
 impl<'a> Source<'a> {
     fn pass(&self) -> Pass<'a> {
-        Pass::new(self.log, self.rates, LogPosition::START.on(self.clock))
+        Pass::new(self.log, self.rates, LogPosition::start(self.clock))
     }
 
     /// The end of the log. Calls `progress` for each chunk; returns `None` if it stops the pass.

@@ -4,7 +4,8 @@
 //! ```text
 //! magic number       fixed32   0x68707472
 //! version            varint    1, or 2 if a clock follows
-//! clock              varint    version 2 only: 1, the corrected clock; version 1 has the recorded clock
+//! clock              varints   version 2 only: 1, the corrected clock, or 2, that which closes gaps, followed by
+//!                              the seconds and nanoseconds of its limit; version 1 has the recorded clock
 //! flags              varint    bit 0: the digest was stopped before the end of the log
 //! log length         varint    bytes of the log when it was digested
 //! precision          fixed64   as an IEEE 754 double
@@ -18,16 +19,19 @@
 //! magic number       fixed32   0x68706532, at the end of the file
 //!
 //! position    four varints, the differences to the previous position: offset, events, elapsed µs, and
-//!             (zigzag) the lag of the wall clock behind the elapsed time
+//!             (zigzag) the lag of the wall clock behind the elapsed time; with clock 2 a fifth, the µs of
+//!             closed gaps
 //! ```
 //!
-//! Stored positions have recorded times, whatever the clock is. Version 2 is used only with the corrected clock, so
-//! that version-1 readers treat such a digest as foreign. The magic number at the end changes with the algorithm of
+//! Stored positions have recorded times, whatever the clock is. Version 2 is used only with another clock than the
+//! recorded one, so that version-1 readers treat such a digest as foreign. The magic number at the end changes with the algorithm of
 //! the checksums.
 //!
 //! A snapshot is the heap after the last event at or before its time. Its position is where the log goes on after
 //! that event, so the heap at any time can be replayed from the snapshot before it. Snapshots with no event between
 //! them share a position, so idle time takes no bytes here.
+
+use std::time::Duration;
 
 use super::checksum::checksum;
 use crate::error::{DecodeError, DecodeErrorKind as Kind, FileKind};
@@ -47,6 +51,7 @@ const VERSION: u64 = 1;
 /// The version that names its clock.
 const VERSION_WITH_CLOCK: u64 = 2;
 const CORRECTED: u64 = 1;
+const GAPS_CLOSED: u64 = 2;
 const STOPPED: u64 = 1;
 /// The number of kinds of damage that have a code.
 const KINDS: u64 = 10;
@@ -124,14 +129,18 @@ impl Trailer {
         }
         let clock = match cursor.varint()? {
             VERSION => Clock::Recorded,
-            VERSION_WITH_CLOCK if cursor.varint()? == CORRECTED => Clock::Corrected,
+            VERSION_WITH_CLOCK => match cursor.varint()? {
+                CORRECTED => Clock::Corrected,
+                GAPS_CLOSED => Clock::GapsClosed(read_duration(&mut cursor)?),
+                _ => return Ok(None),
+            },
             _ => return Ok(None),
         };
         let is_stopped = cursor.varint()? & STOPPED != 0;
         let log_len = cursor.varint()?;
         let precision = f64::from_bits(cursor.fixed64()?);
         let rates = cursor.rates()?;
-        let end = read_position(&mut cursor, LogPosition::START)?;
+        let end = read_position(&mut cursor, LogPosition::start(clock))?;
         let mut damage = Vec::new();
         for _ in 0..cursor.varint()? {
             let offset = cursor.varint()?;
@@ -142,7 +151,7 @@ impl Trailer {
             damage.push(DecodeError::new(FileKind::Hpd, offset, kind));
         }
         let mut positions = Vec::new();
-        let (mut first, mut last) = (0_u64, LogPosition::START);
+        let (mut first, mut last) = (0_u64, LogPosition::start(clock));
         for _ in 0..cursor.varint()? {
             first = first.saturating_add(cursor.varint()?);
             let position = read_position(&mut cursor, last)?;
@@ -150,7 +159,7 @@ impl Trailer {
             if !positions.is_empty() || position != last {
                 check_order(last, position)?;
             }
-            positions.push((first, position.on(clock)));
+            positions.push((first, position));
             last = position;
         }
         if end != last {
@@ -170,7 +179,7 @@ impl Trailer {
             precision,
             rates,
             clock,
-            end: end.on(clock),
+            end,
             damage,
         };
         Ok((cursor.left() == 0).then_some(Self {
@@ -194,7 +203,6 @@ pub(crate) struct TrailerBuilder {
 impl TrailerBuilder {
     /// Adds the position of snapshot `number`.
     pub(crate) fn position(&mut self, number: u64, position: LogPosition) {
-        let position = position.on(Clock::Recorded);
         let (last_number, last) = self.last;
         if self.count == 0 || position != last {
             push_varint(&mut self.positions, number.saturating_sub(last_number));
@@ -225,13 +233,18 @@ impl TrailerBuilder {
                 push_varint(&mut out, VERSION_WITH_CLOCK);
                 push_varint(&mut out, CORRECTED);
             }
+            Clock::GapsClosed(limit) => {
+                push_varint(&mut out, VERSION_WITH_CLOCK);
+                push_varint(&mut out, GAPS_CLOSED);
+                push_varint(&mut out, limit.as_secs());
+                push_varint(&mut out, limit.subsec_nanos().into());
+            }
         }
         push_varint(&mut out, if origin.is_stopped { STOPPED } else { 0 });
         push_varint(&mut out, origin.log_len);
         push_fixed64(&mut out, origin.precision.to_bits());
         push_rates(&mut out, &origin.rates);
-        let end = origin.end.on(Clock::Recorded);
-        push_position(&mut out, LogPosition::START, end);
+        push_position(&mut out, LogPosition::START, origin.end);
         let damage: Vec<_> = origin.damage.iter().filter_map(encode_damage).collect();
         push_varint(&mut out, damage.len() as u64);
         for value in damage.into_iter().flatten() {
@@ -247,14 +260,20 @@ impl TrailerBuilder {
     }
 }
 
-/// The lag of the wall clock behind the elapsed time in microseconds.
+/// The recorded lag of the wall clock behind the elapsed time in microseconds.
 fn lag_of(position: LogPosition) -> i64 {
+    let position = position.recorded();
     let elapsed = position.elapsed().as_micros().cast_signed();
     elapsed.wrapping_sub(position.wall().as_micros())
 }
 
+fn read_duration(cursor: &mut Cursor<'_>) -> Result<Duration, Kind> {
+    let seconds = Duration::from_secs(cursor.varint()?);
+    Ok(seconds.saturating_add(Duration::from_nanos(cursor.varint()?)))
+}
+
 fn push_position(out: &mut Vec<u8>, before: LogPosition, position: LogPosition) {
-    let micros = |position: LogPosition| position.elapsed().as_micros();
+    let micros = |position: LogPosition| position.recorded().elapsed().as_micros();
     let lag = lag_of(position).wrapping_sub(lag_of(before));
     for value in [
         position.offset().saturating_sub(before.offset()),
@@ -264,19 +283,28 @@ fn push_position(out: &mut Vec<u8>, before: LogPosition, position: LogPosition) 
     ] {
         push_varint(out, value);
     }
+    if let Clock::GapsClosed(_) = position.clock() {
+        push_varint(out, position.closed().saturating_sub(before.closed()));
+    }
 }
 
+/// Reads a position with the clock of `before`.
 fn read_position(cursor: &mut Cursor<'_>, before: LogPosition) -> Result<LogPosition, Kind> {
+    let clock = before.clock();
     let offset = before.offset().saturating_add(cursor.varint()?);
     let events = before.events().saturating_add(cursor.varint()?);
-    let elapsed = before.elapsed().as_micros();
+    let elapsed = before.recorded().elapsed().as_micros();
     let elapsed = elapsed.saturating_add(cursor.varint()?);
     let zigzag = cursor.varint()?;
     let lag = (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed();
     let lag = lag.wrapping_add(lag_of(before));
     let wall = WallOffset::from_micros(elapsed.cast_signed().wrapping_sub(lag));
     let elapsed = Elapsed::from_micros(elapsed);
-    Ok(LogPosition::new(offset, events, elapsed, wall))
+    let closed = match clock {
+        Clock::GapsClosed(_) => before.closed().saturating_add(cursor.varint()?),
+        Clock::Recorded | Clock::Corrected => 0,
+    };
+    Ok(LogPosition::new(offset, events, elapsed, wall).on(clock, closed))
 }
 
 /// Checks that `position` can follow `before`. A checksum does not protect against malice, and queries read the log

@@ -56,7 +56,7 @@ impl<'a> LogEvents<'a> {
 
     /// The position after the last whole event, with both clocks.
     pub fn position(&self) -> LogPosition {
-        self.decoder.position().on(self.clock)
+        self.decoder.position(self.clock)
     }
 
     /// The event inside which the log ends, once the iterator has ended there.

@@ -77,7 +77,7 @@ impl Log {
     /// The record that ended the log early, once the decoder is at the end. A file that is shorter than when it
     /// was opened is cut.
     fn end_error(&self, decoder: &Decoder<LogWindows<'_>>) -> Option<DecodeError> {
-        let offset = decoder.position().offset();
+        let offset = decoder.offset();
         let is_shorter = || {
             let cut = DecodeError::new(FileKind::Hpd, offset, DecodeErrorKind::Cut);
             (offset < self.len()).then_some(cut)

@@ -8,7 +8,7 @@ use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::query::ask::{AppliedEvent, Query, QueryEnd, QueryStart};
 use crate::reader::Reader;
-use crate::time::Elapsed;
+use crate::time::{Clock, Elapsed};
 
 /// The invalid records of a log by kind, with counts, and the offset from which on the log is noise.
 ///
@@ -56,6 +56,8 @@ pub struct Sanity {
     issues: Vec<Issue>,
     noise: Option<Corruption>,
     gaps: Vec<Gap>,
+    /// The limit that closes them.
+    gap_limit: Duration,
     damaged: Taint,
 }
 
@@ -163,6 +165,7 @@ impl Sanity {
             },
             gaps: Vec::new(),
             dropped_gaps: Duration::ZERO,
+            longest_short_gap: Duration::ZERO,
         }
     }
 
@@ -187,10 +190,39 @@ impl Sanity {
         self.issues.iter().all(|issue| issue.first.is_cut())
     }
 
-    /// The gaps that dominate the recording, in the order of time: each is longer than a minute, and than ten times the
-    /// recording without these gaps. A grid over time, such as that of a digest, is useless then. They are no damage.
+    /// The gaps that dominate the recording, in the order of time, up to sixteen: each is longer than a minute, and than
+    /// ten times the recording without these gaps. A grid over time, such as that of a digest, is useless then. They are
+    /// no damage.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
+    }
+
+    /// The clock that closes the [`gaps`](Self::gaps) and no others; `None` if no gap dominates.
+    ///
+    /// Its limit is the longest of the other gaps, or a tenth of the recording without these gaps if that is more.
+    ///
+    /// ```
+    /// use heapprof::raw::{EventWriter, TraceWriter};
+    /// use heapprof::{EventKind, Reader, SamplingRates, StartTime, WallOffset};
+    ///
+    /// let start = StartTime::new(1_700_000_000, 0);
+    /// let hpm = TraceWriter::new(Vec::new(), start, &SamplingRates::unsampled())?.into_inner();
+    /// let mut hpd = EventWriter::new(Vec::new());
+    /// for seconds in [1, 2, 7, 86_400 + 7, 86_400 + 8] {
+    ///     let wall = WallOffset::from_micros(seconds * 1_000_000);
+    ///     hpd.write(wall, None, 10, EventKind::Allocation)?;
+    /// }
+    /// let mut reader = Reader::from_bytes(hpm, hpd.into_inner(), None)?;
+    /// assert_eq!(reader.elapsed()?.as_secs(), 86_408);
+    /// if let Some(clock) = reader.sanity()?.closing_clock() {
+    ///     reader = reader.with_clock(clock);
+    /// }
+    /// assert_eq!(reader.elapsed()?.as_secs(), 7 + 5 + 1);
+    /// # Ok::<(), heapprof::Error>(())
+    /// ```
+    pub fn closing_clock(&self) -> Option<Clock> {
+        let has_gaps = !self.gaps.is_empty();
+        has_gaps.then_some(Clock::GapsClosed(self.gap_limit))
     }
 
     /// Whether the log is not [sound](Self::is_sound), or the `.hpm` file is
@@ -252,6 +284,8 @@ pub struct SanityQuery {
     gaps: Vec<Gap>,
     /// The length of all gaps of more than a minute that are shorter than these.
     dropped_gaps: Duration,
+    /// The longest gap of up to a minute.
+    longest_short_gap: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -291,21 +325,23 @@ impl SanityQuery {
         }
     }
 
-    /// The longest gaps, if each is longer than ten times what is left without them.
-    fn dominating_gaps(mut self) -> Vec<Gap> {
+    /// The longest gaps, if each is longer than ten times what is left without them, and the limit that closes them.
+    fn dominating_gaps(self) -> (Vec<Gap>, Duration) {
         let mut rest = Duration::from(self.elapsed).saturating_sub(self.dropped_gaps);
-        let mut kept = Vec::new();
-        let mut dominating = 0;
-        while let Some(gap) = self.gaps.pop() {
+        let mut gaps = self.gaps;
+        gaps.reverse();
+        let (mut dominating, mut without) = (0, rest);
+        for (number, gap) in (1..).zip(&gaps) {
             rest = rest.saturating_sub(gap.length());
-            kept.push(gap);
             if gap.length() > rest.saturating_mul(10) {
-                dominating = kept.len();
+                (dominating, without) = (number, rest);
             }
         }
-        kept.truncate(dominating);
-        kept.sort_unstable_by_key(|gap| gap.from);
-        kept
+        let longest_other = gaps.get(dominating).map(|gap| gap.length());
+        let longest_other = longest_other.unwrap_or(self.longest_short_gap);
+        gaps.truncate(dominating);
+        gaps.sort_unstable_by_key(|gap| gap.from);
+        (gaps, longest_other.max(without / 10))
     }
 
     fn is_possible(&mut self, applied: &AppliedEvent) -> bool {
@@ -358,8 +394,11 @@ impl Query for SanityQuery {
             }
             self.sum = self.sum.saturating_add(IMPOSSIBLE);
         }
-        if applied.event.elapsed.since(self.elapsed) > MINUTE {
+        let gap = applied.event.elapsed.since(self.elapsed);
+        if gap > MINUTE {
             self.add_gap(applied);
+        } else {
+            self.longest_short_gap = self.longest_short_gap.max(gap);
         }
         self.elapsed = applied.event.elapsed;
         self.events = applied.number;
@@ -404,11 +443,14 @@ impl Query for SanityQuery {
             }),
             None => (self.sum >= NOISE).then_some(self.lowest),
         };
+        let events = self.events;
+        let (gaps, gap_limit) = self.dominating_gaps();
         Sanity {
-            events: self.events,
+            events,
             issues,
             noise,
-            gaps: self.dominating_gaps(),
+            gaps,
+            gap_limit,
             damaged: end.taint(),
         }
     }

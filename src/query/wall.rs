@@ -1,7 +1,7 @@
 //! Converts between elapsed time and the wall clock: [`Reader::time_at`] and [`Reader::elapsed_at`].
 
 use std::ops::{ControlFlow, RangeInclusive};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use crate::error::Result;
 use crate::raw::LogPosition;
@@ -12,11 +12,11 @@ impl Reader {
     /// What the wall clock showed at a moment of the recording: so that a profile can be laid beside
     /// another log. `None` where the platform cannot hold it.
     ///
-    /// Between two events the clock goes on from the one before; so it does after the last. Where it
-    /// was stepped back, this is what it showed after the step.
+    /// Between two events the wall clock goes on from the first of them; so it does after the last. Where it was
+    /// stepped back, this is what it showed after the step.
     ///
-    /// One pass over the log up to the moment. With a digest at hand the log is read only if the
-    /// clock was stepped back near the moment.
+    /// One pass over the log up to the moment. With a digest the log is read only if the wall clock was stepped
+    /// back, or a [gap closed](crate::Clock::GapsClosed), near the moment.
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, StartTime};
@@ -49,14 +49,15 @@ impl Reader {
         Ok(wall.and_then(|micros| self.start().at(WallOffset::from_micros(micros))))
     }
 
-    /// When the wall clock showed a time: the first and the last moment of the recording at which it
-    /// did, in general the same. `None` if it never did: before the start, or after the last event.
+    /// When the wall clock showed a time: the first and the last moment of the recording at which it did, in general
+    /// the same. `None` if it never did: before the start, or after the last event.
     ///
-    /// A clock that is stepped back shows some times twice or more: then the moments in between are
-    /// not all of that time. Where it was stepped forward, the elapsed time went forward with it.
+    /// A clock that is stepped back shows some times twice or more: then the moments in between are not all of that
+    /// time. Where it was stepped forward, the elapsed time went forward with it, or stood still once a [gap is
+    /// closed](crate::Clock::GapsClosed).
     ///
-    /// The time is taken to whole microseconds from the start. One pass over the log; with a digest
-    /// at hand the log is read only where the clock was stepped back over the time.
+    /// The time is rounded to whole microseconds from the start. One pass over the log; with a digest the log is read
+    /// only where the wall clock was stepped back over the time, or a gap closed.
     ///
     /// ```
     /// use heapprof::Reader;
@@ -79,10 +80,10 @@ impl Reader {
         let mut found: Option<RangeInclusive<Elapsed>> = None;
         let near = |_: Elapsed, _: Elapsed, shown: RangeInclusive<i128>| shown.contains(&wall);
         self.spans(near, |span| {
-            let moment = u64::try_from(wall + span.lag).map(Elapsed::from_micros);
-            if let Ok(moment) = moment
-                && (span.from..=span.to).contains(&moment)
-            {
+            let [from, to] = [span.from, span.to].map(|at| i128::from(at.as_micros()) - span.lag);
+            if (from..=to + span.skipped).contains(&wall) {
+                let ran = u64::try_from(wall - from).unwrap_or(u64::MAX);
+                let moment = span.to.min(span.from + Duration::from_micros(ran));
                 let first = found.as_ref().map_or(moment, |found| *found.start());
                 found = Some(first..=moment);
             }
@@ -91,32 +92,36 @@ impl Reader {
         Ok(found)
     }
 
-    /// Visits the spans of the recording in which the clock was not stepped back, in the order of time.
+    /// Visits the spans of the recording in which both clocks went on alike, in the order of time.
     ///
-    /// Between two snapshots where it was stepped back, the log is read only if `near` returns true for the
+    /// Between two snapshots where they did not, the log is read only if `near` returns true for the
     /// elapsed times of the two and the range of wall times there; otherwise the part is skipped.
     fn spans(
         &self,
         near: impl Fn(Elapsed, Elapsed, RangeInclusive<i128>) -> bool,
         mut visit: impl FnMut(ClockSpan) -> ControlFlow<()>,
     ) -> Result<()> {
+        let start = LogPosition::start(self.clock());
         let Some(digest) = self.fitting_digest() else {
             // There is no other part, so a break changes nothing.
-            let _ = self.spans_in_log(LogPosition::START, None, &mut visit)?;
+            let _ = self.spans_in_log(start, None, &mut visit)?;
             return Ok(());
         };
-        let mut before = LogPosition::START.on(self.clock());
+        let mut before = start;
         for place in digest.positions().chain(digest.end()) {
             let (from, to) = (before.elapsed(), place.elapsed());
-            let flow = if lag_at(before) == lag_at(place) {
+            let (stepped_before, stepped) = (stepped_back(before), stepped_back(place));
+            let (closed_before, closed) = (i128::from(before.closed()), i128::from(place.closed()));
+            let flow = if (stepped_before, closed_before) == (stepped, closed) {
                 visit(ClockSpan {
                     from,
                     to,
-                    lag: lag_at(place),
+                    lag: stepped - closed,
+                    skipped: 0,
                 })
             } else {
-                let earliest = i128::from(from.as_micros()) - lag_at(place);
-                let latest = i128::from(to.as_micros()) - lag_at(before);
+                let earliest = i128::from(from.as_micros()) - (stepped - closed_before);
+                let latest = i128::from(to.as_micros()) - (stepped_before - closed);
                 if near(from, to, earliest..=latest) {
                     self.spans_in_log(before, Some(place), &mut visit)?
                 } else {
@@ -138,12 +143,12 @@ impl Reader {
         to: Option<LogPosition>,
         visit: &mut impl FnMut(ClockSpan) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>> {
-        let from = from.on(self.clock());
         let last = to.map_or(u64::MAX, LogPosition::events);
         let mut span = ClockSpan {
             from: from.elapsed(),
             to: from.elapsed(),
-            lag: lag_at(from),
+            lag: lag(from.elapsed(), from.wall()),
+            skipped: 0,
         };
         let mut pass = self.pass_from(from)?;
         'chunks: while pass.next_chunk()?.is_some() {
@@ -164,18 +169,20 @@ impl Reader {
                     break 'chunks;
                 }
                 let elapsed = logged.event.elapsed;
-                if visit(ClockSpan {
+                let lag = lag(elapsed, logged.event.wall);
+                let ended = ClockSpan {
                     to: elapsed,
+                    skipped: (span.lag - lag).max(0),
                     ..span
-                })
-                .is_break()
-                {
+                };
+                if visit(ended).is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
                 span = ClockSpan {
                     from: elapsed,
                     to: elapsed,
-                    lag: lag(elapsed, logged.event.wall),
+                    lag,
+                    skipped: 0,
                 };
             }
         }
@@ -183,19 +190,24 @@ impl Reader {
     }
 }
 
-/// A span of time in which the wall clock only went forward.
+/// A span of time in which the wall clock and the elapsed time went on alike.
 #[derive(Debug, Clone, Copy)]
 struct ClockSpan {
     from: Elapsed,
     to: Elapsed,
     /// How far the wall clock lags behind the elapsed time, in microseconds.
     lag: i128,
+    /// How long the wall clock goes on at the end while the elapsed time stands still, in microseconds: what is closed
+    /// of a gap.
+    skipped: i128,
 }
 
 fn lag(elapsed: Elapsed, wall: WallOffset) -> i128 {
     i128::from(elapsed.as_micros()) - i128::from(wall.as_micros())
 }
 
-fn lag_at(place: LogPosition) -> i128 {
-    lag(place.elapsed(), place.wall())
+/// By how much the wall clock was stepped back in all before a position.
+fn stepped_back(position: LogPosition) -> i128 {
+    let position = position.recorded();
+    lag(position.elapsed(), position.wall())
 }

@@ -250,12 +250,39 @@ impl Reader {
     /// If the profile has no log.
     #[inline]
     pub fn events_from(&self, position: LogPosition) -> Result<LogEvents<'_>> {
-        Ok(self.log()?.events(&self.rates, position.on(self.clock)))
+        Ok(self.log()?.events(&self.rates, self.on_clock(position)?))
     }
 
     /// A pass over the log from `position` on, with the clock and the rates in use.
     pub(crate) fn pass_from(&self, position: LogPosition) -> Result<Pass<'_>> {
-        Ok(Pass::new(self.log()?, &self.rates, position.on(self.clock)))
+        let position = self.on_clock(position)?;
+        Ok(Pass::new(self.log()?, &self.rates, position))
+    }
+
+    /// The position with the times of the clock in use. Reads the log up to it if it does not have the gaps that the
+    /// clock closes.
+    fn on_clock(&self, position: LogPosition) -> Result<LogPosition> {
+        let clock = self.clock;
+        if position.clock() == clock {
+            return Ok(position);
+        }
+        if !matches!(clock, Clock::GapsClosed(_)) {
+            return Ok(position.on(clock, 0));
+        }
+        let mut pass = Pass::new(self.log()?, &self.rates, LogPosition::start(clock));
+        while pass.next_chunk()?.is_some() {
+            let ((), at) = pass.fold((), |(), event| {
+                if event.number > position.events() {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(())
+                }
+            });
+            if at.is_some() {
+                break;
+            }
+        }
+        Ok(position.on(clock, pass.position().closed()))
     }
 
     fn source(&self) -> Result<Source<'_>> {

@@ -105,6 +105,7 @@ shapes! {
         "issues": sanity.issues(),
         "corruption": sanity.corruption(),
         "gaps": sanity.gaps(),
+        "closing_clock": sanity.closing_clock(),
         "damaged": sanity.is_damaged(),
     }
 

@@ -45,11 +45,11 @@
 //! | [`FrameId`](crate::FrameId) | number from 0 |
 //! | [`Elapsed`](crate::Elapsed) ⇄, [`WallOffset`](crate::WallOffset) ⇄ | number: microseconds |
 //! | [`StartTime`](crate::StartTime) ⇄ | `{seconds, nanoseconds}` |
-//! | [`Clock`](crate::Clock) ⇄ | `"recorded"`, `"corrected"` |
+//! | [`Clock`](crate::Clock) ⇄ | `"recorded"`, `"corrected"`, `{gaps_closed}` with the limit in microseconds |
 //! | [`EventKind`](crate::EventKind) ⇄ | `"allocation"`, `"free"` |
 //! | [`FileKind`](crate::raw::FileKind) ⇄ | `"hpm"`, `"hpd"`, `"hpc"` |
 //! | [`Event`](crate::Event) ⇄ | `{elapsed_us, wall_us, size, trace, kind}` |
-//! | [`LogPosition`](crate::raw::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock}` |
+//! | [`LogPosition`](crate::raw::LogPosition) ⇄ | `{offset, events, elapsed_us, wall_us, clock, closed_us}` |
 //! | [`Frame`](crate::Frame), [`OwnedFrame`](crate::OwnedFrame) ⇄ | `{file, line, function}` |
 //! | [`Trace`](crate::Trace) | list of `{file, line, function}`, outermost first |
 //! | [`TraceTable`](crate::TraceTable) | `{frames: [{file, line, function}], traces: [[trace, [frame id, …]]], damage, damaged}`, each stack outermost first |
@@ -103,7 +103,7 @@
 //! | [`BlamePath`](crate::view::BlamePath) | `{frames, weight}` |
 //! | [`LineErrorBars`](crate::view::LineErrorBars) | `{total, unknown, lines, damaged}`, estimates, the largest local estimate first |
 //! | [`LineEstimate`](crate::view::LineEstimate) | `{frame, id, local, cumulative}` |
-//! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, gaps, damaged}` |
+//! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, gaps, closing_clock, damaged}` |
 //! | [`Issue`](crate::query::Issue) | `{first, last_offset, count}` |
 //! | [`Corruption`](crate::query::Corruption) | `{offset, events, elapsed_us}` |
 //! | [`Gap`](crate::query::Gap) | `{from_us, to_us, offset}` |

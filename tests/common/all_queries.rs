@@ -67,7 +67,10 @@ pub(crate) fn all_queries_of(hpm: &[u8], hpd: &[u8], hpc: &[u8]) -> Option<u64> 
     let digest = digest.ok().filter(|_| reader.unused_digest().is_some());
     // Rates and a clock that enlarge estimates and times.
     let rates = SamplingRates::from_stored([(8, 0), (1 << 20, 1), (u64::MAX, 77)]);
-    let reader = reader.unsampled().with_clock(Clock::Corrected);
+    let clocks = [Clock::Corrected, Clock::GapsClosed(Duration::from_secs(1))];
+    let parity = hpd.iter().fold(0, |parity, byte| parity ^ (byte & 1));
+    let clock = clocks[usize::from(parity)];
+    let reader = reader.unsampled().with_clock(clock);
     let reader = reader.with_rates(rates);
     all_queries(&match digest {
         Some(digest) => reader.with_digest(digest),
@@ -282,8 +285,9 @@ impl AnswerHash {
         self.add((heap.usage(), heap.get(TraceId::new(1)), heap.get(None)));
         self.add(heap.is_damaged());
         assert_eq!(events.position().clock(), reader.clock());
-        let ahead = reader.clock().ahead(middle.events());
-        self.add((middle.offset(), middle.wall().as_micros(), ahead));
+        let recorded = middle.recorded();
+        assert_eq!(recorded.clock(), Clock::Recorded);
+        self.add((middle.offset(), middle.wall().as_micros(), recorded));
         let mut later = reader.events_from(middle).unwrap();
         let after = usize::try_from(middle.events()).unwrap();
         assert_eq!(
@@ -306,8 +310,7 @@ impl AnswerHash {
                     .map_while(Result::ok)
                     .count(),
             );
-            self.add(position.on(Clock::Corrected));
-            self.add(position.on(Clock::Recorded).wall().as_micros());
+            self.add(position.recorded().wall().as_micros());
         }
         if reader.clock() == Clock::Recorded {
             let position = writer.position();
@@ -560,6 +563,7 @@ impl AnswerHash {
             sanity.issues(),
             sanity.corruption(),
             sanity.gaps(),
+            sanity.closing_clock(),
         ));
         self.add((sanity.is_sound(), sanity.is_damaged()));
         self.rates(&reader.rates_check().unwrap());

@@ -39,7 +39,7 @@ impl Copies {
     /// The copies of a pass that begins with an empty heap.
     pub(super) fn new(clock: Clock, traces: u32) -> Self {
         let empty = || HeapCopy {
-            position: LogPosition::START.on(clock),
+            position: LogPosition::start(clock),
             heap: LiveHeap::new(traces as usize),
         };
         Self {

@@ -75,7 +75,7 @@ impl LoggedEvent {
         TraceId::to_disk(self.event.trace)
     }
 
-    /// The same with the times of `clock`, from those recorded.
+    /// The same with the times of `clock`, from those of the decoder.
     #[inline(always)]
     pub(crate) const fn on(self, clock: Clock) -> Self {
         Self {
@@ -94,7 +94,8 @@ pub(crate) struct Peeked {
 }
 
 impl<W: Windows> Decoder<W> {
-    /// Decodes the log from `position` on. All times of a decoder are those recorded.
+    /// Decodes the log from `position` on. All times of a decoder are those recorded, unless the clock of the position
+    /// closes gaps.
     #[inline]
     pub(crate) fn new(windows: W, position: LogPosition) -> Self {
         Self {
@@ -119,14 +120,15 @@ impl<W: Windows> Decoder<W> {
         self.windows
     }
 
-    /// Where the next record begins.
+    /// Where the next record begins, with the times of `clock`, which is that of the position where the decoder began.
     #[inline(always)]
-    pub(crate) fn position(&self) -> LogPosition {
-        self.clock.position(self.offset())
+    pub(crate) fn position(&self, clock: Clock) -> LogPosition {
+        self.clock.position(self.offset(), clock)
     }
 
+    /// Where the next record begins.
     #[inline(always)]
-    fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.window_end
             .saturating_sub(self.windows.rest().len() as u64)
     }

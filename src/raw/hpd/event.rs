@@ -189,6 +189,9 @@ pub struct LogPosition {
     wall: WallOffset,
     /// The clock of both times.
     clock: Clock,
+    /// How much shorter the elapsed time is for the gaps that the clock closed, in microseconds.
+    #[cfg_attr(feature = "serde", serde(rename = "closed_us"))]
+    closed: u64,
 }
 
 impl LogPosition {
@@ -196,55 +199,71 @@ impl LogPosition {
     pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
 
     /// The position after the first `events` events. The last of these ends at `offset`, and `elapsed` and `wall` are
-    /// its recorded times. Restores a position that was stored. For times of the corrected clock see [`on`](Self::on).
+    /// its recorded times. Restores a position that was stored; see [`recorded`](Self::recorded).
     pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
-        Self::with_clock(offset, events, elapsed, wall, Clock::Recorded)
-    }
-
-    /// A position whose times are those of `clock`.
-    #[inline]
-    pub(crate) const fn with_clock(
-        offset: u64,
-        events: u64,
-        elapsed: Elapsed,
-        wall: WallOffset,
-        clock: Clock,
-    ) -> Self {
         Self {
             offset,
             events,
             elapsed,
             wall,
-            clock,
+            clock: Clock::Recorded,
+            closed: 0,
         }
     }
 
-    /// The same position with the times of another clock. A position that is stored for [`new`](Self::new)
-    /// needs its recorded times.
+    /// The same position with its recorded times, as [`new`](Self::new) needs them.
     ///
     /// ```
-    /// use heapprof::raw::LogPosition;
-    /// use heapprof::{Clock, Elapsed, WallOffset};
+    /// use heapprof::{Clock, Reader};
     ///
-    /// let at = |micros| (Elapsed::from_micros(micros), WallOffset::from_micros(micros as i64));
-    /// let (elapsed, wall) = at(500);
-    /// let position = LogPosition::new(80, 11, elapsed, wall);
-    /// let corrected = position.on(Clock::Corrected);
-    /// assert_eq!((corrected.elapsed(), corrected.wall()), at(505));
-    /// assert_eq!(corrected.on(Clock::Recorded), position);
+    /// let reader = Reader::open("examples/data/demo")?;
+    /// let recorded = reader.end()?;
+    /// let corrected = reader.with_clock(Clock::Corrected).end()?;
+    /// assert_ne!(corrected.elapsed(), recorded.elapsed());
+    /// assert_eq!(corrected.recorded(), recorded);
+    /// # Ok::<(), heapprof::Error>(())
     /// ```
     #[must_use]
     #[inline]
-    pub const fn on(self, clock: Clock) -> Self {
-        let (less, more) = (self.clock.ahead(self.events), clock.ahead(self.events));
-        let elapsed = self.elapsed.as_micros().saturating_sub(less);
-        let wall = self.wall.as_micros().saturating_sub_unsigned(less);
+    pub const fn recorded(self) -> Self {
+        let ahead = self.clock.ahead(self.events);
+        let elapsed = self.elapsed.as_micros().saturating_sub(ahead);
+        let wall = self.wall.as_micros().saturating_sub_unsigned(ahead);
         Self {
-            elapsed: Elapsed::from_micros(elapsed.saturating_add(more)),
-            wall: WallOffset::from_micros(wall.saturating_add_unsigned(more)),
-            clock,
+            elapsed: Elapsed::from_micros(elapsed.saturating_add(self.closed)),
+            wall: WallOffset::from_micros(wall),
+            clock: Clock::Recorded,
+            closed: 0,
             ..self
         }
+    }
+
+    /// The same position with the times of `clock`, which closed gaps of `closed` microseconds before it.
+    #[inline]
+    pub(crate) const fn on(self, clock: Clock, closed: u64) -> Self {
+        let recorded = self.recorded();
+        let ahead = clock.ahead(self.events);
+        let elapsed = recorded.elapsed.as_micros().saturating_add(ahead);
+        let wall = recorded.wall.as_micros().saturating_add_unsigned(ahead);
+        let closed = if closed > elapsed { elapsed } else { closed };
+        Self {
+            elapsed: Elapsed::from_micros(elapsed - closed),
+            wall: WallOffset::from_micros(wall),
+            clock,
+            closed,
+            ..self
+        }
+    }
+
+    /// The position before the first event, on `clock`.
+    pub(crate) const fn start(clock: Clock) -> Self {
+        Self::START.on(clock, 0)
+    }
+
+    /// How much shorter the elapsed time is for the gaps that the clock closed, in microseconds.
+    #[inline]
+    pub(crate) const fn closed(self) -> u64 {
+        self.closed
     }
 
     /// The clock of both times.

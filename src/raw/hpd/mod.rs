@@ -37,6 +37,7 @@ pub use stream::EventReader;
 pub use writer::EventWriter;
 
 use crate::error::DecodeError;
+use crate::time::Clock;
 use decoder::Decoder;
 use record::MIN_LEN;
 use windows::SliceWindows;
@@ -97,7 +98,7 @@ impl<'a> EventLog<'a> {
     pub fn events_from(&self, position: LogPosition) -> Events<'a> {
         let windows = SliceWindows::new(self.bytes);
         Events {
-            decoder: Decoder::new(windows, position),
+            decoder: Decoder::new(windows, position.recorded()),
         }
     }
 }
@@ -127,7 +128,7 @@ impl Events<'_> {
     /// The position after the last whole event, with both clocks; also after an error.
     #[inline(always)]
     pub fn position(&self) -> LogPosition {
-        self.decoder.position()
+        self.decoder.position(Clock::Recorded)
     }
 
     /// The first event so far with a million microseconds or more, which no recorder writes. The event counts

@@ -7,6 +7,7 @@ use super::decoder::Decoder;
 use super::event::{Event, LogPosition};
 use super::windows::{BufferedWindows, ReadAt};
 use crate::error::{DecodeError, Error, Result};
+use crate::time::Clock;
 
 /// Iterator over the events of a log that comes from any [`Read`], in the order of the log.
 ///
@@ -46,13 +47,13 @@ impl<R: Read> EventReader<R> {
     pub fn resume(read: R, position: LogPosition) -> Self {
         let windows = BufferedWindows::new(ReadSource(read));
         Self {
-            decoder: Decoder::new(windows, position),
+            decoder: Decoder::new(windows, position.recorded()),
         }
     }
 
     /// The position after the last whole event, with both clocks; also after an error.
     pub fn position(&self) -> LogPosition {
-        self.decoder.position()
+        self.decoder.position(Clock::Recorded)
     }
 
     /// The first event so far with a million microseconds or more, which no recorder writes. The event counts

@@ -7,7 +7,7 @@ use super::record::{BACKWARDS_BIT, FREE_BIT};
 use crate::error::EncodeError;
 use crate::id::TraceId;
 use crate::raw::block::{push_fixed32, push_varint};
-use crate::time::{Clock, Elapsed, LARGEST, SECOND, WallOffset};
+use crate::time::{Elapsed, LARGEST, SECOND, WallOffset};
 
 /// Writes a `.hpd` file, event by event, to any [`Write`].
 ///
@@ -49,7 +49,7 @@ impl<W: Write> EventWriter<W> {
     pub fn resume(out: W, position: LogPosition) -> Self {
         Self {
             out,
-            position: position.on(Clock::Recorded),
+            position: position.recorded(),
             record: Vec::new(),
         }
     }
