@@ -44,7 +44,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let traces = &cli.look.table(reader.traces()?);
     let mut usages = Vec::new();
     for &at in &times {
-        usages.push(cli.look.usage(reader.traces()?, reader.live_at(at)?));
+        usages.push(cli.look.usage(reader.traces()?, &reader.live_at(at)?));
     }
     let options = FlowOptions::default()
         .min_fraction(0.01)

@@ -6,9 +6,9 @@ mod common;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Names, bytes, heading, percent, unit};
-use heapprof::view::{Lines, Series};
-use heapprof::{Elapsed, query::Track};
+use common::{Files, Look, Names, bytes, clock_note, heading, percent, unit};
+use heapprof::query::{Envelope, EnvelopeStep, Track};
+use heapprof::view::Lines;
 use plotters::prelude::*;
 
 /// Draws live memory over time: all of it, some lines with what they call, and these as parts.
@@ -16,7 +16,9 @@ use plotters::prelude::*;
 struct Cli {
     #[command(flatten)]
     files: Files,
-    /// Lines to follow, as `FILE:LINE`; by default those with the largest local usage at the peak.
+    #[command(flatten)]
+    look: Look,
+    /// Lines to follow, as `FILE:LINE`; by default those that hold the most at the peak.
     lines: Vec<String>,
 }
 
@@ -32,7 +34,7 @@ fn main() -> std::process::ExitCode {
 #[expect(clippy::cast_precision_loss, reason = "a picture")]
 fn draw(cli: &Cli) -> Result<()> {
     let reader = cli.files.open_with_events()?;
-    let traces = reader.traces()?;
+    let traces = &cli.look.responsible(reader.traces()?);
     let mut lines = Vec::new();
     for text in &cli.lines {
         let found = traces.search(text);
@@ -40,32 +42,39 @@ fn draw(cli: &Cli) -> Result<()> {
         lines.extend(found);
     }
     if cli.lines.is_empty() {
-        let heaviest = Lines::new(traces, &common::largest_snapshot(&reader)?);
+        let heaviest = Lines::new(traces, cli.look.peak(&reader)?.usage());
         lines.extend(heaviest.by_local().take(4).map(|line| line.id));
     }
     ensure!(lines.len() < COLOURS.len(), "more lines than colours");
-    let tracks: Vec<_> = lines.iter().copied().map(Track::Cumulative).collect();
-    let series = reader.time_series(tracks)?;
-    let end = series.times().last().map_or(0.0, |end| end.as_secs_f64());
+    let tracks = lines.iter().copied().map(Track::Cumulative);
+    let (total, of_lines) = cli.look.envelopes(&reader, tracks)?;
+    let end = reader.elapsed()?.as_secs_f64();
     let (unit, scale) = unit(end);
-    let x = |at: Elapsed| at.as_secs_f64() / scale;
-    let points = |of: Series<'_>| of.iter().map(|(at, it)| (x(at), it as f64)).collect();
-    let times = || series.times().iter().map(|&at| x(at));
-    let parts = |place| times().zip(series.fractions(place)).collect();
+    let x = |step: EnvelopeStep| step.to.as_secs_f64() / scale;
     // Of each step the lowest, the highest and the last value: no peak is left out.
-    let envelope = reader.envelope()?;
-    let all = envelope
-        .steps()
-        .flat_map(|step| [step.lowest, step.highest, step.last].map(|it| (x(step.to), it as f64)));
+    let curve = |envelope: &Envelope| {
+        let points = envelope.steps().flat_map(|step| {
+            [step.lowest, step.highest, step.last].map(|bytes| (x(step), bytes as f64))
+        });
+        points.collect()
+    };
+    let part = |line: &Envelope| {
+        let steps = total.steps().zip(line.steps());
+        let parts = steps.map(|(all, line)| (x(all), line.last as f64 / all.last as f64));
+        parts.filter(|part| part.1.is_finite()).collect()
+    };
     let curves: [Vec<Vec<(f64, f64)>>; 3] = [
-        vec![all.collect()],
-        series.iter().map(|(_, track)| points(track)).collect(),
-        (0..lines.len()).map(parts).collect(),
+        vec![curve(&total)],
+        of_lines.iter().map(curve).collect(),
+        of_lines.iter().map(part).collect(),
     ];
     let mut svg = String::new();
     let page = SVGBackend::with_string(&mut svg, (1000, 950)).into_drawing_area();
     page.fill(&WHITE)?;
-    let root = page.titled(&heading(&reader), ("sans-serif", 24))?;
+    let root = page.titled(
+        &(heading(&reader) + &clock_note(&reader)),
+        ("sans-serif", 24),
+    )?;
     let colour = |place: usize| {
         let [_, r, g, b] = COLOURS[place].to_be_bytes();
         RGBColor(r, g, b).stroke_width(2)

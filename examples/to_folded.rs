@@ -59,7 +59,7 @@ fn run(cli: &Cli) -> Result<()> {
         }
         (None, true) => bail!("a difference is one between two times: --growth A..B"),
         (_, false) => {
-            let usage = cli.look.usage(traces, cli.question.ask(&reader)?.0);
+            let usage = cli.look.usage(traces, &cli.question.ask(&reader)?.0);
             let graph = FlameGraph::new(&cli.look.table(traces), &usage);
             cli.files.write(|out| {
                 for stack in graph.folded().filter(|stack| stack.weight() > 0) {
@@ -87,7 +87,7 @@ fn difference(
     let table = look.table(traces);
     let mut rows: BTreeMap<String, [i64; 2]> = BTreeMap::new();
     let mut add = |place: usize, usage: &Usage| {
-        let usage = look.usage(traces, usage.clone());
+        let usage = look.usage(traces, usage);
         for stack in FlameGraph::new(&table, &usage).folded() {
             rows.entry(text(stack)).or_default()[place] = stack.weight();
         }

@@ -51,7 +51,7 @@ fn run(cli: &Cli) -> Result<()> {
         },
         profiles: Profiles {
             traces,
-            shown: &|usage| Ok(cli.look.usage(reader.traces()?, usage)),
+            shown: &|usage| Ok(cli.look.usage(reader.traces()?, &usage)),
             peak: (peak.time(), peak.usage()),
             digest: digest(&reader, cli.moments)?,
         },

@@ -4,15 +4,17 @@
 //! cargo run --release --example to_trace_events -- runs/nightly -o nightly.trace.json
 //! ```
 //!
-//! The file has Chrome's trace events, of which counters are all that is needed: one for all live
-//! bytes, and one for each of the lines that hold the most at the peak, by what ends at them.
+//! The file has Chrome's trace events, of which counters are all that is needed: for all live bytes what is live at
+//! the end of each of about a thousand steps (and at the peak), and the highest and lowest value within the step; and for
+//! each of the lines that hold the most at the peak what is live at the end of each step. With `--own`, lines of own code
+//! count for all that they call.
 
 use std::io::Write;
 
 use anyhow::Result;
 use clap::Parser;
 use heapprof::Elapsed;
-use heapprof::query::Track;
+use heapprof::query::{Envelope, Track};
 use heapprof::view::Lines;
 use serde_json::{Value, json};
 
@@ -23,6 +25,9 @@ mod common;
 struct Cli {
     #[command(flatten)]
     files: common::Files,
+
+    #[command(flatten)]
+    look: common::Look,
 
     /// How many lines there are at most.
     #[arg(short, long, default_value_t = 8)]
@@ -35,42 +40,56 @@ fn main() -> std::process::ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
-    let traces = reader.traces()?;
-    let peak = reader.peak()?;
+    let traces = &cli.look.responsible(reader.traces()?);
+    let peak = cli.look.peak(&reader)?;
     let heaviest = Lines::new(traces, peak.usage());
     let lines: Vec<_> = heaviest.by_local().take(cli.lines).collect();
-    let tracks: Vec<_> = lines.iter().map(|line| Track::Local(line.id)).collect();
-    let series = reader.time_series(tracks)?;
-
-    // The peak stands between two snapshots.
-    let mut total: Vec<_> = series.total().iter().collect();
-    let after = total.partition_point(|&(at, _)| at < peak.time());
-    total.insert(after, (peak.time(), peak.total()));
+    let tracks = lines.iter().map(|line| Track::Local(line.id));
+    let (total, of_lines) = cli.look.envelopes(&reader, tracks)?;
 
     cli.files.write(|out| {
-        let name = json!({"name": common::title(&reader)});
+        let name = json!({"name": common::title(&reader) + &common::clock_note(&reader)});
         let process = json!({"ph": "M", "pid": 1, "name": "process_name", "args": name});
         write!(
             out,
             "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{process}"
         )?;
-        counter(out, "live bytes", total)?;
-        for (line, (_, series)) in lines.iter().zip(series.iter()) {
-            counter(out, &common::name(line.frame), series)?;
+        // The peak is between the ends of two steps.
+        let before = last_values(&total).take_while(|&(at, _)| at < peak.time());
+        let after = last_values(&total).skip_while(|&(at, _)| at <= peak.time());
+        let at_peak = [(peak.time(), peak.total())];
+        counter(out, "live bytes", before.chain(at_peak).chain(after))?;
+        let end = || last_values(&total).last();
+        let highest = total.steps().map(|step| (step.from, step.highest));
+        counter(out, "live bytes, highest", highest.chain(end()))?;
+        let lowest = total.steps().map(|step| (step.from, step.lowest));
+        counter(out, "live bytes, lowest", lowest.chain(end()))?;
+        for (line, envelope) in lines.iter().zip(&of_lines) {
+            counter(out, &common::name(line.frame), last_values(envelope))?;
         }
         Ok(writeln!(out, "\n]}}")?)
     })
 }
 
-/// The values of a counter from the start on, without those at which it stays as it is.
+/// What is live at the end of each step.
+fn last_values(envelope: &Envelope) -> impl Iterator<Item = (Elapsed, i64)> {
+    envelope.steps().map(|step| (step.to, step.last))
+}
+
+/// The values of a counter, without those at which it stays as it is; but the last one, which shows where it ends.
 fn counter(
     out: &mut dyn Write,
     name: &str,
     values: impl IntoIterator<Item = (Elapsed, i64)>,
 ) -> Result<()> {
+    let mut values = [(Elapsed::ZERO, 0)].into_iter().chain(values).peekable();
     let mut before = None;
-    for (at, bytes) in [(Elapsed::ZERO, 0)].into_iter().chain(values) {
-        if before.replace(bytes) == Some(bytes) {
+    while let Some((at, bytes)) = values.next() {
+        // Of several values at one time, the last counts.
+        if values.peek().is_some_and(|next| next.0 == at) {
+            continue;
+        }
+        if before.replace(bytes) == Some(bytes) && values.peek().is_some() {
             continue;
         }
         let micros = at.as_micros();

@@ -154,7 +154,7 @@ fn examples_that_draw_stay_short() {
     for name in EXAMPLES {
         let path = format!("{}/examples/{name}.rs", env!("CARGO_MANIFEST_DIR"));
         let count = fs::read_to_string(path).unwrap().lines().count();
-        assert!(count < 110, "{name} has {count} lines");
+        assert!(count < 120, "{name} has {count} lines");
     }
 }
 
@@ -178,7 +178,7 @@ fn the_time_plot_has_three_rows_on_one_axis() {
         ("customers.py:11", 1),
         ("report.py:13", 1),
         ("report.py:17", 1),
-        ("orders.py:14", 1),
+        ("report.py:21", 1),
     ] {
         let found = texts.iter().filter(|it| *it == text).count();
         assert_eq!(found, times, "{text} {texts:?}");
@@ -187,9 +187,9 @@ fn the_time_plot_has_three_rows_on_one_axis() {
     let total = points(&svg, "#333333");
     let (left, bottom) = total[0];
     let &(last, end) = total.last().unwrap();
-    // The leak in the two rows below, up to the last snapshot.
+    // The leak in the two rows below, up to the end.
     let &(right, _) = points(&svg, "#D55E00").last().unwrap();
-    is_near((last - left) / (right - left), 21.789 / 21.8);
+    is_near((last - left) / (right - left), 1.0);
     let &(peak, top) = total.iter().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
     is_near((peak - left) / (right - left), 12.7 / 21.8);
     is_near((bottom - end) / (bottom - top), 8_334_103.0 / 19_241_503.0);
@@ -536,7 +536,7 @@ fn every_recording_can_be_drawn() {
         let drawn = |example, more: &[&str]| {
             drawn_with(
                 example,
-                &[&[filebase.to_str().unwrap()], more].concat(),
+                &[&[filebase.to_str().unwrap(), "--close-gaps", "never"], more].concat(),
                 &told,
             )
         };

@@ -5,15 +5,8 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 
 use super::Moment;
-use heapprof::{Elapsed, Frame, FrameId, Reader, TraceTable, Usage};
+use heapprof::{Elapsed, Frame, FrameId, Reader, TraceTable};
 use humansize::{DECIMAL, ToF64, format_size_i};
-
-/// What is live at the largest snapshot: what came and went between two has no curve in a plot.
-pub(crate) fn largest_snapshot(reader: &Reader) -> Result<Usage> {
-    let largest = reader.time_series([])?.total().largest();
-    let snapshot = reader.snapshot_at(largest.unwrap_or_default().0)?;
-    Ok(snapshot.into_usage())
-}
 
 /// The times asked for, in order; if none, after a quarter of the time, at the peak, and at the end.
 pub(crate) fn times(reader: &Reader, asked: &[Moment]) -> Result<Vec<Elapsed>> {

@@ -1,8 +1,10 @@
 //! Which stacks the examples show, and how: own code, and what is about a function, file or package.
 
+use anyhow::Result;
 use clap::Args;
+use heapprof::query::{Envelope, Peak, TraceSet, Track};
 use heapprof::view::Packages;
-use heapprof::{Frame, TraceTable, Usage};
+use heapprof::{Frame, Reader, TraceTable, Usage};
 
 /// Which stacks are shown, and how.
 #[derive(Args)]
@@ -40,18 +42,60 @@ impl Look {
         }
     }
 
+    /// The stacks up to the line that is shown as responsible: the allocating one, or the innermost of own code.
+    pub(crate) fn responsible(&self, traces: &TraceTable) -> TraceTable {
+        if self.own {
+            traces.cut_to_own(&self.packages())
+        } else {
+            traces.clone()
+        }
+    }
+
+    /// The peak of what is shown.
+    pub(crate) fn peak(&self, reader: &Reader) -> Result<Peak> {
+        let shown = self.traces(reader.traces()?);
+        Ok(reader.ask(Peak::query().of(&shown))?)
+    }
+
+    /// How what is shown changed, in all and by track of the [responsible](Self::responsible) stacks.
+    pub(crate) fn envelopes(
+        &self,
+        reader: &Reader,
+        tracks: impl Iterator<Item = Track>,
+    ) -> Result<(Envelope, Vec<Envelope>)> {
+        let traces = reader.traces()?;
+        let (shown, responsible) = (self.traces(traces), self.responsible(traces));
+        let queries = tracks.map(|track| {
+            let set = TraceSet::of(&responsible, [track]);
+            let both = |id| set.contains(id) && shown.contains(id);
+            Envelope::query().of(&TraceSet::from_fn(traces, |id, _| both(id)))
+        });
+        let queries: Vec<_> = queries.collect();
+        Ok(reader.ask((Envelope::query().of(&shown), queries))?)
+    }
+
     /// What is shown of a usage.
-    pub(crate) fn usage(&self, traces: &TraceTable, mut usage: Usage) -> Usage {
+    pub(crate) fn usage(&self, traces: &TraceTable, usage: &Usage) -> Usage {
+        self.traces(traces).filter(usage)
+    }
+
+    /// The traces that are shown.
+    pub(crate) fn traces(&self, traces: &TraceTable) -> TraceSet {
         let packages = self.packages();
-        let is_about = |frame: Frame<'_>, name: &str| {
-            frame.to_string().contains(name) || packages.of(frame.file).to_string().contains(name)
+        let about = |name: &String| {
+            let is_about = |frame: Frame<'_>| {
+                let package = packages.of(frame.file).to_string();
+                frame.to_string().contains(name) || package.contains(name)
+            };
+            let frames = traces.frames().filter(|&(_, frame)| is_about(frame));
+            let tracks: Vec<_> = frames.map(|(id, _)| Track::Cumulative(id)).collect();
+            TraceSet::of(traces, tracks)
         };
-        for name in &self.focus {
-            usage = usage.focus(traces, |frame| is_about(frame, name));
-        }
-        for name in &self.ignore {
-            usage = usage.ignore(traces, |frame| is_about(frame, name));
-        }
-        usage
+        let focus: Vec<_> = self.focus.iter().map(about).collect();
+        let ignore: Vec<_> = self.ignore.iter().map(about).collect();
+        TraceSet::from_fn(traces, |id, _| {
+            let is_in = |set: &TraceSet| set.contains(id);
+            focus.iter().all(is_in) && !ignore.iter().any(is_in)
+        })
     }
 }

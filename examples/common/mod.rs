@@ -5,6 +5,7 @@
 
 mod drawing;
 mod look;
+mod reading;
 mod when;
 
 use std::fs::File;
@@ -14,12 +15,12 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use heapprof::query::RatesVerdict;
 use heapprof::raw::FileKind;
 use heapprof::{Elapsed, Frame, Reader, Usage};
 
 pub(crate) use drawing::*;
 pub(crate) use look::Look;
+pub(crate) use reading::{Opened, Reading, clock_note};
 pub(crate) use when::{Moment, Moments, seconds};
 
 /// What is read, and where what is made of it goes.
@@ -33,13 +34,8 @@ pub(crate) struct Files {
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 
-    /// Take every factor as 1, whatever sampling rates the file states.
-    #[arg(long)]
-    unsampled: bool,
-
-    /// Use the stated sampling rates, even if it is sure that everything was recorded.
-    #[arg(long, conflicts_with = "unsampled")]
-    as_stated: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 /// The profile that ships with the crate, from its folder and from anywhere else.
@@ -96,7 +92,7 @@ impl Files {
     /// The same, where there is nothing to show of a log without events.
     pub(crate) fn open_with_events(&self) -> Result<Reader> {
         let reader = self.reader()?;
-        if reader.digest()?.is_empty() {
+        if reader.end()?.events() == 0 {
             let name = profile(self.filebase.clone())?;
             bail!("{}: the log has no events", clean(&name.to_string_lossy()));
         }
@@ -105,19 +101,12 @@ impl Files {
     }
 
     fn reader(&self) -> Result<Reader> {
-        let reader = Reader::open(profile(self.filebase.clone())?)?;
-        if self.unsampled {
-            return Ok(reader.unsampled());
+        let opened = self.reading.open(&profile(self.filebase.clone())?)?;
+        let of_rates = self.reading.rates_note(&opened.rates).map(str::to_owned);
+        for note in of_rates.into_iter().chain(self.reading.gap_notes(&opened)) {
+            eprintln!("{note}");
         }
-        let is_sampled = !reader.rates().is_unsampled();
-        if is_sampled
-            && !self.as_stated
-            && reader.rates_check()?.verdict() == RatesVerdict::LookWrong
-        {
-            eprintln!("everything was recorded, whatever rates are stated; see --as-stated");
-            return Ok(reader.unsampled());
-        }
-        Ok(reader)
+        Ok(opened.reader)
     }
 
     /// Writes through a buffer to the file, or else to standard output.

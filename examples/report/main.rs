@@ -21,8 +21,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
-use common::{Names, bytes, clean, seconds};
-use heapprof::query::{Envelope, ErrorBars, Growth, Leaks, Peak, RatesVerdict, Sanity};
+use common::{Names, Reading, bytes, clean, seconds};
+use heapprof::query::{Envelope, ErrorBars, Growth, Leaks, Peak};
 use heapprof::view::{Packages, SourceLines};
 use heapprof::{Digest, DigestOptions, Elapsed, FrameId, Reader, TraceTable, Usage};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -49,13 +49,8 @@ struct Cli {
     #[arg(long, value_parser = mapping)]
     map: Vec<(String, PathBuf)>,
 
-    /// Take the log as one in which everything was recorded, whatever sampling rates are stated.
-    #[arg(long)]
-    unsampled: bool,
-
-    /// Use the stated sampling rates, even if it is sure that everything was recorded.
-    #[arg(long, conflicts_with = "unsampled")]
-    as_stated: bool,
+    #[command(flatten)]
+    reading: Reading,
 }
 
 fn mapping(text: &str) -> Result<(String, PathBuf), String> {
@@ -69,16 +64,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     let filebase = common::profile(cli.filebase)?;
-    let mut reader = Reader::open(&filebase)?;
-    if cli.unsampled {
-        reader = reader.unsampled();
-    }
-    let rates = reader.rates_check()?;
-    let look_wrong = rates.verdict() == RatesVerdict::LookWrong;
-    if look_wrong && !cli.as_stated {
-        reader = reader.unsampled();
-    }
-    let digest = digest(&reader)?;
+    let opened = cli.reading.open(&filebase)?;
+    let reader = &opened.reader;
+    let digest = digest(reader)?;
     let traces = reader.traces()?;
     let own = cli.own_code.into_iter();
     let packages = &own.fold(Packages::new(), Packages::own);
@@ -93,18 +81,15 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
         rows: cli.rows.into(),
     };
     let responsible = traces.cut_to_own(packages);
-    let (leaks, sanity, peak, envelope) = reader.ask((
+    let (leaks, peak, envelope) = reader.ask((
         Leaks::query().lines_of(&responsible),
-        Sanity::query(),
         Peak::query(),
         Envelope::query(),
     ))?;
 
-    recorded::recorded(out, &filebase, &reader, &digest, traces)?;
-    if look_wrong {
-        recorded::wrong_rates(out, &rates, cli.as_stated)?;
-    }
-    recorded::damage(out, traces, &digest, &sanity)?;
+    recorded::recorded(out, &filebase, reader, &digest, traces)?;
+    recorded::warnings(out, &cli.reading, &opened)?;
+    recorded::damage(out, traces, &digest, &opened.sanity)?;
     if digest.is_empty() {
         return Ok(writeln!(out, "\nThe log has no events.")?);
     }
@@ -113,7 +98,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     let leaks = leak_rows(&leaks, &responsible, &who);
     summary(out, &who, &peak, &end, &leaks)?;
     over_time::time_line(out, &envelope)?;
-    over_time::movements(out, &reader, &who, &movements)?;
+    over_time::movements(out, reader, &who, &movements)?;
 
     // What a program allocates while it starts is no growth.
     let warm_up = Elapsed::from_micros(reader.elapsed()?.as_micros() / 20);
@@ -124,7 +109,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     ))?;
     let (total, at) = (bytes(peak.total()), seconds(peak.time()));
     let error = give_or_take(of_peak.total());
-    let clock = wall_clock(&reader, peak.time())?;
+    let clock = wall_clock(reader, peak.time())?;
     let events = peak.events();
     writeln!(
         out,

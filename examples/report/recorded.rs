@@ -4,12 +4,12 @@ use std::io::Write;
 use std::path::Path;
 
 use anyhow::Result;
-use heapprof::query::{RatesCheck, Sanity};
+use heapprof::query::Sanity;
 use heapprof::raw::FileKind;
 use heapprof::{Digest, Elapsed, Reader, TraceTable};
 use jiff::Timestamp;
 
-use crate::common::{clean, seconds};
+use crate::common::{Opened, Reading, clean, seconds};
 
 /// When it began, how long it took, how it was sampled.
 pub(crate) fn recorded(
@@ -84,13 +84,6 @@ pub(crate) fn damage(
     for error in of_digest.filter(|error| error.file() == FileKind::Hpc) {
         writeln!(out, "  damage    {error}")?;
     }
-    for gap in sanity.gaps() {
-        let (from, to) = (seconds(gap.from), seconds(gap.to));
-        writeln!(
-            out,
-            "  warning   nothing was recorded from {from} to {to}: it was idle, or the clock leaped"
-        )?;
-    }
     if let Some(noise) = sanity.corruption() {
         let (offset, at) = (noise.offset, seconds(noise.elapsed));
         writeln!(
@@ -101,16 +94,16 @@ pub(crate) fn damage(
     Ok(())
 }
 
-/// Why the stated rates are not used, or should not be.
-pub(crate) fn wrong_rates(out: &mut impl Write, check: &RatesCheck, are_used: bool) -> Result<()> {
-    let what = if are_used {
-        "the stated sampling rates look wrong: without --as-stated they are not used"
-    } else {
-        "everything was recorded, whatever rates are stated; see --as-stated"
-    };
-    writeln!(out, "  warning   {what}")?;
-    for evidence in check.evidence().iter().take(1) {
-        writeln!(out, "            {evidence}")?;
+/// What is not taken as it was recorded, or should not be: rates, and gaps in time.
+pub(crate) fn warnings(out: &mut impl Write, reading: &Reading, opened: &Opened) -> Result<()> {
+    if let Some(note) = reading.rates_note(&opened.rates) {
+        writeln!(out, "  warning   {note}")?;
+        for evidence in opened.rates.evidence().iter().take(1) {
+            writeln!(out, "            {evidence}")?;
+        }
+    }
+    for note in reading.gap_notes(opened) {
+        writeln!(out, "  warning   {note}")?;
     }
     Ok(())
 }

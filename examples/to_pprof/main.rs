@@ -22,6 +22,7 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use clap::Parser;
+use common::Look;
 use flate2::{Compression, write::GzEncoder};
 use heapprof::query::{AppliedEvent, LiveBlocks, LiveHeap, Query, QueryEnd};
 use heapprof::{Event, Frame, Reader, TraceId, TraceTable, Usage};
@@ -32,6 +33,9 @@ use message::{Message, Texts, whole};
 struct Cli {
     #[command(flatten)]
     files: common::Files,
+
+    #[command(flatten)]
+    look: common::Look,
 }
 
 fn main() -> std::process::ExitCode {
@@ -40,7 +44,7 @@ fn main() -> std::process::ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
-    let profile = profile(&reader)?;
+    let profile = profile(&reader, &cli.look)?;
     cli.files.write(|out| {
         let mut gzip = GzEncoder::new(out, Compression::default());
         gzip.write_all(&profile.0)?;
@@ -61,7 +65,8 @@ const TYPES: [(&str, &str); 8] = [
     ("peak_space", "bytes"),
 ];
 
-fn profile(reader: &Reader) -> Result<Message> {
+fn profile(reader: &Reader, look: &Look) -> Result<Message> {
+    let traces = reader.traces()?;
     let (peak, churn) = (reader.peak()?, reader.churn()?);
     let (at_peak, temporary) = reader.ask((
         LiveBlocks::query().after_events(peak.events()),
@@ -77,6 +82,7 @@ fn profile(reader: &Reader) -> Result<Message> {
         at_peak.recorded().clone(),
         peak.usage().clone(),
     ];
+    let usages = usages.map(|usage| look.usage(traces, &usage));
     let comments = [
         format!("heap profile: {}", common::title(reader)),
         format!("peak: {} bytes after {}", peak.total(), peak.time()),
@@ -88,7 +94,7 @@ fn profile(reader: &Reader) -> Result<Message> {
     for (kind, unit) in TYPES {
         profile = profile.message(1, &texts.kind(kind, unit)); // sample_type
     }
-    let traces = reader.traces()?;
+    let traces = &look.table(traces);
     profile = lines(samples(profile, traces, &usages), traces, &mut texts);
     let comments = comments.into_iter().chain(sampling(reader));
     let comments: Vec<_> = comments.map(|text| texts.place(&text)).collect();
