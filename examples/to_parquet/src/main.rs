@@ -1,12 +1,12 @@
 //! Hands profiles to `DuckDB`, pandas, Spark, or whatever else reads Parquet.
 //!
 //! ```text
-//! cargo run --release --manifest-path examples/to_parquet/Cargo.toml -- tables runs/*.hpm
+//! cargo run --release --manifest-path examples/to_parquet/Cargo.toml -- runs/*.hpm -o tables
 //! ```
 //!
 //! writes `tables/TABLE/NAME.parquet` for each profile and each table. Memory does not grow with the
 //! log. All tables have the column `profile`, the name of the profile; times are whole microseconds
-//! of elapsed time, bytes are estimates unless said otherwise, and trace 0 is unknown.
+//! of elapsed time as recorded, bytes are estimates unless said otherwise, and trace 0 is unknown.
 //!
 //! | table | column | |
 //! | --- | --- | --- |
@@ -22,6 +22,8 @@
 //! | | `level` | 0 for the line that allocates, 1 for who called it, and so on |
 //! | `frames` | `frame`, `file`, `line`, `function` | the lines of code; 0 where the recorder knew no number, null where it knew no function |
 //! | `snapshots` | `at_us`, `trace`, `bytes` | what is live at regular moments |
+//! | `totals` | `from_us`, `to_us` | a step of about a thousand |
+//! | | `lowest`, `highest`, `last` | the fewest and the most live bytes at any moment of the step, and at its end |
 //!
 //! Which lines hold the most at the end, over all profiles?
 //!
@@ -81,12 +83,13 @@ use table::Table;
 /// Writes profiles as Parquet tables.
 #[derive(Parser)]
 struct Cli {
-    /// The folder of the tables.
-    folder: PathBuf,
-
     /// The profiles: what the names of their files begin with, or names of the files.
     #[arg(default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../data/demo"))]
     filebases: Vec<PathBuf>,
+
+    /// The folder of the tables.
+    #[arg(short, long, value_name = "FOLDER")]
+    output: PathBuf,
 
     /// How many snapshots a profile has at most.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
@@ -129,7 +132,7 @@ fn run(cli: &Cli) -> Result<()> {
             eprintln!("{}: record at byte {offset}: {kind}", path.display());
         }
         let out = Out {
-            folder: &cli.folder,
+            folder: &cli.output,
             profile: name.as_str().into(),
             name,
         };
@@ -137,6 +140,7 @@ fn run(cli: &Cli) -> Result<()> {
         out.events(&reader)?;
         out.stacks(&reader)?;
         out.snapshots(&reader, cli.snapshots)?;
+        out.totals(&reader)?;
     }
     Ok(())
 }
@@ -253,6 +257,25 @@ impl Out<'_> {
                     bytes.into(),
                 ])?;
             }
+        }
+        table.finish()
+    }
+
+    fn totals(&self, reader: &Reader) -> Result<()> {
+        let mut table = self.table(
+            "totals",
+            "required int64 from_us; required int64 to_us; required int64 lowest;
+             required int64 highest; required int64 last;",
+        )?;
+        for step in reader.envelope()?.steps() {
+            table.row([
+                (&self.profile).into(),
+                step.from.as_micros().into(),
+                step.to.as_micros().into(),
+                step.lowest.into(),
+                step.highest.into(),
+                step.last.into(),
+            ])?;
         }
         table.finish()
     }

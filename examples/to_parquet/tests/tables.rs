@@ -35,7 +35,7 @@ fn stderr(output: &Output) -> String {
 
 /// Writes the tables of profiles, which have nothing to complain of.
 fn write(folder: &Path, filebases: &[&str]) {
-    let output = to_parquet(&[&[folder.to_str().unwrap()], filebases].concat());
+    let output = to_parquet(&[&["-o", folder.to_str().unwrap()], filebases].concat());
     assert_eq!((output.status.code(), &*stderr(&output)), (Some(0), ""));
     assert_eq!(output.stdout, b"");
 }
@@ -151,6 +151,17 @@ fn expected(name: &str, reader: &Reader, table: &str) -> (Vec<String>, Vec<Vec<S
             }
             (row!["profile", "at_us", "trace", "bytes"], rows)
         }
+        "totals" => {
+            let envelope = reader.envelope().unwrap();
+            let highest = envelope.steps().map(|step| step.highest).max();
+            assert_eq!(highest, Some(reader.peak().unwrap().total()));
+            let rows = envelope.steps().map(|step| {
+                let (from, to) = (step.from.as_micros(), step.to.as_micros());
+                row![name, from, to, step.lowest, step.highest, step.last]
+            });
+            let columns = row!["profile", "from_us", "to_us", "lowest", "highest", "last"];
+            (columns, rows.collect())
+        }
         other => panic!("{other}"),
     }
 }
@@ -174,16 +185,23 @@ fn tables_have_all_of_a_profile() {
         &filebases.each_ref().map(|filebase| &**filebase),
     );
     for (name, rows) in [
-        ("demo", [1, 49_779, 318, 54, 3_750]),
-        ("unicode", [1, 5_080, 169, 38, 1_233]),
-        ("compact", [1, 49_779, 318, 54, 3_750]),
+        ("demo", [1, 49_779, 318, 54, 3_750, 436]),
+        ("unicode", [1, 5_080, 169, 38, 1_233, 656]),
+        ("compact", [1, 49_779, 318, 54, 3_750, 436]),
     ] {
         let filebase = match name {
             "compact" => compact.to_owned(),
             _ => recording(name),
         };
         let reader = Reader::open(filebase).unwrap();
-        let tables = ["profiles", "events", "traces", "frames", "snapshots"];
+        let tables = [
+            "profiles",
+            "events",
+            "traces",
+            "frames",
+            "snapshots",
+            "totals",
+        ];
         for (table, count) in tables.into_iter().zip(rows) {
             let path = folder.path().join(table).join(format!("{name}.parquet"));
             let (columns, rows, groups) = read(path);
@@ -271,7 +289,7 @@ fn what_goes_wrong_gets_one_line_and_status_1() {
             ": another profile is named so",
         ),
     ] {
-        let output = to_parquet(&args);
+        let output = to_parquet(&[&["-o"], &args[..]].concat());
         assert_eq!(output.status.code(), Some(1), "{args:?}");
         let text = stderr(&output);
         assert!(
@@ -280,12 +298,14 @@ fn what_goes_wrong_gets_one_line_and_status_1() {
         );
     }
     assert_eq!(
-        to_parquet(&[out, &demo, "--snapshots", "0"]).status.code(),
+        to_parquet(&["-o", out, &demo, "--snapshots", "0"])
+            .status
+            .code(),
         Some(2)
     );
 
     // Damage is told, and what is whole is written.
-    let output = to_parquet(&[out, &recording("huge_corrupt")]);
+    let output = to_parquet(&["-o", out, &recording("huge_corrupt")]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(stderr(&output).lines().count(), 2);
     let (_, rows, _) = read(folder.path().join("out/events/huge_corrupt.parquet"));
