@@ -28,15 +28,18 @@ pub(crate) struct Who<'t> {
 }
 
 impl Who<'_> {
-    /// An own line with as much of its path as tells it from all others, a line of a package with its name.
+    /// An own line with as much of its path as tells it from all others, a line of a package with its name and without
+    /// generic arguments.
     pub(crate) fn frame(&self, frame: Frame<'_>) -> String {
         match self.packages.of(frame.file) {
             Package::Own => self.names.short(frame),
             package => {
                 let name = frame.file.rsplit(['/', '\\']).next().unwrap_or_default();
                 let file = format!("{package} {name}");
+                let function = frame.function.map(without_generics);
                 Frame {
                     file: &file,
+                    function: function.as_deref(),
                     ..frame
                 }
                 .to_string()
@@ -213,6 +216,26 @@ impl Who<'_> {
             Some(line) => format!("  {}", clean(&line.to_string())),
         }
     }
+}
+
+/// `visit_seq` of `visit_seq<serde_json::de::SeqAccess<…>>`.
+fn without_generics(function: &str) -> String {
+    let mut depth = 0_u32;
+    let mut name = String::new();
+    for c in function.chars() {
+        match c {
+            '<' => depth += 1,
+            '>' if depth == 0 => return function.to_owned(), // an operator
+            '>' => depth -= 1,
+            c if depth == 0 => name.push(c),
+            _ => {}
+        }
+    }
+    let name = name.trim_start_matches("::");
+    if depth > 0 || name.is_empty() || name.contains("operator") {
+        return function.to_owned();
+    }
+    name.to_owned()
 }
 
 /// The rows, those with the largest change first.
