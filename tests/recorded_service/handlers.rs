@@ -19,7 +19,7 @@ pub(crate) struct State {
 const RECENT: usize = 20;
 
 pub(crate) async fn handle(state: &State, body: &str) -> String {
-    if body.len() % 5 == 0 {
+    if body.len().is_multiple_of(5) {
         remember(state, body);
     }
     tokio::task::yield_now().await;
