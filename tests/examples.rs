@@ -530,7 +530,7 @@ fn the_report_names_the_own_line_that_leaks_through_libraries() {
     assert_eq!(
         folded,
         "standard library …;service::main (src/main.rs:12);tokio 1.47.1 …;\
-         service::handlers::remember (src/handlers.rs:49);serde_json 1.0.154 …;standard library … 300000\n"
+         service::handlers::remember (src/handlers.rs:49);serde_json 1.0.154 … 300000\n"
     );
     let ignored = stdout(&example(
         "to_folded",

@@ -116,17 +116,20 @@ proptest! {
         prop_assert_eq!(&shown, &rows);
         prop_assert_eq!(shown_ways, ways);
 
-        // Foreign frames of one package that follow each other are one.
+        // Foreign frames that follow each other are one.
         let folded = traces.fold_foreign(&Packages::new());
         for (stack, (_, trace)) in stacks.iter().zip(folded.iter()) {
             let mut plain: Vec<String> = Vec::new();
+            let mut was_foreign = false;
             for &line in stack {
                 let frame = owned_frame(line);
                 let is_own = frame.file.starts_with("own/");
-                let name = if is_own { frame.to_string() } else { format!("{} …", package(frame)) };
-                if is_own || plain.last() != Some(&name) {
-                    plain.push(name);
+                if is_own {
+                    plain.push(frame.to_string());
+                } else if !was_foreign {
+                    plain.push(format!("{} …", package(frame)));
                 }
+                was_foreign = !is_own;
             }
             let frames: Vec<String> = trace.frames().map(|frame| frame.to_string()).collect();
             prop_assert_eq!(frames, plain);
@@ -263,4 +266,40 @@ fn two_recordings_side_by_side() {
         Lines::new(traces, usage).get(run).unwrap().cumulative
     };
     assert_eq!(entry, of(&readers[1], &ends[1]) - of(&readers[0], &ends[0]));
+}
+
+#[test]
+fn frames_without_a_file_are_own_code_only_if_no_other_frame_is() {
+    let shim = Frame::new("", 0).in_function("__rust_try");
+    let main = Frame::new("", 0).in_function("main");
+    let own = Frame::new("src/main.rs", 7);
+    let library = Frame::new("library/std/src/rt.rs", 1);
+    let usage =
+        |table: &TraceTable| -> Usage { table.iter().map(|(id, _)| (Some(id), 10)).collect() };
+    let rows = |table: &TraceTable| -> Vec<String> {
+        let blame = Blame::new(table, &usage(table));
+        blame
+            .rows()
+            .map(|row| format!("{} {}", row.frame.unwrap(), row.is_own))
+            .collect()
+    };
+
+    let table = TraceTable::from_iter([
+        vec![main, library, shim, own, library],
+        vec![main, library, shim],
+    ]);
+    assert_eq!(rows(&table), ["src/main.rs:7 true", "no file false"]);
+    let folded = table.fold_foreign(&Packages::new());
+    let first: Vec<_> = folded
+        .trace(TraceId::new(1))
+        .unwrap()
+        .frames()
+        .map(|it| it.to_string())
+        .collect();
+    assert_eq!(first, ["no file …", "src/main.rs:7", "standard library …"]);
+
+    // A program without debug information.
+    let stripped = TraceTable::from_iter([vec![main, shim]]);
+    assert_eq!(rows(&stripped), ["__rust_try true"]);
+    assert!(!Packages::new().recognize(&stripped));
 }

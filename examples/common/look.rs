@@ -9,7 +9,7 @@ use heapprof::{Frame, Reader, TraceTable, Usage};
 /// Which stacks are shown, and how.
 #[derive(Args)]
 pub(crate) struct Look {
-    /// Show calls within a library as one frame, such as `serde_json 1.0.154 …`.
+    /// Show what own code calls as one frame, named after the library that it called, such as `serde_json 1.0.154 …`.
     #[arg(long)]
     own: bool,
 

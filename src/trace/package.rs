@@ -31,6 +31,8 @@ pub enum Package<'a> {
     StandardLibrary,
     /// The operating system: its headers and the sources of its libraries.
     System,
+    /// Unknown, since the recorder did not know the file: shims of a compiler, or a program without debug information.
+    NoFile,
     /// Everything else: the program itself.
     Own,
 }
@@ -48,6 +50,9 @@ impl<'a> Package<'a> {
     /// | the system | `/usr/include/`, `/usr/lib/`, `/lib/`, `/build/…/NAME-VERSION/`, `/usr/src/debug/`, the C library's `../sysdeps/` |
     /// | C++'s standard library | `include/c++/` |
     pub fn of(file: &'a str) -> Self {
+        if file.is_empty() {
+            return Self::NoFile;
+        }
         let parts: Parts<'a> = file.split(['/', '\\']).collect();
         special(file)
             .or_else(|| python(&parts))
@@ -68,7 +73,7 @@ impl<'a> Package<'a> {
     }
 }
 
-/// `serde_json 1.0.154`, `standard library`, `system`, `own code`.
+/// `serde_json 1.0.154`, `standard library`, `system`, `no file`, `own code`.
 impl fmt::Display for Package<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -82,6 +87,7 @@ impl fmt::Display for Package<'_> {
             } => write!(f, "{name} {version}"),
             Self::StandardLibrary => f.write_str("standard library"),
             Self::System => f.write_str("system"),
+            Self::NoFile => f.write_str("no file"),
             Self::Own => f.write_str("own code"),
         }
     }
@@ -521,9 +527,9 @@ mod tests {
             "no symbol (server)",
             "/usr/libfoo/a.c",
             "C:\\work\\app\\lib\\main.py",
-            "",
         ] {
             assert_eq!(Package::of(file), Package::Own, "{file}");
         }
+        assert_eq!(Package::of(""), Package::NoFile);
     }
 }

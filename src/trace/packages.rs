@@ -81,9 +81,19 @@ impl Packages {
     /// # Ok::<(), heapprof::Error>(())
     /// ```
     pub fn recognize(&self, traces: &TraceTable) -> bool {
-        traces
-            .frames()
-            .any(|(_, frame)| !self.of(frame.file).is_own())
+        let mut packages = traces.frames().map(|(_, frame)| self.of(frame.file));
+        packages.any(|package| !matches!(package, Package::Own | Package::NoFile))
+    }
+
+    /// Which frames of a table are own code. A frame without a file is not, unless no own frame has one.
+    pub(crate) fn own_frames(&self, traces: &TraceTable) -> IdVec<FrameId, bool> {
+        let packages = || traces.frames().map(|(_, frame)| self.of(frame.file));
+        let own = if packages().any(Package::is_own) {
+            Package::Own
+        } else {
+            Package::NoFile
+        };
+        packages().map(|package| package == own).collect()
     }
 }
 
@@ -116,8 +126,8 @@ impl TraceTable {
         .fold_recursion()
     }
 
-    /// A table with the same trace ids in which frames of the same foreign package that follow each other are one:
-    /// `serde_json 1.0.154 …`. Own code stays as it is.
+    /// A table with the same trace ids in which the frames between own code are one, named after the package that own
+    /// code called: `serde_json 1.0.154 …`. Own code stays as it is.
     ///
     /// ```
     /// use heapprof::view::Packages;
@@ -131,24 +141,23 @@ impl TraceTable {
     /// ```
     #[must_use]
     pub fn fold_foreign(&self, packages: &Packages) -> Self {
+        let own_frames = packages.own_frames(self);
         let mut interner = Interner::default();
         let mut is_foreign = IdVec::<FrameId, bool>::new();
-        let ids = self.frames().map(|(_, frame)| {
-            let package = packages.of(frame.file);
-            let label = format!("{package} …");
-            let shown = if package.is_own() {
-                frame
-            } else {
-                Frame::new(&label, 0)
-            };
+        let ids = self.frames().map(|(id, frame)| {
+            let is_own = own_frames.get(id);
+            let label = format!("{} …", packages.of(frame.file));
+            let shown = if is_own { frame } else { Frame::new(&label, 0) };
             let id = interner.insert(shown).ok()?;
             if id.index() == is_foreign.len() {
-                is_foreign.push(!package.is_own());
+                is_foreign.push(!is_own);
             }
             Some(id)
         });
         let ids = ids.collect();
-        self.regrouped(&ids, interner.into_frames(), |id| is_foreign.get(id))
+        self.regrouped(&ids, interner.into_frames(), |parent, frame| {
+            is_foreign.get(parent) && is_foreign.get(frame)
+        })
     }
 
     /// A table with the same trace ids in which each stack ends at its innermost frame of own code: the line that is
@@ -172,7 +181,7 @@ impl TraceTable {
     /// ```
     #[must_use]
     pub fn cut_to_own(&self, packages: &Packages) -> Self {
-        self.cut_to(packages, |frame| packages.of(frame.file).is_own())
+        self.cut_at(packages, &packages.own_frames(self))
     }
 
     /// As [`cut_to_own`](Self::cut_to_own), for the frames that pass a test instead of own code. The test is called

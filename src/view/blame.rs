@@ -121,8 +121,8 @@ impl Blame {
     /// Who is responsible, with rules of your own.
     pub fn with_packages(traces: &TraceTable, usage: &Usage, packages: &Packages) -> Self {
         let is_recognised = packages.recognize(traces);
-        let is_own = |frame: Frame<'_>| packages.of(frame.file).is_own();
-        Self::of(traces, usage, packages, is_own, is_recognised)
+        let own = packages.own_frames(traces);
+        Self::of(traces, usage, packages, own, is_recognised)
     }
 
     /// Which frames that pass a test are responsible, such as those of a package or a folder.
@@ -145,18 +145,17 @@ impl Blame {
         packages: &Packages,
         test: impl FnMut(Frame<'t>) -> bool,
     ) -> Self {
-        Self::of(traces, usage, packages, test, true)
+        let frames = traces.frames().map(|(_, frame)| frame);
+        Self::of(traces, usage, packages, frames.map(test).collect(), true)
     }
 
-    fn of<'t>(
-        traces: &'t TraceTable,
+    fn of(
+        traces: &TraceTable,
         usage: &Usage,
         packages: &Packages,
-        test: impl FnMut(Frame<'t>) -> bool,
+        passes: IdVec<FrameId, bool>,
         is_recognised: bool,
     ) -> Self {
-        let frames = traces.frames().map(|(_, frame)| frame);
-        let passes: IdVec<FrameId, bool> = frames.map(test).collect();
         let (cut, ways) = (traces.cut_at(packages, &passes), traces.ways_from(&passes));
         Self {
             ways,
