@@ -17,10 +17,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Parser;
-use heapprof::raw::DecodeError;
 use heapprof::raw::{RawFrame, TraceLog, TraceNode, TraceWriter};
 
-use common::bytes;
+use common::{bytes, checked, tell};
 
 /// Rewrites the traces of a profile as version 2, and copies its log and its digest.
 #[derive(Parser)]
@@ -37,7 +36,7 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<()> {
-    let [hpm, hpd, hpc] = files(&cli.from);
+    let [hpm, hpd, hpc] = files(&checked(cli.from.clone())?);
     let [new_hpm, new_hpd, new_hpc] = files(&cli.to);
     for (old, new) in [(&hpm, &new_hpm), (&hpd, &new_hpd)] {
         if new.exists() && fs::canonicalize(old).ok() == fs::canonicalize(new).ok() {
@@ -62,16 +61,17 @@ fn run(cli: &Cli) -> Result<()> {
         _ => copy(&hpm, &new_hpm),
     };
     rewrite().map_err(|error| anyhow!("{}: {error}", new_hpm.display()))?;
+    let mut out = io::stdout();
     let (before, after) = (old.len(), fs::metadata(&new_hpm)?.len());
-    println!("traces         {}", log.count());
-    println!("bytes before   {}", bytes(before));
-    println!("bytes now      {}", bytes(after));
+    writeln!(out, "traces         {}", log.count())?;
+    writeln!(out, "bytes before   {}", bytes(before))?;
+    writeln!(out, "bytes now      {}", bytes(after))?;
     if log.version() == 1 {
         #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
         let times = before as f64 / after as f64;
-        println!("smaller        {times:.1} times");
+        writeln!(out, "smaller        {times:.1} times")?;
     } else {
-        println!("smaller        not: it was of version 2 already");
+        writeln!(out, "smaller        not: it was of version 2 already")?;
     }
     Ok(())
 }
@@ -100,16 +100,10 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Prints the damage of a file.
-fn report_damage(file: &Path, error: DecodeError) {
-    let (file, at) = (file.display(), error.offset());
-    eprintln!("{file}: record at byte {at}: {}", error.kind());
-}
-
 /// Writes all whole traces with their ids.
 fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
     if let Some(damage) = log.header_damage() {
-        report_damage(from, damage);
+        tell(Some(from), &damage);
     }
     let out = BufWriter::new(File::create(to)?);
     let (start, rates) = (log.start(), log.rates());
@@ -120,7 +114,7 @@ fn rewrite(log: &TraceLog<'_>, from: &Path, to: &Path) -> Result<()> {
         let trace = match trace {
             Ok(trace) => trace,
             Err(error) => {
-                report_damage(from, error);
+                tell(Some(from), &error);
                 break;
             }
         };

@@ -6,6 +6,8 @@
 
 mod common;
 
+use std::io::Write;
+
 use anyhow::Result;
 use clap::Parser;
 use heapprof::raw::EventLog;
@@ -45,6 +47,10 @@ fn run(cli: Cli) -> Result<()> {
         } += 1;
         live += event.signed_size();
     }
-    println!("{allocations} allocations, {frees} frees, {live} bytes live at the end");
+    let mut out = std::io::stdout();
+    writeln!(
+        out,
+        "{allocations} allocations, {frees} frees, {live} bytes live at the end"
+    )?;
     Ok(())
 }

@@ -3,13 +3,12 @@
 mod common;
 
 use std::fs;
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use common::output::{stderr, stderr_lines, stdout};
-use common::{Profile, example, recording};
+use common::{Profile, example, program, recording, root};
 use heapprof::raw::{EventWriter, TraceWriter};
 use heapprof::{Elapsed, EventKind, OwnedFrame, Reader, SamplingRates, StartTime, WallOffset};
 
@@ -377,24 +376,6 @@ fn export_json_ends_with_2_where_the_arguments_make_no_sense() {
     }
 }
 
-#[test]
-fn export_json_ends_quietly_when_its_reader_has_seen_enough() {
-    let filebase = recording("demo").unwrap();
-    let mut child = Command::new(common::program("export_json"))
-        .args(["events", filebase.to_str().unwrap()])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut first = String::new();
-    BufReader::with_capacity(64, child.stdout.take().unwrap())
-        .read_line(&mut first)
-        .unwrap();
-    assert!(first.starts_with("{\"elapsed_us\":"));
-    let output = child.wait_with_output().unwrap();
-    assert_eq!((status(&output), stderr_lines(&output)), (0, vec![]));
-}
-
 /// The bytes of all stacks that `to_folded` writes.
 fn folded_bytes(args: &[&str]) -> i64 {
     let output = example("to_folded", args);
@@ -562,8 +543,18 @@ fn profiles_are_found_beside_folders_and_compressed_ones_are_named() {
     }
     fs::create_dir(path("run")).unwrap();
     assert_eq!(folded_bytes(&[&path("run")]), 19_241_503);
-    for given in ["packed", "packed.hpm.zst", "other.hpd.zst"] {
-        let output = example("to_folded", &[&path(given)]);
+    assert!(stdout(&example("export_json", &["usage", &path("run"), "end"])).contains("bytes"));
+    let programs = [
+        ("to_folded", &[][..]),
+        ("events", &[]),
+        ("export_json", &["meta"]),
+    ];
+    let names = ["packed", "packed.hpm.zst", "other.hpd.zst"];
+    let all = programs
+        .iter()
+        .flat_map(|program| names.map(|name| (program, name)));
+    for ((name, args), given) in all {
+        let output = example(name, &[*args, &[&*path(given)]].concat());
         let lines = stderr_lines(&output);
         let why = format!("{given}: the files are compressed; unpack them with zstd -d first");
         assert_eq!((status(&output), lines.len()), (1, 1), "{lines:?}");
@@ -572,4 +563,39 @@ fn profiles_are_found_beside_folders_and_compressed_ones_are_named() {
     let output = example("report", &[&path("no\u{1b}[2Jne")]);
     assert_eq!(status(&output), 1);
     assert!(!stderr(&output).contains('\u{1b}'), "{}", stderr(&output));
+}
+
+#[test]
+fn examples_end_quietly_when_nobody_reads_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (compacted, recorded, converted) = (path("compacted"), path("recorded"), path("converted"));
+    let demo = "examples/data/demo";
+    let recording = "tests/data/heaptrack/inventory.zst";
+    for (name, args) in [
+        ("events", &[demo][..]),
+        ("report", &[demo]),
+        ("export_json", &["events", demo]),
+        ("flame_graph", &[demo]),
+        ("flow_graph", &[demo]),
+        ("time_plot", &[demo]),
+        ("to_folded", &[demo]),
+        ("to_pprof", &[demo]),
+        ("to_speedscope", &[demo]),
+        ("to_trace_events", &[demo]),
+        ("compact", &[demo, &compacted]),
+        ("from_heaptrack", &[recording, &converted]),
+        ("record", &[&recorded, "--orders", "10", "--everything"]),
+    ] {
+        let mut child = Command::new(program(name))
+            .args(args)
+            .current_dir(root())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((status(&output), &*stderr(&output)), (0, ""), "{name}");
+    }
 }

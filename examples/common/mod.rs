@@ -6,12 +6,12 @@
 mod drawing;
 mod look;
 mod reading;
+mod shell;
 mod when;
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use anyhow::{Result, anyhow, bail};
 use clap::Args;
@@ -21,6 +21,7 @@ use heapprof::{Elapsed, Frame, Reader, Usage};
 pub(crate) use drawing::*;
 pub(crate) use look::Look;
 pub(crate) use reading::{Opened, Reading, clock_note};
+pub(crate) use shell::{checked, clean, end, tell};
 pub(crate) use when::{Moment, Moments, seconds};
 
 /// What is read, and where what is made of it goes.
@@ -46,39 +47,15 @@ const SHIPPED: [&str; 2] = [
 
 /// The profile that is named, or else the one that ships with the crate.
 pub(crate) fn profile(filebase: Option<PathBuf>) -> Result<PathBuf> {
-    let filebase = filebase.unwrap_or_else(|| {
+    let shipped = || {
         let [here, anywhere] = SHIPPED.map(PathBuf::from);
         if here.with_extension("hpm").exists() {
             here
         } else {
             anywhere
         }
-    });
-    let beside = |extension: &str| {
-        let mut path = filebase.clone().into_os_string();
-        path.push(extension);
-        PathBuf::from(path)
     };
-    let name = clean(&filebase.to_string_lossy());
-    if filebase.is_dir() && !beside(".hpm").exists() {
-        bail!("{name}: a folder; name a profile in it");
-    }
-    for (extension, command) in [("gz", "gunzip -k"), ("xz", "xz -dk"), ("zst", "zstd -d")] {
-        let packed = [".hpm", ".hpd"].map(|kind| beside(&format!("{kind}.{extension}")));
-        let is_named = filebase.extension().is_some_and(|it| it == extension);
-        let is_found = !beside(".hpm").exists() && packed.iter().any(|path| path.exists());
-        if is_named || is_found {
-            bail!("{name}: the files are compressed; unpack them with {command} first");
-        }
-    }
-    Ok(filebase)
-}
-
-/// A name without what a terminal would take for a command.
-pub(crate) fn clean(text: &str) -> String {
-    // Marks of direction and line separators change how a terminal shows the rest of a line.
-    let is_mark = |c: char| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}');
-    text.replace(|c: char| c.is_control() || is_mark(c), "\u{fffd}")
+    checked(filebase.unwrap_or_else(shipped))
 }
 
 impl Files {
@@ -131,9 +108,7 @@ impl Files {
 
 fn tell_damage(reader: &Reader) -> Result<()> {
     for damage in reader.damage()? {
-        let path = reader.path(damage.file()).unwrap_or_default();
-        let (path, at) = (clean(&path.to_string_lossy()), damage.offset());
-        eprintln!("{path}: record at byte {at}: {}", damage.kind());
+        tell(reader.path(damage.file()).as_deref(), &damage);
     }
     Ok(())
 }
@@ -198,20 +173,5 @@ impl Query {
         }
         let at = at.of(reader)?;
         Ok((reader.live_at(at)?, format!("live at {}", seconds(at))))
-    }
-}
-
-/// How a program ends: with one line on standard error if it failed.
-pub(crate) fn end(result: Result<()>) -> ExitCode {
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => match error.downcast_ref::<io::Error>() {
-            // Whoever reads has seen enough.
-            Some(closed) if closed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
-            _ => {
-                eprintln!("{}", clean(&error.to_string()));
-                ExitCode::FAILURE
-            }
-        },
     }
 }

@@ -7,6 +7,8 @@ use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use heapprof::Reader;
 
+use crate::shell::checked;
+
 /// What a recorded heap profile says, as JSON lines.
 #[derive(Parser)]
 pub(crate) struct Cli {
@@ -146,7 +148,7 @@ fn line(text: &str) -> Result<(String, u32), String> {
 
 impl Cli {
     pub(crate) fn open(&self, profile: &Profile) -> Result<Reader> {
-        let reader = Reader::open(&profile.filebase)?;
+        let reader = Reader::open(checked(profile.filebase.clone())?)?;
         Ok(if self.unsampled {
             reader.unsampled()
         } else {

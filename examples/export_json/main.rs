@@ -12,6 +12,9 @@ mod arguments;
 mod files;
 mod moments;
 mod output;
+#[path = "../common/shell.rs"]
+#[allow(dead_code, reason = "no example needs all of it")]
+mod shell;
 mod usages;
 
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -32,7 +35,7 @@ fn main() -> ExitCode {
             // Whoever reads has seen enough.
             Some(closed) if closed.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
             _ => {
-                eprintln!("{error}");
+                eprintln!("{}", shell::clean(&error.to_string()));
                 let senseless = matches!(
                     error.downcast_ref(),
                     Some(Error::TooManySnapshots { .. } | Error::Interval { .. })

@@ -12,7 +12,8 @@ use heapprof::view::TimeSeries;
 use heapprof::{Digest, DigestOptions, Elapsed, Frame, Reader, Usage};
 use serde::Serialize;
 
-use crate::output::{Lines, index, tell, tell_one};
+use crate::output::{Lines, index, tell};
+use crate::shell;
 
 #[derive(Serialize)]
 struct SnapshotRow {
@@ -83,7 +84,7 @@ pub(crate) fn digest_file(out: &mut Lines<impl Write>, filebase: &Path) -> Resul
         let kind = (error.file(), mem::discriminant(&error.kind()));
         if !told.contains(&kind) {
             told.push(kind);
-            tell_one(Some(&path.with_extension(error.file().extension())), error);
+            shell::tell(Some(&path.with_extension(error.file().extension())), error);
         }
     }
     Ok(())

@@ -1,7 +1,6 @@
 //! One JSON object a line on standard output, and what is wrong with the files on standard error.
 
 use std::io::{self, Write};
-use std::path::Path;
 
 use anyhow::Result;
 use heapprof::raw::DecodeError;
@@ -9,6 +8,8 @@ use heapprof::{Frame, Reader, TraceId};
 use serde::Serialize;
 use serde_json::Serializer;
 use serde_json::ser::Formatter;
+
+use crate::shell;
 
 /// One JSON object a line.
 pub(crate) struct Lines<W>(pub(crate) W);
@@ -49,17 +50,8 @@ pub(crate) fn index(trace: Option<TraceId>) -> u32 {
 /// Says on standard error what is wrong with the files.
 pub(crate) fn tell(reader: &Reader, damage: &[DecodeError]) {
     for error in damage {
-        tell_one(reader.path(error.file()).as_deref(), error);
+        shell::tell(reader.path(error.file()).as_deref(), error);
     }
-}
-
-pub(crate) fn tell_one(path: Option<&Path>, error: &DecodeError) {
-    let path = path.unwrap_or(Path::new("profile")).display();
-    eprintln!(
-        "{path}: record at byte {}: {}",
-        error.offset(),
-        error.kind()
-    );
 }
 
 /// A frame: `[file, line]`, or `[file, line, function]` where the recording has the function's name.

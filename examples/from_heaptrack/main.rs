@@ -20,10 +20,13 @@
 //! stack are left out, so that a block belongs to the line that asked for it; `--full` keeps them.
 
 mod names;
+#[path = "../common/shell.rs"]
+#[allow(dead_code, reason = "no example needs all of it")]
+mod shell;
 mod text;
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -58,13 +61,7 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    shell::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -107,15 +104,20 @@ fn run(cli: &Cli) -> Result<()> {
     converter.finish(StartTime::from(start))?;
 
     if end? == End::Cut {
-        eprintln!("{}: ends early; what is whole was taken", name());
+        let name = shell::clean(&name());
+        eprintln!("{name}: ends early; what is whole was taken");
     }
-    println!("allocations  {}", counts.allocations);
-    println!("temporary    {}", counts.temporary);
-    println!("frees        {}", counts.frees);
-    println!("peak bytes   {}", counts.peak);
-    println!("leaked bytes {}", counts.live);
+    let mut out = io::stdout();
+    writeln!(out, "allocations  {}", counts.allocations)?;
+    writeln!(out, "temporary    {}", counts.temporary)?;
+    writeln!(out, "frees        {}", counts.frees)?;
+    writeln!(out, "peak bytes   {}", counts.peak)?;
+    writeln!(out, "leaked bytes {}", counts.live)?;
     let name = filebase.display();
-    println!("\nSee it: cargo run --release --example report -- {name}");
+    writeln!(
+        out,
+        "\nSee it: cargo run --release --example report -- {name}"
+    )?;
     Ok(())
 }
 

@@ -32,10 +32,14 @@
 
 #[allow(unsafe_code, reason = "an allocator is")]
 mod recorder;
+#[path = "../common/shell.rs"]
+#[allow(dead_code, reason = "no example needs all of it")]
+mod shell;
 mod shop;
 #[allow(unsafe_code, reason = "an allocator is")]
 mod truth;
 
+use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::{self, ExitCode};
@@ -121,13 +125,7 @@ fn rate(text: &str) -> Result<(u64, f64), String> {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    shell::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
@@ -159,14 +157,23 @@ fn run(cli: &Cli) -> Result<()> {
     let took = began.elapsed();
 
     let (sessions, pages) = shop.closing();
-    println!("{sessions} sessions are open, and the journal has {pages} lines");
-    println!(
+    writeln!(
+        io::stdout(),
+        "{sessions} sessions are open, and the journal has {pages} lines"
+    )?;
+    writeln!(
+        io::stdout(),
         "{:.3} s of work, {:.3} s with the end of the recording",
         worked.as_secs_f64(),
         took.as_secs_f64()
-    );
+    )?;
     if let Some(summary) = summary {
-        println!("{} events of {} traces", summary.events, summary.traces);
+        writeln!(
+            io::stdout(),
+            "{} events of {} traces",
+            summary.events,
+            summary.traces
+        )?;
         if let Some((allocated, live)) = truth {
             let reader = Reader::open(&cli.filebase)?;
             let found = reader.ask(Allocated::default())?;
@@ -175,7 +182,10 @@ fn run(cli: &Cli) -> Result<()> {
             compare("live", live, found_live)?;
         }
         let filebase = cli.filebase.display();
-        println!("\nSee it: cargo run --release --example report -- {filebase}");
+        writeln!(
+            io::stdout(),
+            "\nSee it: cargo run --release --example report -- {filebase}"
+        )?;
     }
     Ok(())
 }
@@ -204,9 +214,10 @@ fn compare(what: &str, counted: truth::Counted, estimate: i64) -> Result<()> {
         bytes,
         deviation,
     } = counted;
-    println!(
+    writeln!(
+        io::stdout(),
         "{what}: {bytes} bytes in {blocks} blocks, estimated as {estimate} with a standard deviation of {deviation:.0}"
-    );
+    )?;
     #[expect(clippy::cast_precision_loss, reason = "compared with a deviation")]
     let off = (estimate as f64 - bytes as f64).abs();
     ensure!(off <= 5.0 * deviation, "the estimate is off by {off} bytes");

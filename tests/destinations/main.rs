@@ -13,7 +13,6 @@ mod trace_events;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use common::output::stderr_lines;
 use common::{Profile, example, recording};
@@ -186,26 +185,6 @@ fn an_empty_log_is_a_log() {
     let file = json(&run("to_trace_events", &[given]));
     // The name of the process, and three counters that stay at 0.
     assert_eq!(file["traceEvents"].as_array().unwrap().len(), 4);
-}
-
-#[test]
-fn a_reader_that_has_seen_enough_ends_them_quietly() {
-    let filebase = recording("threads").or_else(|| recording("demo")).unwrap();
-    for name in ALL {
-        let mut child = Command::new(common::program(name))
-            .arg(&filebase)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        drop(child.stdout.take());
-        let output = child.wait_with_output().unwrap();
-        assert_eq!(
-            (output.status.code(), stderr_lines(&output)),
-            (Some(0), vec![]),
-            "{name}"
-        );
-    }
 }
 
 #[test]

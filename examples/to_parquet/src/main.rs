@@ -66,6 +66,8 @@
 //! GROUP BY profile ORDER BY peak DESC, profile;
 //! ```
 
+#[path = "../../common/shell.rs"]
+mod shell;
 mod table;
 
 use std::collections::HashSet;
@@ -101,22 +103,13 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    match run(&Cli::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    shell::end(run(&Cli::parse()))
 }
 
 fn run(cli: &Cli) -> Result<()> {
     let mut names = HashSet::new();
     for filebase in &cli.filebases {
-        if filebase.is_dir() {
-            bail!("{}: a folder; name a profile in it", filebase.display());
-        }
-        let mut reader = Reader::open(filebase)?;
+        let mut reader = Reader::open(shell::checked(filebase.clone())?)?;
         if cli.unsampled {
             reader = reader.unsampled();
         }
@@ -127,9 +120,7 @@ fn run(cli: &Cli) -> Result<()> {
             bail!("{}: another profile is named so", filebase.display());
         }
         for error in reader.damage()? {
-            let path = reader.path(error.file()).unwrap_or_default();
-            let (offset, kind) = (error.offset(), error.kind());
-            eprintln!("{}: record at byte {offset}: {kind}", path.display());
+            shell::tell(reader.path(error.file()).as_deref(), &error);
         }
         let out = Out {
             folder: &cli.output,
