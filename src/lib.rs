@@ -124,7 +124,8 @@
 //! # What the words mean
 //! * **Time** is in whole microseconds. The log's clock is the wall clock and can step back, so an
 //!   event has two times: [`WallOffset`] as recorded, relative to the [`StartTime`], and [`Elapsed`],
-//!   which only grows. Both lose half a microsecond an event; the corrected [`Clock`] makes that good.
+//!   which only grows. Other [`Clock`]s add the half microsecond an event that heapprof's recorder loses, or shorten
+//!   leaps of the clock.
 //! * A **trace** is a stack with a [`TraceId`]. A **frame** is a call site in it, a [`Frame`], or an [`OwnedFrame`] to
 //!   keep. A [`Trace`] has the frames of one.
 //! * An **estimate** is what a recorded block stands for in a sampled recording: see [`SamplingRates`], also for why

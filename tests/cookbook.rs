@@ -13,7 +13,7 @@ use std::process::Command;
 
 use common::output::{stdout, succeeded};
 use heapprof::raw::{EventWriter, TraceWriter};
-use heapprof::{Event, Reader, SamplingRates, TraceId};
+use heapprof::{Event, Reader, SamplingRates, TraceId, WallOffset};
 
 const DEMO: &str = "examples/data/demo";
 
@@ -79,7 +79,7 @@ fn sleep(_: std::time::Duration) {
 }
 
 /// Writes a profile with some of the events of the shipped one.
-fn write_run(name: &Path, rates: &SamplingRates, mut keep: impl FnMut(&Event) -> bool) {
+fn write_run(name: &Path, rates: &SamplingRates, mut keep: impl FnMut(&mut Event) -> bool) {
     let reader = Reader::open(DEMO).unwrap();
     let mut hpm = TraceWriter::new(Vec::new(), reader.start(), rates).unwrap();
     let mut ids: HashMap<TraceId, TraceId> = HashMap::new();
@@ -89,7 +89,7 @@ fn write_run(name: &Path, rates: &SamplingRates, mut keep: impl FnMut(&Event) ->
     let mut hpd = EventWriter::new(Vec::new());
     for event in reader.events().unwrap() {
         let mut event = event.unwrap();
-        if keep(&event) {
+        if keep(&mut event) {
             event.trace = event.trace.map(|id| ids[&id]);
             hpd.write_event(&event).unwrap();
         }
@@ -126,6 +126,14 @@ fn write_runs(folder: &Path) {
     write_run(&runs.join("fixed"), &unsampled, |event| {
         let trace = traces.trace(event.trace).unwrap();
         trace.ids().next_back() != Some(cache)
+    });
+    write_run(&runs.join("leaped"), &unsampled, |event| {
+        // After ten seconds the clock leaps by 40 days.
+        if event.elapsed.as_secs() >= 10 {
+            let wall = event.wall.as_micros() + 40 * 86_400_000_000;
+            event.wall = WallOffset::from_micros(wall);
+        }
+        true
     });
     let rates = SamplingRates::new([(512, 0.1)]).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
