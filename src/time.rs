@@ -260,7 +260,7 @@ pub enum Clock {
     /// as recorded. A limit under a second is a second.
     ///
     /// Use it if the clock leaped forward, or the program slept for most of the recording: a grid over time, such as
-    /// that of a digest, is useless then. [`Sanity::clock`](crate::query::Sanity::clock) returns the limit that
+    /// that of a digest, is useless then. [`Sanity::closing_clock`](crate::query::Sanity::closing_clock) has the limit that
     /// closes such gaps and no others.
     ///
     /// ```

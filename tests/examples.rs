@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
 
 use common::output::{stderr, stderr_lines, stdout};
-use common::{Profile, example, program, recording, root};
+use common::{Profile, example, program, recording, root, shared};
 use heapprof::raw::{EventWriter, TraceWriter};
 use heapprof::{Elapsed, EventKind, OwnedFrame, Reader, SamplingRates, StartTime, WallOffset};
 
@@ -39,7 +39,7 @@ fn the_report_shows_the_shipped_profile_on_one_screen() {
         "The peak is a spike: of its 19.24 MB, 10.91 MB went again, 27 % by report.py:13.\n",
         " 19.24 MB\n", // the time line reaches the peak
         "  rise      9.51 MB from 11.25 s to 11.35 s, 50 % by report.py:13\n",
-        "Responsible at the peak: 19.24 MB at 12.678881 s, 11:04:17 UTC, after 29174 events\n",
+        "Responsible at the peak: 19.24 MB at 12.678881 s, 11:04:17 UTC, after event 29174\n",
         "   4.89 MB  25 %  customers.py:11\n",
         "            explains 99 %, 33 more lines the rest\n",
         "Grown from 1.089452 s to the end: 7.77 MB\n   7.68 MB  98 %  customers.py:11\n",
@@ -96,7 +96,7 @@ fn the_report_gives_error_bars_and_warns_of_rates_that_cannot_be() {
         "  sampling  none: every allocation was recorded\n",
         "  warning   everything was recorded, whatever rates are stated; see --as-stated\n",
         "            1024 blocks in 4.998ms, which stand for 2.0e9 blocks a second\n",
-        "Responsible at the peak: 19.24 MB at 12.678881 s, 11:04:17 UTC, after 29174 events\n",
+        "Responsible at the peak: 19.24 MB at 12.678881 s, 11:04:17 UTC, after event 29174\n",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
     }
@@ -105,7 +105,7 @@ fn the_report_gives_error_bars_and_warns_of_rates_that_cannot_be() {
     for part in [
         "  sampling  below 128 bytes: 0.0100 %\n",
         "  warning   the stated sampling rates look wrong: without --as-stated they are not used\n",
-        "Responsible at the peak: 2.17 GB ± 73.33 MB at 21.628251 s, 11:04:26 UTC, after 49493 events\n",
+        "Responsible at the peak: 2.17 GB ± 73.33 MB at 21.628251 s, 11:04:26 UTC, after event 49493\n",
         "  customers.py:6 ± 45.41 MB\n",
     ] {
         assert!(text.contains(part), "{part}\n{text}");
@@ -598,4 +598,61 @@ fn examples_end_quietly_when_nobody_reads_on() {
         let output = child.wait_with_output().unwrap();
         assert_eq!((status(&output), &*stderr(&output)), (0, ""), "{name}");
     }
+}
+
+#[test]
+fn small_inputs_that_went_wrong_are_reported_right() {
+    let Some(cases) = shared("cases") else {
+        return;
+    };
+    let case = |name: &str| cases.join(name).to_str().unwrap().to_owned();
+    let report = |name: &str| {
+        let output = example("report", &[&case(name)]);
+        assert_eq!((status(&output), &*stderr(&output)), (0, ""), "{name}");
+        stdout(&output)
+    };
+    for (name, expected) in [
+        ("control_characters", &["1 kB  67 %  line\u{fffd}"][..]),
+        (
+            "peak_at_1999999",
+            &["At most 1 kB were live, at 1.999999 s, "],
+        ),
+        (
+            "shrinks",
+            &[
+                "Grown from 0.25055 s to the end: -10.00 MB",
+                "-10 MB 100 %  big.py:1",
+            ],
+        ),
+        (
+            "clock_leaps",
+            &[
+                "recorded for 7 s\n",
+                "no event for 17361 days after 3 s: the clock leaped, or the program slept; all times count it as 1 s",
+                "It leaks: b.py:7 grew in 9 of 9 parts of the recording",
+            ],
+        ),
+    ] {
+        let text = report(name);
+        assert!(text.chars().all(|c| c == '\n' || !c.is_control()), "{name}");
+        for part in expected {
+            assert!(text.contains(part), "{name}: {part}\n{text}");
+        }
+    }
+    // A time that is shown can be typed.
+    assert_eq!(
+        folded_bytes(&[&case("peak_at_1999999"), "--at", "1.999999 s"]),
+        1_000
+    );
+    let kept = example("report", &[&case("clock_leaps"), "--close-gaps", "never"]);
+    assert!(stdout(&kept).contains("recorded for 1500000006 s\n"));
+    let closed = example("report", &[&case("clock_leaps"), "--close-gaps", "2s"]);
+    assert!(stdout(&closed).contains("recorded for 8 s\n"));
+    // The clock is that of all times on a command line.
+    let output = example("to_folded", &[&case("clock_leaps"), "--at", "7"]);
+    assert_eq!(
+        stdout(&output),
+        "/app/main.py:2;/app/b.py:7 305000\n/app/main.py:1;/app/a.py:5 300000\n"
+    );
+    assert_eq!(stderr_lines(&output).len(), 1);
 }

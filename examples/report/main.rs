@@ -113,7 +113,7 @@ fn run(cli: Cli, out: &mut impl Write) -> Result<()> {
     let events = peak.events();
     writeln!(
         out,
-        "\nResponsible at the peak: {total}{error} at {at}{clock}, after {events} events"
+        "\nResponsible at the peak: {total}{error} at {at}{clock}, after event {events}"
     )?;
     who.list(out, peak.usage(), &of_peak)?;
     if !packages.recognize(traces) && traces.frame_count() > 0 {

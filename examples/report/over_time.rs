@@ -8,7 +8,7 @@ use heapprof::query::Envelope;
 use heapprof::view::{Movement, Movements};
 use textplots::{Chart, LabelBuilder, LabelFormat, Plot, Shape, TickDisplay, TickDisplayBuilder};
 
-use crate::common::{bytes, seconds};
+use crate::common::{bytes, seconds, unit};
 use crate::who::Who;
 
 /// The total over time, from the lowest to the highest value of each step.
@@ -18,22 +18,28 @@ use crate::who::Who;
     reason = "a plot"
 )]
 pub(crate) fn time_line(out: &mut impl Write, envelope: &Envelope) -> Result<()> {
+    let end = envelope
+        .steps()
+        .last()
+        .map_or(1.0, |step| step.to.as_secs_f64());
+    let (unit, scale) = unit(end);
     let points: Vec<_> = envelope
         .steps()
         .flat_map(|step| {
-            let at = step.to.as_secs_f64() as f32;
+            let at = (step.to.as_secs_f64() / scale) as f32;
             [step.lowest, step.highest, step.last].map(|value| (at, value as f32))
         })
         .collect();
     let highest = points.iter().map(|point| point.1).fold(1.0, f32::max);
     let lowest = points.iter().map(|point| point.1).fold(0.0, f32::min);
-    let end = points.last().map_or(1.0, |point| point.0);
     writeln!(out, "\nLive memory over time")?;
     let shape = Shape::Lines(&points);
-    let mut chart = Chart::new_with_y_range(140, 32, 0.0, end, lowest, highest);
+    let mut chart = Chart::new_with_y_range(140, 32, 0.0, (end / scale) as f32, lowest, highest);
     let chart = chart
         .lineplot(&shape)
-        .x_label_format(LabelFormat::Custom(Box::new(|at| format!("{at:.1} s"))))
+        .x_label_format(LabelFormat::Custom(Box::new(move |at| {
+            format!("{at:.1} {unit}")
+        })))
         .y_label_format(LabelFormat::Custom(Box::new(|value| bytes(value as i64))))
         .y_tick_display(TickDisplay::Sparse);
     chart.axis();

@@ -122,7 +122,7 @@ impl<W: Write> EventWriter<W> {
         Ok(())
     }
 
-    /// Writes an event that was read: its wall clock, trace, size and kind. Read it on the recorded [`Clock`] to
+    /// Writes an event that was read: its wall clock, trace, size and kind. Read it on the recorded [`Clock`](crate::Clock) to
     /// keep the recorded times.
     ///
     /// # Errors
