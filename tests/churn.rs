@@ -11,22 +11,26 @@ use std::time::Duration;
 
 use common::Profile;
 use heapprof::query::{Churn, ChurnOverTime, ChurnQuery, Peak, TraceChurn, TraceSet};
-use heapprof::{Elapsed, Reader, TraceId};
+use heapprof::{Elapsed, Reader, SamplingRates, TraceId};
 use logs::{Log, WHOLE, Window, about, inside, plain_usage};
+use plain::stands_for;
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 
-/// Allocations, frees, bytes allocated, freed, largest, temporary.
-type Row = [i128; 6];
+/// Recorded allocations, frees; bytes allocated, freed; largest; recorded temporary; their bytes.
+type Row = [i128; 7];
+
+type Value = fn(&TraceChurn) -> u64;
 
 fn row(row: &TraceChurn) -> Row {
     [
-        row.allocations,
-        row.frees,
+        row.recorded_allocations,
+        row.recorded_frees,
         row.allocated,
         row.freed,
         row.largest,
-        row.temporary,
+        row.recorded_temporary,
+        row.temporary_bytes,
     ]
     .map(i128::from)
 }
@@ -45,9 +49,37 @@ fn plain_churn(events: &[plain::Event], window: Window) -> BTreeMap<u32, Row> {
             row[0] += 1;
             row[2] += event.estimate;
             row[4] = row[4].max(event.size);
-            row[5] += i128::from(events.get(place + 1).is_some_and(|next| {
-                next.free && (next.trace, next.size) == (event.trace, event.size)
-            }));
+            if is_temporary(events, place) {
+                row[5] += 1;
+                row[6] += event.estimate;
+            }
+        }
+    }
+    rows
+}
+
+fn is_temporary(events: &[plain::Event], place: usize) -> bool {
+    let (event, next) = (&events[place], events.get(place + 1));
+    let frees_it =
+        |next: &plain::Event| next.free && (next.trace, next.size) == (event.trace, event.size);
+    !event.free && next.is_some_and(frees_it)
+}
+
+/// The estimates of all blocks: allocated, freed, temporary.
+fn plain_blocks(
+    events: &[plain::Event],
+    window: Window,
+    rates: &SamplingRates,
+) -> BTreeMap<u32, [f64; 3]> {
+    let mut rows: BTreeMap<u32, [f64; 3]> = BTreeMap::new();
+    for (place, event) in events.iter().enumerate() {
+        if inside(window, event.elapsed) {
+            let blocks = stands_for(rates, u64::try_from(event.size).unwrap());
+            let row = rows.entry(event.trace).or_default();
+            row[usize::from(event.free)] += blocks;
+            if is_temporary(events, place) {
+                row[2] += blocks;
+            }
         }
     }
     rows
@@ -96,7 +128,7 @@ proptest! {
             let mut total = Row::default();
             for (index, expected) in &expected {
                 prop_assert_eq!(&row(&churn.get(TraceId::new(*index))), expected);
-                for place in 0..6 {
+                for place in 0..7 {
                     total[place] = if place == 4 {
                         total[place].max(expected[place])
                     } else {
@@ -106,16 +138,25 @@ proptest! {
             }
             prop_assert_eq!(row(&churn.total()), total);
             prop_assert_eq!(churn.get(TraceId::new(1 << 25)), TraceChurn::default());
-            let columns = [
-                churn.allocations(),
-                churn.frees(),
-                churn.allocated(),
-                churn.freed(),
-                churn.temporary(),
+            for (index, blocks) in plain_blocks(&log.events, window, &rates) {
+                let row = churn.get(TraceId::new(index));
+                for (told, blocks) in [row.allocations, row.frees, row.temporary].into_iter().zip(blocks) {
+                    #[expect(clippy::cast_precision_loss)]
+                    let off = (told as f64 - blocks).abs();
+                    prop_assert!(off <= 0.5 + 1e-6 * blocks, "{told} {blocks}");
+                }
+            }
+            let columns: [(_, Value); 6] = [
+                (churn.allocations(), |row| row.allocations),
+                (churn.frees(), |row| row.frees),
+                (churn.allocated(), |row| row.allocated),
+                (churn.freed(), |row| row.freed),
+                (churn.temporary(), |row| row.temporary),
+                (churn.temporary_bytes(), |row| row.temporary_bytes),
             ];
-            for (place, column) in [0, 1, 2, 3, 5].into_iter().zip(columns) {
-                let mut values: plain::Live =
-                    expected.iter().map(|(&trace, row)| (trace, row[place])).collect();
+            for (column, value) in columns {
+                let values = churn.rows().map(|(trace, row)| (trace.map_or(0, TraceId::get), value(row).into()));
+                let mut values: plain::Live = values.collect();
                 values.retain(|_, value| *value != 0);
                 prop_assert_eq!(plain_usage(&column), values);
             }
@@ -163,7 +204,7 @@ proptest! {
             prop_assert_eq!(&churn, &reader.ask(question).unwrap());
             prop_assert_eq!(churn.step(), Duration::from_micros(step));
             let told: Vec<_> = churn.steps().map(|step| {
-                let counts = [step.allocations, step.frees, step.allocated, step.freed];
+                let counts = [step.recorded_allocations, step.recorded_frees, step.allocated, step.freed];
                 (
                     i128::from(step.from.as_micros()),
                     i128::from(step.to.as_micros()),

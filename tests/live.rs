@@ -58,6 +58,17 @@ impl Query for BreakAt {
     }
 }
 
+/// The variances of the estimated numbers of live blocks.
+fn plain_block_variances(events: &[plain::Event], rates: &SamplingRates) -> BTreeMap<u32, f64> {
+    let mut variances: BTreeMap<u32, f64> = BTreeMap::new();
+    for event in events {
+        let blocks = plain::stands_for(rates, u64::try_from(event.size).unwrap());
+        let variance = blocks * blocks - blocks;
+        *variances.entry(event.trace).or_default() += if event.free { -variance } else { variance };
+    }
+    variances
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
@@ -129,6 +140,12 @@ proptest! {
                     #[expect(clippy::cast_precision_loss)]
                     let told = told.estimated().get(TraceId::new(trace)) as f64;
                     prop_assert!((told - estimated).abs() <= 0.5 + 1e-6, "{told} {estimated}");
+                }
+                for (trace, variance) in plain_block_variances(&log.events[..count], &rates) {
+                    let bars = told.error_bars().get(TraceId::new(trace));
+                    prop_assert_eq!(bars.value(), told.estimated().get(TraceId::new(trace)));
+                    let off = (bars.variance() - variance.max(0.0)).abs();
+                    prop_assert!(off <= 1e-6 * (1.0 + variance.abs()), "{} {variance}", bars.variance());
                 }
                 if rates.is_unsampled() {
                     prop_assert_eq!(told.estimated(), told.recorded());

@@ -483,10 +483,10 @@ fn answers() {
     assert_eq!(
         text(&reader.churn().unwrap()),
         concat!(
-            r#"{"total":{"allocations":4,"frees":1,"allocated":417,"freed":300,"largest":300,"temporary":1},"rows":["#,
-            r#"[null,{"allocations":1,"frees":0,"allocated":7,"freed":0,"largest":7,"temporary":0}],"#,
-            r#"[1,{"allocations":2,"frees":0,"allocated":110,"freed":0,"largest":100,"temporary":0}],"#,
-            r#"[2,{"allocations":1,"frees":1,"allocated":300,"freed":300,"largest":300,"temporary":1}]],"damaged":false}"#,
+            r#"{"total":{"allocations":4,"frees":1,"allocated":417,"freed":300,"largest":300,"temporary":1,"temporary_bytes":300,"recorded_allocations":4,"recorded_frees":1,"recorded_temporary":1},"rows":["#,
+            r#"[null,{"allocations":1,"frees":0,"allocated":7,"freed":0,"largest":7,"temporary":0,"temporary_bytes":0,"recorded_allocations":1,"recorded_frees":0,"recorded_temporary":0}],"#,
+            r#"[1,{"allocations":2,"frees":0,"allocated":110,"freed":0,"largest":100,"temporary":0,"temporary_bytes":0,"recorded_allocations":2,"recorded_frees":0,"recorded_temporary":0}],"#,
+            r#"[2,{"allocations":1,"frees":1,"allocated":300,"freed":300,"largest":300,"temporary":1,"temporary_bytes":300,"recorded_allocations":1,"recorded_frees":1,"recorded_temporary":1}]],"damaged":false}"#,
         ),
     );
     let steps = reader
@@ -496,19 +496,22 @@ fn answers() {
         text(&steps),
         concat!(
             r#"{"step_us":3000000,"steps":["#,
-            r#"{"from_us":0,"to_us":3000000,"allocations":3,"frees":1,"allocated":410,"freed":300},"#,
-            r#"{"from_us":3000000,"to_us":4000000,"allocations":1,"frees":0,"allocated":7,"freed":0}],"damaged":false}"#,
+            r#"{"from_us":0,"to_us":3000000,"allocations":3,"frees":1,"allocated":410,"freed":300,"recorded_allocations":3,"recorded_frees":1},"#,
+            r#"{"from_us":3000000,"to_us":4000000,"allocations":1,"frees":0,"allocated":7,"freed":0,"recorded_allocations":1,"recorded_frees":0}],"damaged":false}"#,
         ),
     );
     assert_eq!(
         text(&reader.ask(LiveBlocks::query()).unwrap()),
-        r#"{"recorded":[[1,2],[null,1]],"estimated":[[1,2],[null,1]],"damaged":false}"#,
+        format!(
+            r#"{{"recorded":[[1,2],[null,1]],"estimated":[[1,2],[null,1]],"error_bars":{},"damaged":false}}"#,
+            text(reader.live_blocks().unwrap().error_bars()),
+        ),
     );
     let sizes = serde_json::to_value(reader.sizes().unwrap()).unwrap();
     let bucket = |from: u64, to: u64, blocks: u64, bytes: u64| {
         json!({
             "from": from, "to": to, "allocations": blocks, "bytes": bytes,
-            "estimated_allocations": blocks, "estimated_bytes": bytes,
+            "recorded_allocations": blocks, "recorded_bytes": bytes,
         })
     };
     assert_eq!(sizes["total"], bucket(0, i64::MAX.unsigned_abs(), 4, 417));

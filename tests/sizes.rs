@@ -12,6 +12,7 @@ use common::Profile;
 use heapprof::query::{ExpectedEstimate, Peak, SamplingAdvice, SizeBucket, Sizes, TraceSet};
 use heapprof::{Reader, SamplingRates, TraceId};
 use logs::{Log, about, inside};
+use plain::stands_for;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 
@@ -20,20 +21,10 @@ type Row = (i128, i128, i128, f64);
 
 fn told(bucket: &SizeBucket) -> (i128, i128, i128) {
     (
-        bucket.allocations.into(),
+        bucket.recorded_allocations.into(),
+        bucket.recorded_bytes.into(),
         bucket.bytes.into(),
-        bucket.estimated_bytes.into(),
     )
-}
-
-/// One over the probability of a size; 0 where that is 0.
-fn stands_for(rates: &SamplingRates, size: u64) -> f64 {
-    let probability = rates.probability(size);
-    if probability > 0.0 {
-        1.0 / probability
-    } else {
-        0.0
-    }
 }
 
 fn near(a: f64, b: f64) -> bool {
@@ -83,7 +74,7 @@ proptest! {
             for (bits, bucket) in (0..).zip(sizes.buckets()) {
                 let row = expected.get(&bits).copied().unwrap_or_default();
                 prop_assert_eq!(told(&bucket), (row.0, row.1, row.2));
-                let estimated = float(bucket.estimated_allocations.into());
+                let estimated = float(bucket.allocations.into());
                 prop_assert!((estimated - row.3).abs() <= 0.5 + 1e-6 * row.3);
                 prop_assert_eq!(*bucket.sizes.start(), if bits == 0 { 0 } else { 1 << (bits - 1) });
                 prop_assert_eq!(*bucket.sizes.end(), (1 << bits) - 1);
@@ -93,7 +84,7 @@ proptest! {
             prop_assert_eq!(sizes.total().sizes, 0..=(1 << 63) - 1);
             if rates.is_unsampled() {
                 prop_assert_eq!(
-                    sizes.total().estimated_allocations,
+                    sizes.total().recorded_allocations,
                     sizes.total().allocations
                 );
             }

@@ -182,11 +182,11 @@ pub(crate) fn churn(
     for (trace, row) in churn.rows() {
         out.line(&ChurnRow {
             trace: index(trace),
-            allocations: row.allocations,
+            allocations: row.recorded_allocations,
             bytes: row.allocated,
-            frees: row.frees,
+            frees: row.recorded_frees,
             freed: row.freed,
-            temporary: row.temporary,
+            temporary: row.recorded_temporary,
         })?;
     }
     tell(reader, &reader.damage()?);

@@ -8,8 +8,7 @@
 //!
 //! Every trace is a sample with eight values: blocks (`_objects`) and bytes (`_space`) of what it
 //! allocated in all (`alloc`), what was temporary of that (`temporary`), and what is live at the end
-//! (`inuse`) and at the peak (`peak`, which is shown first). Blocks are counted as recorded, bytes
-//! are estimates. The format is made for functions, and a recording knows lines of code: so each
+//! (`inuse`) and at the peak (`peak`, which is shown first). Blocks and bytes are estimates. The format is made for functions, and a recording knows lines of code: so each
 //! line is a function of its own, and pprof's `-files` sums up by file.
 
 #[path = "../common/mod.rs"]
@@ -18,14 +17,13 @@ mod message;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::ops::ControlFlow;
 
 use anyhow::Result;
 use clap::Parser;
 use common::Look;
 use flate2::{Compression, write::GzEncoder};
-use heapprof::query::{AppliedEvent, LiveBlocks, LiveHeap, Query, QueryEnd};
-use heapprof::{Event, Frame, Reader, TraceId, TraceTable, Usage};
+use heapprof::query::LiveBlocks;
+use heapprof::{Frame, Reader, TraceId, TraceTable, Usage};
 use message::{Message, Texts, whole};
 
 /// Writes a profile in the format of pprof.
@@ -68,18 +66,18 @@ const TYPES: [(&str, &str); 8] = [
 fn profile(reader: &Reader, look: &Look) -> Result<Message> {
     let traces = reader.traces()?;
     let (peak, churn) = (reader.peak()?, reader.churn()?);
-    let (at_peak, temporary) = reader.ask((
+    let (at_peak, at_end) = reader.ask((
         LiveBlocks::query().after_events(peak.events()),
-        Temporary::default(),
+        LiveBlocks::query(),
     ))?;
     let usages = [
         churn.allocations(),
         churn.allocated(),
-        temporary.column(|it| it.0),
-        temporary.column(|it| it.1),
-        &churn.allocations() - &churn.frees(),
+        churn.temporary(),
+        churn.temporary_bytes(),
+        at_end.estimated().clone(),
         reader.live_at_end()?,
-        at_peak.recorded().clone(),
+        at_peak.estimated().clone(),
         peak.usage().clone(),
     ];
     let usages = usages.map(|usage| look.usage(traces, &usage));
@@ -167,44 +165,6 @@ fn lines(mut profile: Message, traces: &TraceTable, texts: &mut Texts) -> Messag
         }
     }
     profile
-}
-
-/// The allocations, and their bytes, whose very next event in the log frees a block of the same
-/// trace and size.
-#[derive(Default)]
-struct Temporary {
-    rows: HashMap<Option<TraceId>, (i64, i64)>,
-    before: Option<Event>,
-}
-
-impl Temporary {
-    fn column(&self, column: impl Fn(&(i64, i64)) -> i64) -> Usage {
-        let rows = self.rows.iter();
-        rows.map(|(&trace, row)| (trace, column(row))).collect()
-    }
-}
-
-impl Query for Temporary {
-    type Output = Self;
-
-    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
-        let block = |event: &Event| (event.trace, event.size);
-        let event = &applied.event;
-        let before = self.before.replace(*event);
-        if event.is_free()
-            && let Some(before) = before.filter(|before| before.is_allocation())
-            && block(&before) == block(event)
-        {
-            let (blocks, bytes) = self.rows.entry(event.trace).or_default();
-            *blocks += 1;
-            *bytes = bytes.saturating_sub(applied.bytes);
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn finish(self, _: &QueryEnd<'_>) -> Self {
-        self
-    }
 }
 
 /// How the recording was sampled, a line for each range.

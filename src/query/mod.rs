@@ -92,6 +92,7 @@
 //! A loop over [`LogEvents`], from [`Reader::events`](crate::Reader::events), does for what needs no live heap.
 
 mod ask;
+mod block_counts;
 mod churn;
 mod churn_over_time;
 mod envelope;

@@ -7,7 +7,7 @@ use crate::error::{Result, Taint};
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::query::ask::{AppliedEvent, Query, QueryEnd, QueryStart};
-use crate::query::live_blocks::{BlockScale, rounded};
+use crate::query::block_counts::{BlockScale, Blocks};
 use crate::query::scope::{Scope, scope_methods};
 use crate::reader::Reader;
 use crate::time::Elapsed;
@@ -38,11 +38,9 @@ pub struct Sizes {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct BucketSums {
-    allocations: u64,
+    allocations: Blocks,
     bytes: u64,
-    /// The estimate of all allocations, in units of 2⁻³².
-    estimated: i128,
-    estimated_bytes: u64,
+    recorded_bytes: u64,
 }
 
 /// The allocations of some sizes.
@@ -53,7 +51,7 @@ struct BucketSums {
 /// let bucket = Reader::open("examples/data/demo")?.sizes()?.bucket(100_000);
 /// assert_eq!(bucket.sizes, 65_536..=131_071);
 /// assert_eq!((bucket.allocations, bucket.bytes), (0, 0));
-/// assert_eq!(bucket.estimated_bytes, bucket.bytes); // nothing was sampled
+/// assert_eq!(bucket.recorded_bytes, bucket.bytes); // nothing was sampled
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,15 +59,15 @@ struct BucketSums {
 pub struct SizeBucket {
     /// The sizes: 0 alone, or from a power of two up to the next.
     pub sizes: RangeInclusive<u64>,
-    /// How many allocations were recorded.
-    pub allocations: u64,
-    /// The sum of their sizes.
-    pub bytes: u64,
     /// The estimate of all allocations. Each recorded one counts one over its probability, or 0 if that is 0.
     /// Rounded to the nearest.
-    pub estimated_allocations: u64,
+    pub allocations: u64,
     /// The estimate of the bytes allocated.
-    pub estimated_bytes: u64,
+    pub bytes: u64,
+    /// How many allocations were recorded.
+    pub recorded_allocations: u64,
+    /// The sum of their sizes.
+    pub recorded_bytes: u64,
 }
 
 impl Sizes {
@@ -88,7 +86,10 @@ impl Sizes {
     pub fn buckets(
         &self,
     ) -> impl DoubleEndedIterator<Item = SizeBucket> + ExactSizeIterator + Clone {
-        let largest = self.sums.iter().rposition(|sums| sums.allocations > 0);
+        let largest = self
+            .sums
+            .iter()
+            .rposition(|sums| sums.allocations.recorded > 0);
         let used = self.sums.iter().take(largest.map_or(0, |last| last + 1));
         used.enumerate()
             .map(|(index, sums)| sums.over(sizes(index)))
@@ -119,19 +120,18 @@ impl Sizes {
 impl BucketSums {
     #[inline]
     fn add(&mut self, other: &Self) {
-        self.allocations += other.allocations;
+        self.allocations.add(other.allocations);
         self.bytes = self.bytes.saturating_add(other.bytes);
-        self.estimated += other.estimated;
-        self.estimated_bytes = self.estimated_bytes.saturating_add(other.estimated_bytes);
+        self.recorded_bytes = self.recorded_bytes.saturating_add(other.recorded_bytes);
     }
 
     fn over(&self, sizes: RangeInclusive<u64>) -> SizeBucket {
         SizeBucket {
             sizes,
-            allocations: self.allocations,
+            allocations: self.allocations.estimated(),
             bytes: self.bytes,
-            estimated_allocations: rounded(self.estimated).unsigned_abs(),
-            estimated_bytes: self.estimated_bytes,
+            recorded_allocations: self.allocations.recorded,
+            recorded_bytes: self.recorded_bytes,
         }
     }
 }
@@ -210,12 +210,9 @@ impl Query for SizesQuery {
             && self.scope.contains(event.elapsed, index)
             && let Some(sums) = self.sums.get_mut(bucket(event.size))
         {
-            sums.add(&BucketSums {
-                allocations: 1,
-                bytes: event.size,
-                estimated: self.scale.blocks(event.size),
-                estimated_bytes: applied.bytes.unsigned_abs(),
-            });
+            sums.allocations.add_one(self.scale.blocks(event.size));
+            sums.bytes = sums.bytes.saturating_add(applied.bytes.unsigned_abs());
+            sums.recorded_bytes = sums.recorded_bytes.saturating_add(event.size);
         }
         ControlFlow::Continue(())
     }

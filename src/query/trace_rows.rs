@@ -39,6 +39,18 @@ impl<R: Row> TraceRows<R> {
         }
     }
 
+    /// The same with each row, and the sum, as another type.
+    pub(super) fn map<T>(self, map: fn(&R) -> T) -> TraceRows<T> {
+        let rows = self.rows.iter().map(|(trace, row)| (*trace, map(row)));
+        TraceRows {
+            rows: rows.collect(),
+            total: map(&self.total),
+            damaged: self.damaged,
+        }
+    }
+}
+
+impl<R: Copy + Default> TraceRows<R> {
     pub(super) fn iter(
         &self,
     ) -> impl DoubleEndedIterator<Item = (Option<TraceId>, &R)> + ExactSizeIterator + Clone {

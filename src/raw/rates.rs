@@ -121,6 +121,18 @@ impl SamplingRange {
     }
 }
 
+impl SamplingRange {
+    fn block_variance(self) -> u128 {
+        if self.is_never() {
+            return 0;
+        }
+        // (1 - p) / p² with p = probability / FULL, halves up.
+        let above = u128::from(FULL) * u128::from(FULL - self.probability);
+        let below = u128::from(self.probability) * u128::from(self.probability);
+        ((above << 32) + below / 2) / below
+    }
+}
+
 impl SamplingRates {
     /// Everything was recorded: every block stands for itself.
     ///
@@ -277,6 +289,11 @@ impl SamplingRates {
     /// ```
     pub fn variance(&self, size: u64) -> u128 {
         self.range(size).variance(size)
+    }
+
+    /// The variance of the number of blocks that a recorded block of `size` bytes stands for, in units of 2⁻³².
+    pub(crate) fn block_variance(&self, size: u64) -> u128 {
+        self.range(size).block_variance()
     }
 
     /// The ranges that decide, ascending, each with the sizes it decides for.

@@ -44,6 +44,7 @@ shapes! {
     LiveBlocks as blocks {
         "recorded": blocks.recorded(),
         "estimated": blocks.estimated(),
+        "error_bars": blocks.error_bars(),
         "damaged": blocks.is_damaged(),
     }
 
@@ -57,8 +58,8 @@ shapes! {
         "to": bucket.sizes.end(),
         "allocations": bucket.allocations,
         "bytes": bucket.bytes,
-        "estimated_allocations": bucket.estimated_allocations,
-        "estimated_bytes": bucket.estimated_bytes,
+        "recorded_allocations": bucket.recorded_allocations,
+        "recorded_bytes": bucket.recorded_bytes,
     }
 
     Lifetimes as lifetimes {

@@ -83,14 +83,14 @@
 //! | [`Peak`](crate::query::Peak) | `{time_us, events, total, usage, damaged}` |
 //! | [`HighWater`](crate::query::HighWater) | `{time_us, events, total, damaged}` |
 //! | [`Churn`](crate::query::Churn) | `{total, rows: [[trace, …]], damaged}` of |
-//! | [`TraceChurn`](crate::query::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary}` |
+//! | [`TraceChurn`](crate::query::TraceChurn) | `{allocations, frees, allocated, freed, largest, temporary, temporary_bytes, recorded_allocations, recorded_frees, recorded_temporary}` |
 //! | [`ChurnOverTime`](crate::query::ChurnOverTime) | `{step_us, steps, damaged}` |
-//! | [`ChurnStep`](crate::query::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed}` |
+//! | [`ChurnStep`](crate::query::ChurnStep) | `{from_us, to_us, allocations, frees, allocated, freed, recorded_allocations, recorded_frees}` |
 //! | [`Envelope`](crate::query::Envelope) | `{step_us, steps, damaged}` |
 //! | [`EnvelopeStep`](crate::query::EnvelopeStep) | `{from_us, to_us, lowest, highest, last}` |
-//! | [`LiveBlocks`](crate::query::LiveBlocks) | `{recorded, estimated, damaged}`, the first two as a usage |
+//! | [`LiveBlocks`](crate::query::LiveBlocks) | `{recorded, estimated, error_bars, damaged}`, the first two as a usage |
 //! | [`Sizes`](crate::query::Sizes) | `{total, buckets, damaged}` |
-//! | [`SizeBucket`](crate::query::SizeBucket) | `{from, to, allocations, bytes, estimated_allocations, estimated_bytes}` |
+//! | [`SizeBucket`](crate::query::SizeBucket) | `{from, to, allocations, bytes, recorded_allocations, recorded_bytes}` |
 //! | [`Lifetimes`](crate::query::Lifetimes) | `{total, rows: [[trace, …]], damaged}` of |
 //! | [`TraceLifetimes`](crate::query::TraceLifetimes) | `{freed, live, unmatched, mean_ns}`: the two bounds of the mean as a pair, null if none were freed |
 //! | [`Leaks`](crate::query::Leaks) | `{window_us, traces, lines, damaged}` |

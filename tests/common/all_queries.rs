@@ -396,6 +396,7 @@ impl AnswerHash {
             churn.freed(),
             churn.allocations(),
             churn.frees(),
+            churn.temporary_bytes(),
         ] {
             self.add(column);
         }
@@ -496,7 +497,12 @@ impl AnswerHash {
         let (a, b, c) = reader.ask(asked).unwrap();
         assert_eq!(reader.live_blocks().unwrap(), b);
         for blocks in [a, b, c] {
-            self.add((blocks.recorded(), blocks.estimated(), blocks.is_damaged()));
+            self.add((
+                blocks.recorded(),
+                blocks.estimated(),
+                blocks.error_bars().total(),
+                blocks.is_damaged(),
+            ));
         }
     }
 

@@ -234,3 +234,13 @@ fn folded(mut live: Live, precision: f64) -> Live {
     live.retain(|_, bytes| *bytes != 0);
     live
 }
+
+/// One over the probability of a size; 0 where that is 0.
+pub(crate) fn stands_for(rates: &SamplingRates, size: u64) -> f64 {
+    let probability = rates.probability(size);
+    if probability > 0.0 {
+        1.0 / probability
+    } else {
+        0.0
+    }
+}

@@ -6,7 +6,7 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use heapprof::{Reader, SamplingRates, Usage};
 
-use crate::common::{Profile, example};
+use crate::common::{Profile, example, shared};
 use crate::{Stacks, after, odd, open, peak, run, stacks};
 
 /// A protobuf message by field number, whatever the message is.
@@ -255,8 +255,21 @@ fn pprof_knows_when_and_how_was_recorded() {
     );
     let space = |profile: &Pprof| profile.values[7].values().copied().collect::<Vec<_>>();
     assert_eq!(space(&profile), [520]);
+    // Blocks are estimated as bytes are.
+    let objects = |profile: &Pprof, place: usize| profile.values[place].values().sum::<i64>();
+    assert_eq!([0, 4, 6].map(|place| objects(&profile, place)), [3, 3, 3]);
     let profile = read(&run("to_pprof", &[given, "--unsampled"]));
     assert_eq!((space(&profile), profile.period.2), (vec![510], 1));
+    assert_eq!([0, 4, 6].map(|place| objects(&profile, place)), [2, 2, 2]);
+
+    let Some(case) = shared("cases/sampled_counts.hpm") else {
+        return;
+    };
+    let profile = read(&run("to_pprof", &[case.to_str().unwrap(), "--as-stated"]));
+    assert_eq!(
+        (objects(&profile, 4), objects(&profile, 5)),
+        (200_000, 20_000_040)
+    );
 }
 
 #[test]

@@ -10,18 +10,47 @@ use crate::usage::Usage;
 
 /// The variance and the number of blocks of each trace.
 #[derive(Debug, Clone)]
-pub(super) struct Accounts {
+pub(in crate::query) struct Accounts {
     rates: SamplingRates,
+    measure: Measure,
     /// The variances of small sizes, which are the most frequent.
     small: Box<[i128]>,
     of: HashMap<u32, Account>,
+    /// Whether a growth has begun.
+    has_begun: bool,
+}
+
+/// What is estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::query) enum Measure {
+    Bytes,
+    Blocks,
+}
+
+impl Measure {
+    /// The variance of the estimate of a recorded block, in units of [`unit`](Self::unit).
+    fn variance(self, rates: &SamplingRates, size: u64) -> i128 {
+        let variance = match self {
+            Self::Bytes => rates.variance(size),
+            Self::Blocks => rates.block_variance(size),
+        };
+        i128::try_from(variance).unwrap_or(i128::MAX)
+    }
+
+    /// A unit of a variance, in square bytes or square blocks.
+    fn unit(self) -> f64 {
+        match self {
+            Self::Bytes => 1.0,
+            Self::Blocks => 1.0 / 4_294_967_296.0,
+        }
+    }
 }
 
 /// The sampled blocks of one trace.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Account {
+struct Account {
     /// The live blocks.
-    pub(super) live: Blocks,
+    live: Blocks,
     /// The blocks that were live when the growth began.
     at_from: Blocks,
     /// The blocks freed since then.
@@ -29,9 +58,8 @@ pub(super) struct Account {
 }
 
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Blocks {
-    /// The variance of the sum of their estimates, in whole square bytes, so that a free cancels its
-    /// allocation.
+struct Blocks {
+    /// The variance of the sum of their estimates, in whole units, so that a free cancels its allocation.
     variance: i128,
     count: i64,
 }
@@ -43,10 +71,10 @@ impl Blocks {
     }
 
     #[expect(clippy::cast_precision_loss, reason = "an estimate of an error")]
-    pub(super) fn spread(self) -> Spread {
+    fn spread(self, unit: f64) -> Spread {
         // A log of two processes can have more frees than allocations.
         Spread {
-            variance: self.variance.max(0) as f64,
+            variance: self.variance.max(0) as f64 * unit,
             blocks: self.count.max(0) as f64,
         }
     }
@@ -57,7 +85,7 @@ impl Account {
     ///
     /// The log does not say which block a free frees. At most as many of the blocks that were live at the beginning
     /// were freed as were freed in total, so the result may be too large, but never too small.
-    pub(super) fn growth(self) -> Blocks {
+    fn growth(self) -> Blocks {
         let Self {
             live,
             at_from,
@@ -79,21 +107,28 @@ impl Account {
 const SMALL: u64 = 1024;
 
 impl Accounts {
-    pub(super) fn new(rates: &SamplingRates) -> Self {
+    pub(in crate::query) fn new(rates: &SamplingRates, measure: Measure) -> Self {
         let small = if rates.is_unsampled() { 0 } else { SMALL };
+        let small = (0..small).map(|size| measure.variance(rates, size));
         Self {
-            small: (0..small).map(|size| variance(rates, size)).collect(),
+            small: small.collect(),
             rates: rates.clone(),
+            measure,
             of: HashMap::new(),
+            has_begun: false,
         }
     }
 
-    pub(super) fn enter(&mut self, applied: &AppliedEvent, is_growth: bool) {
+    /// Enters an event. `is_growth` says that it is after the first of two moments.
+    pub(in crate::query) fn enter(&mut self, applied: &AppliedEvent, is_growth: bool) {
+        if is_growth {
+            self.begin_growth();
+        }
         let size = applied.event.size;
         let small = usize::try_from(size).ok().and_then(|at| self.small.get(at));
         let variance = match small {
             Some(&variance) => variance,
-            None => variance(&self.rates, size),
+            None => self.measure.variance(&self.rates, size),
         };
         if variance == 0 {
             return;
@@ -110,21 +145,27 @@ impl Accounts {
         }
     }
 
-    pub(super) fn begin_growth(&mut self) {
-        for account in self.of.values_mut() {
-            account.at_from = account.live;
+    fn begin_growth(&mut self) {
+        if !self.has_begun {
+            self.has_begun = true;
+            for account in self.of.values_mut() {
+                account.at_from = account.live;
+            }
         }
     }
 
-    pub(super) fn error_bars(&self, usage: Usage, spread: impl Fn(Account) -> Spread) -> ErrorBars {
-        let spreads = self
-            .of
-            .iter()
-            .map(|(&index, &account)| (index, spread(account)));
+    /// The estimates with their errors: of what is live, or of the growth.
+    pub(in crate::query) fn error_bars(mut self, usage: Usage, is_growth: bool) -> ErrorBars {
+        self.begin_growth();
+        let unit = self.measure.unit();
+        let spreads = self.of.iter().map(|(&index, &account)| {
+            let blocks = if is_growth {
+                account.growth()
+            } else {
+                account.live
+            };
+            (index, blocks.spread(unit))
+        });
         ErrorBars::new(usage, spreads, &self.rates)
     }
-}
-
-fn variance(rates: &SamplingRates, size: u64) -> i128 {
-    i128::try_from(rates.variance(size)).unwrap_or(i128::MAX)
 }

@@ -1,6 +1,6 @@
 //! [`ErrorBars`]: the standard errors of estimates. In a sample, each sum has one.
 
-mod accounts;
+pub(super) mod accounts;
 mod query;
 
 use std::fmt;
@@ -59,7 +59,7 @@ pub struct ErrorBars {
 /// The error of the estimate of a trace.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(crate) struct Spread {
-    /// In square bytes.
+    /// In square bytes, or blocks.
     variance: f64,
     /// The number of recorded blocks whose probability is below 1.
     blocks: f64,
@@ -91,17 +91,17 @@ pub struct Estimate {
 const ENOUGH: f64 = 30.0;
 
 impl Estimate {
-    /// The estimate itself, in bytes.
+    /// The estimate itself, in bytes, or in blocks if [blocks](crate::query::LiveBlocks::error_bars) are estimated.
     pub fn value(self) -> i64 {
         self.value
     }
 
-    /// Its variance, in square bytes; 0 if all of its blocks were recorded.
+    /// Its variance, in the square of that unit; 0 if all of its blocks were recorded.
     pub fn variance(self) -> f64 {
         self.variance
     }
 
-    /// Its standard error, in bytes: the square root of the variance.
+    /// Its standard error, in the same unit: the square root of the variance.
     pub fn standard_error(self) -> f64 {
         self.variance.sqrt()
     }
@@ -148,7 +148,7 @@ impl Estimate {
     }
 }
 
-/// Bytes and the standard error, rounded up: `1200 ± 340`.
+/// The value and the standard error, rounded up: `1200 ± 340`.
 impl fmt::Display for Estimate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!(

@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::ErrorBars;
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Measure};
 use crate::error::Result;
 use crate::heap::LiveHeap;
 use crate::id::TraceId;
@@ -42,19 +42,10 @@ use crate::reader::Reader;
 pub struct ErrorBarsQuery {
     live: LiveAtMoment,
     accounts: Accounts,
-    /// Whether `accounts` knows that the first of two moments has passed.
-    has_started: bool,
 }
 
 impl ErrorBarsQuery {
     moment_methods!(live.moment);
-
-    fn start_growth(&mut self) {
-        if !self.has_started {
-            self.has_started = true;
-            self.accounts.begin_growth();
-        }
-    }
 }
 
 impl ErrorBars {
@@ -62,8 +53,7 @@ impl ErrorBars {
     pub fn query() -> ErrorBarsQuery {
         ErrorBarsQuery {
             live: LiveAtMoment::END,
-            accounts: Accounts::new(&SamplingRates::unsampled()),
-            has_started: false,
+            accounts: Accounts::new(&SamplingRates::unsampled(), Measure::Bytes),
         }
     }
 }
@@ -72,7 +62,7 @@ impl Query for ErrorBarsQuery {
     type Output = ErrorBars;
 
     fn begin(&mut self, start: &QueryStart<'_>) -> Result<()> {
-        self.accounts = Accounts::new(start.rates());
+        self.accounts = Accounts::new(start.rates(), Measure::Bytes);
         Ok(())
     }
 
@@ -81,9 +71,6 @@ impl Query for ErrorBarsQuery {
             return ControlFlow::Break(());
         }
         let is_growth = self.live.has_started();
-        if is_growth {
-            self.start_growth();
-        }
         let trace = TraceId::to_disk(applied.event.trace);
         if self.live.moment.scope.has_trace(trace) {
             self.accounts.enter(applied, is_growth);
@@ -91,17 +78,10 @@ impl Query for ErrorBarsQuery {
         ControlFlow::Continue(())
     }
 
-    fn finish(mut self, end: &QueryEnd<'_>) -> ErrorBars {
-        self.start_growth();
+    fn finish(self, end: &QueryEnd<'_>) -> ErrorBars {
         let is_growth = self.live.moment.scope.window.has_start();
         let usage = self.live.finish(end);
-        self.accounts.error_bars(usage, |account| {
-            if is_growth {
-                account.growth().spread()
-            } else {
-                account.live.spread()
-            }
-        })
+        self.accounts.error_bars(usage, is_growth)
     }
 }
 
