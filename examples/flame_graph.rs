@@ -38,7 +38,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let reader = cli.files.open_with_events()?;
     let traces = &cli.look.table(reader.traces()?);
     let (usage, asked) = cli.question.ask(&reader)?;
-    let usage = cli.look.usage(reader.traces()?, &usage);
+    let usage = cli.look.traces(reader.traces()?)?.filter(&usage);
     let make = [FlameGraph::new, FlameGraph::inverted][usize::from(cli.inverted)];
     let graph = make(traces, &usage).min_fraction(0.001);
     ensure!(graph.total().size() > 0, "nothing is {asked}");

@@ -41,10 +41,11 @@ fn draw(cli: &Cli) -> Result<()> {
     let reader = cli.files.open_with_events()?;
     let times = common::times(&reader, &cli.at)?;
     let columns = times.len();
+    let shown = cli.look.traces(reader.traces()?)?;
     let traces = &cli.look.table(reader.traces()?);
     let mut usages = Vec::new();
     for &at in &times {
-        usages.push(cli.look.usage(reader.traces()?, &reader.live_at(at)?));
+        usages.push(shown.filter(&reader.live_at(at)?));
     }
     let options = FlowOptions::default()
         .min_fraction(0.01)

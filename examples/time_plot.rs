@@ -6,7 +6,7 @@ mod common;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
-use common::{Files, Look, Names, bytes, clock_note, heading, percent, unit};
+use common::{Files, Look, Names, bytes, heading, percent, unit};
 use heapprof::query::{Envelope, EnvelopeStep, Track};
 use heapprof::view::Lines;
 use plotters::prelude::*;
@@ -42,10 +42,14 @@ fn draw(cli: &Cli) -> Result<()> {
         lines.extend(found);
     }
     if cli.lines.is_empty() {
-        let heaviest = Lines::new(traces, cli.look.peak(&reader)?.usage());
+        let heaviest = Lines::new(traces, &cli.look.at_peak(&reader)?.1);
         lines.extend(heaviest.by_local().take(4).map(|line| line.id));
     }
-    ensure!(lines.len() < COLOURS.len(), "more lines than colours");
+    ensure!(
+        lines.len() < COLOURS.len(),
+        "at most {} lines",
+        COLOURS.len() - 1
+    );
     let tracks = lines.iter().copied().map(Track::Cumulative);
     let (total, of_lines) = cli.look.envelopes(&reader, tracks)?;
     let end = reader.elapsed()?.as_secs_f64();
@@ -71,10 +75,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let mut svg = String::new();
     let page = SVGBackend::with_string(&mut svg, (1000, 950)).into_drawing_area();
     page.fill(&WHITE)?;
-    let root = page.titled(
-        &(heading(&reader) + &clock_note(&reader)),
-        ("sans-serif", 24),
-    )?;
+    let root = page.titled(&heading(&reader), ("sans-serif", 24))?;
     let colour = |place: usize| {
         let [_, r, g, b] = COLOURS[place].to_be_bytes();
         RGBColor(r, g, b).stroke_width(2)

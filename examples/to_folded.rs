@@ -59,7 +59,10 @@ fn run(cli: &Cli) -> Result<()> {
         }
         (None, true) => bail!("a difference is one between two times: --growth A..B"),
         (_, false) => {
-            let usage = cli.look.usage(traces, &cli.question.ask(&reader)?.0);
+            let usage = cli
+                .look
+                .traces(traces)?
+                .filter(&cli.question.ask(&reader)?.0);
             let graph = FlameGraph::new(&cli.look.table(traces), &usage);
             cli.files.write(|out| {
                 for stack in graph.folded().filter(|stack| stack.weight() > 0) {
@@ -84,10 +87,10 @@ fn difference(
     to: Elapsed,
 ) -> Result<Vec<(String, [i64; 2])>> {
     let traces = reader.traces()?;
-    let table = look.table(traces);
+    let (table, shown) = (look.table(traces), look.traces(traces)?);
     let mut rows: BTreeMap<String, [i64; 2]> = BTreeMap::new();
     let mut add = |place: usize, usage: &Usage| {
-        let usage = look.usage(traces, usage);
+        let usage = shown.filter(usage);
         for stack in FlameGraph::new(&table, &usage).folded() {
             rows.entry(text(stack)).or_default()[place] = stack.weight();
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
+use heapprof::query::TraceSet;
 use heapprof::view::FlameGraph;
 use heapprof::{Digest, DigestOptions, Elapsed, Reader, TraceTable, Usage};
 use serde::ser::{Error as _, SerializeSeq, SerializeStruct};
@@ -51,7 +52,7 @@ fn run(cli: &Cli) -> Result<()> {
         },
         profiles: Profiles {
             traces,
-            shown: &|usage| Ok(cli.look.usage(reader.traces()?, &usage)),
+            shown: cli.look.traces(reader.traces()?)?,
             peak: (peak.time(), peak.usage()),
             digest: digest(&reader, cli.moments)?,
         },
@@ -119,8 +120,8 @@ struct SpeedscopeFrame<'a> {
 /// The peak and the snapshots of a digest; one after the other, so that memory holds one of them.
 struct Profiles<'a> {
     traces: &'a TraceTable,
-    /// What is shown of a usage.
-    shown: &'a dyn Fn(Usage) -> heapprof::Result<Usage>,
+    /// The traces that are shown.
+    shown: TraceSet,
     peak: (Elapsed, &'a Usage),
     digest: Option<Digest>,
 }
@@ -130,12 +131,12 @@ impl Serialize for Profiles<'_> {
         let mut profiles = serializer.serialize_seq(None)?;
         let (time, usage) = self.peak;
         let name = format!("peak, {}", common::seconds(time));
-        let shown = |usage: &Usage| (self.shown)(usage.clone()).map_err(S::Error::custom);
-        profiles.serialize_element(&Sampled::new(name, self.traces, &shown(usage)?))?;
+        let usage = self.shown.filter(usage);
+        profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
         for snapshot in self.digest.iter().flat_map(Digest::snapshots) {
             let snapshot = snapshot.map_err(S::Error::custom)?;
             let name = common::seconds(snapshot.time());
-            let usage = shown(snapshot.usage())?;
+            let usage = self.shown.filter(snapshot.usage());
             profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
         }
         profiles.end()

@@ -41,8 +41,8 @@ fn main() -> std::process::ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
     let traces = &cli.look.responsible(reader.traces()?);
-    let peak = cli.look.peak(&reader)?;
-    let heaviest = Lines::new(traces, peak.usage());
+    let (peak_time, at_peak) = cli.look.at_peak(&reader)?;
+    let heaviest = Lines::new(traces, &at_peak);
     let lines: Vec<_> = heaviest.by_local().take(cli.lines).collect();
     let tracks = lines.iter().map(|line| Track::Local(line.id));
     let (total, of_lines) = cli.look.envelopes(&reader, tracks)?;
@@ -55,9 +55,9 @@ fn run(cli: &Cli) -> Result<()> {
             "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{process}"
         )?;
         // The peak is between the ends of two steps.
-        let before = last_values(&total).take_while(|&(at, _)| at < peak.time());
-        let after = last_values(&total).skip_while(|&(at, _)| at <= peak.time());
-        let at_peak = [(peak.time(), peak.total())];
+        let before = last_values(&total).take_while(|&(at, _)| at < peak_time);
+        let after = last_values(&total).skip_while(|&(at, _)| at <= peak_time);
+        let at_peak = [(peak_time, at_peak.total())];
         counter(out, "live bytes", before.chain(at_peak).chain(after))?;
         let end = || last_values(&total).last();
         let highest = total.steps().map(|step| (step.from, step.highest));

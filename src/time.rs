@@ -17,8 +17,8 @@ pub(crate) const LARGEST: u64 = i64::MAX as u64;
 
 /// Time since the start of a recording, in whole microseconds, on the clock that only grows.
 ///
-/// It is the sum of the steps forward of the wall clock: while that is stepped back it stands still,
-/// and goes on with the next step forward.
+/// It is the sum of the steps forward of the wall clock, as the [`Clock`] in use counts them: while the wall clock is
+/// stepped back it stands still, and goes on with the next step forward.
 ///
 /// ```text
 ///   wall clock as recorded       0 ── 5 ── 9 ─╮
@@ -227,7 +227,7 @@ impl fmt::Display for WallOffset {
     }
 }
 
-/// Which times the events of a log have: those recorded, or those without what spoils them.
+/// How the times of events are computed from those recorded.
 ///
 /// ```
 /// use heapprof::{Clock, Reader};
@@ -257,7 +257,7 @@ pub enum Clock {
     /// nothing: it is given the time since the start, and rounds only that.
     Corrected,
     /// As recorded, but a longer gap between two events takes only this long in elapsed time. The wall clock stays
-    /// as recorded. A limit under a second is a second.
+    /// as recorded. A limit under a second counts as a second.
     ///
     /// Use it if the clock leaped forward, or the program slept for most of the recording: a grid over time, such as
     /// that of a digest, is useless then. [`Sanity::closing_clock`](crate::query::Sanity::closing_clock) has the limit that
@@ -299,6 +299,14 @@ impl Clock {
         match self {
             Self::Recorded | Self::GapsClosed(_) => 0,
             Self::Corrected => events / 2,
+        }
+    }
+
+    /// The same clock in one form: with a limit of whole microseconds, and of a second or more.
+    pub(crate) fn normalized(self) -> Self {
+        match self {
+            Self::GapsClosed(_) => Self::GapsClosed(Duration::from_micros(self.gap_limit())),
+            other => other,
         }
     }
 

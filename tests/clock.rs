@@ -20,7 +20,7 @@ fn events(reader: &Reader) -> Vec<Event> {
 /// The clocks that change times.
 const OTHERS: [Clock; 4] = [
     Clock::Corrected,
-    Clock::GapsClosed(Duration::ZERO),
+    Clock::GapsClosed(Duration::from_secs(1)),
     Clock::GapsClosed(Duration::from_micros(1_500_001)),
     Clock::GapsClosed(Duration::from_secs(3_600)),
 ];
@@ -187,6 +187,28 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn limit_of_gaps_is_a_second_at_least_and_whole_microseconds() {
+    let clock = |nanos| {
+        profile(&[])
+            .with_clock(Clock::GapsClosed(Duration::from_nanos(nanos)))
+            .clock()
+    };
+    assert_eq!(clock(0), Clock::GapsClosed(Duration::from_secs(1)));
+    assert_eq!(
+        clock(1_000_000_999),
+        Clock::GapsClosed(Duration::from_secs(1))
+    );
+    assert_eq!(clock(1_500_001_000), OTHERS[2]);
+    let longest = profile(&[])
+        .with_clock(Clock::GapsClosed(Duration::MAX))
+        .clock();
+    assert_eq!(
+        longest,
+        Clock::GapsClosed(Duration::from_micros(i64::MAX.unsigned_abs()))
+    );
 }
 
 #[test]

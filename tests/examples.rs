@@ -627,7 +627,7 @@ fn small_inputs_that_went_wrong_are_reported_right() {
         (
             "clock_leaps",
             &[
-                "recorded for 7 s\n",
+                "recorded for 7 s, gaps closed to 1 s\n",
                 "no event for 17361 days after 3 s: the clock leaped, or the program slept; all times count it as 1 s",
                 "It leaks: b.py:7 grew in 9 of 9 parts of the recording",
             ],
@@ -647,7 +647,7 @@ fn small_inputs_that_went_wrong_are_reported_right() {
     let kept = example("report", &[&case("clock_leaps"), "--close-gaps", "never"]);
     assert!(stdout(&kept).contains("recorded for 1500000006 s\n"));
     let closed = example("report", &[&case("clock_leaps"), "--close-gaps", "2s"]);
-    assert!(stdout(&closed).contains("recorded for 8 s\n"));
+    assert!(stdout(&closed).contains("recorded for 8 s, gaps closed to 2 s\n"));
     // The clock is that of all times on a command line.
     let output = example("to_folded", &[&case("clock_leaps"), "--at", "7"]);
     assert_eq!(
@@ -655,4 +655,50 @@ fn small_inputs_that_went_wrong_are_reported_right() {
         "/app/main.py:2;/app/b.py:7 305000\n/app/main.py:1;/app/a.py:5 300000\n"
     );
     assert_eq!(stderr_lines(&output).len(), 1);
+}
+
+#[test]
+fn names_that_no_frame_has_and_times_after_the_end_are_reported() {
+    for option in ["--focus", "--ignore"] {
+        let output = example("to_folded", &["examples/data/demo", option, "nosuch"]);
+        let why = "nosuch: no function, file or package of the recording has this in its name";
+        assert_eq!(stderr_lines(&output), [format!("{option} {why}")]);
+        assert_eq!(status(&output), 1);
+    }
+    // Not every line of "own code".
+    assert_eq!(folded_bytes(&["--ignore", "own code", "--end"]), 0);
+    let output = example("to_folded", &["--ignore", "own"]);
+    assert_eq!(status(&output), 1);
+
+    let output = example("flame_graph", &["--at", "99999"]);
+    let note = "99999 s is after the end of the recording, at 21.789059 s";
+    assert_eq!(
+        (status(&output), &*stderr_lines(&output)),
+        (0, &[note.to_owned()][..])
+    );
+    assert!(stdout(&output).contains("8.33 MB live at 21.789059 s"));
+}
+
+#[test]
+fn many_gaps_are_one_line_of_the_report() {
+    let folder = tempfile::tempdir().unwrap();
+    let hours: Vec<_> = (0..40)
+        .flat_map(|n| {
+            [
+                (n * 3_600_000_000, 1, 8),
+                (n * 3_600_000_000 + 500_000, 1, 8),
+            ]
+        })
+        .collect();
+    let filebase = Profile::default()
+        .traces(1)
+        .with_events(&hours)
+        .save(folder.path());
+    let text = stdout(&example("report", &[filebase.to_str().unwrap()]));
+    let expected = "  warning   39 gaps without an event, 38 hours in all, the first after 0.5 s: the clock leaped, or the program slept; all times count each as 2 s, see --close-gaps\n";
+    assert!(text.contains(expected), "{text}");
+    assert!(
+        text.contains("recorded for 98 s, gaps closed to 2 s"),
+        "{text}"
+    );
 }

@@ -389,11 +389,11 @@ fn lines_left_out_are_dotted_and_what_has_no_stack_is_told() {
         .save(folder.path());
     let dot = drawn(
         "flow_graph",
-        &["--at", "1", "--nodes", "4", filebase.to_str().unwrap()],
+        &["--at", "end", "--nodes", "4", filebase.to_str().unwrap()],
     );
     let (nodes, _) = graph(&dot);
     let root = nodes[0].replace('\u{a0}', " ");
-    assert_eq!(root, "all\n1 s            1.50 kB of      3 kB\n");
+    assert_eq!(root, "all\n0.00004 s      1.50 kB of      3 kB\n");
     assert_eq!(dot.matches("style=dotted").count(), 1, "{dot}");
 }
 
@@ -532,7 +532,14 @@ fn every_recording_can_be_drawn() {
             let path = format!("{}.{}", filebase.display(), it.file().extension());
             format!("{path}: record at byte {}: {}", it.offset(), it.kind())
         });
-        let told: Vec<_> = told.collect();
+        // Of noise.
+        let gap = (name == "huge_corrupt").then(|| {
+            let gap = "no event for 13 hours after 0.052304 s: the log makes no sense there";
+            format!(
+                "{gap}; it fills the recording, so trends and parts say little; see --close-gaps"
+            )
+        });
+        let told: Vec<_> = gap.into_iter().chain(told).collect();
         let drawn = |example, more: &[&str]| {
             drawn_with(
                 example,
@@ -541,7 +548,7 @@ fn every_recording_can_be_drawn() {
             )
         };
         assert!(texts(&drawn("time_plot", &[])).contains(&name.to_owned()));
-        for more in [&["--end"][..], &["--inverted"], &["--growth", "0..1000000"]] {
+        for more in [&["--end"][..], &["--inverted"], &["--growth", "0.."]] {
             assert!(
                 bars(&drawn("flame_graph", more)).len() > 1,
                 "{name} {more:?}"

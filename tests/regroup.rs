@@ -269,7 +269,7 @@ fn two_recordings_side_by_side() {
 }
 
 #[test]
-fn frames_without_a_file_are_own_code_only_if_no_other_frame_is() {
+fn frames_without_a_file_are_own_code_only_if_none_has_one() {
     let shim = Frame::new("", 0).in_function("__rust_try");
     let main = Frame::new("", 0).in_function("main");
     let own = Frame::new("src/main.rs", 7);
@@ -296,7 +296,33 @@ fn frames_without_a_file_are_own_code_only_if_no_other_frame_is() {
         .frames()
         .map(|it| it.to_string())
         .collect();
-    assert_eq!(first, ["no file …", "src/main.rs:7", "standard library …"]);
+    assert_eq!(
+        first,
+        ["standard library …", "src/main.rs:7", "standard library …"]
+    );
+
+    let shims = TraceTable::from_iter([
+        vec![own, shim, library],
+        vec![own, shim],
+        vec![library, shim],
+    ]);
+    let folded = shims.fold_foreign(&Packages::new());
+    let folded: Vec<Vec<_>> = folded
+        .iter()
+        .map(|(_, trace)| trace.frames().map(|it| it.to_string()).collect())
+        .collect();
+    assert_eq!(
+        folded,
+        [
+            vec!["src/main.rs:7", "standard library …"],
+            vec!["src/main.rs:7", "no file …"],
+            vec!["standard library …"],
+        ]
+    );
+    assert_eq!(
+        rows(&TraceTable::from_iter([vec![library, shim]])),
+        ["no file false"]
+    );
 
     // A program without debug information.
     let stripped = TraceTable::from_iter([vec![main, shim]]);

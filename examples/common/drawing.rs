@@ -68,7 +68,7 @@ fn ends(path: &str) -> impl Iterator<Item = &str> {
 
 /// The name of the profile, as a picture can hold it.
 pub(crate) fn heading(reader: &Reader) -> String {
-    visible(&super::title(reader))
+    visible(&(super::title(reader) + &super::clock_note(reader)))
 }
 
 /// The text with a picture in place of each character that a picture cannot hold, as ␉ for a tab.

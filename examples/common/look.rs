@@ -1,15 +1,16 @@
 //! Which stacks the examples show, and how: own code, and what is about a function, file or package.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Args;
-use heapprof::query::{Envelope, Peak, TraceSet, Track};
-use heapprof::view::Packages;
-use heapprof::{Frame, Reader, TraceTable, Usage};
+use heapprof::query::{Envelope, TraceSet, Track};
+use heapprof::view::{Package, Packages};
+use heapprof::{Elapsed, Frame, Reader, TraceTable, Usage};
 
 /// Which stacks are shown, and how.
 #[derive(Args)]
 pub(crate) struct Look {
-    /// Show what own code calls as one frame, named after the library that it called, such as `serde_json 1.0.154 …`.
+    /// Own code only. What it calls is one frame, named after the library that it called, such as `serde_json 1.0.154 …`;
+    /// where lines are listed, own lines stand for all that they call.
     #[arg(long)]
     own: bool,
 
@@ -51,10 +52,11 @@ impl Look {
         }
     }
 
-    /// The peak of what is shown.
-    pub(crate) fn peak(&self, reader: &Reader) -> Result<Peak> {
-        let shown = self.traces(reader.traces()?);
-        Ok(reader.ask(Peak::query().of(&shown))?)
+    /// When the program's memory was at its peak, and what of it is shown.
+    pub(crate) fn at_peak(&self, reader: &Reader) -> Result<(Elapsed, Usage)> {
+        let peak = reader.peak()?;
+        let shown = self.traces(reader.traces()?)?;
+        Ok((peak.time(), shown.filter(peak.usage())))
     }
 
     /// How what is shown changed, in all and by track of the [responsible](Self::responsible) stacks.
@@ -64,7 +66,7 @@ impl Look {
         tracks: impl Iterator<Item = Track>,
     ) -> Result<(Envelope, Vec<Envelope>)> {
         let traces = reader.traces()?;
-        let (shown, responsible) = (self.traces(traces), self.responsible(traces));
+        let (shown, responsible) = (self.traces(traces)?, self.responsible(traces));
         let queries = tracks.map(|track| {
             let set = TraceSet::of(&responsible, [track]);
             let both = |id| set.contains(id) && shown.contains(id);
@@ -74,28 +76,35 @@ impl Look {
         Ok(reader.ask((Envelope::query().of(&shown), queries))?)
     }
 
-    /// What is shown of a usage.
-    pub(crate) fn usage(&self, traces: &TraceTable, usage: &Usage) -> Usage {
-        self.traces(traces).filter(usage)
+    /// The traces that are shown. An error if no frame has one of the names: it is probably misspelt.
+    pub(crate) fn traces(&self, traces: &TraceTable) -> Result<TraceSet> {
+        let focus = self.about(traces, "--focus", &self.focus)?;
+        let ignore = self.about(traces, "--ignore", &self.ignore)?;
+        Ok(TraceSet::from_fn(traces, |id, _| {
+            let is_in = |set: &TraceSet| set.contains(id);
+            focus.iter().all(is_in) && !ignore.iter().any(is_in)
+        }))
     }
 
-    /// The traces that are shown.
-    pub(crate) fn traces(&self, traces: &TraceTable) -> TraceSet {
+    /// The traces through a function, file or package, for each name.
+    fn about(&self, traces: &TraceTable, option: &str, names: &[String]) -> Result<Vec<TraceSet>> {
         let packages = self.packages();
-        let about = |name: &String| {
+        let set = |name: &String| {
             let is_about = |frame: Frame<'_>| {
-                let package = packages.of(frame.file).to_string();
-                frame.to_string().contains(name) || package.contains(name)
+                let package = packages.of(frame.file);
+                let label = package.to_string();
+                let is_named = matches!(package, Package::Installed { .. }) && label.contains(name);
+                is_named || label == *name || frame.to_string().contains(name)
             };
             let frames = traces.frames().filter(|&(_, frame)| is_about(frame));
             let tracks: Vec<_> = frames.map(|(id, _)| Track::Cumulative(id)).collect();
-            TraceSet::of(traces, tracks)
+            let what = "no function, file or package of the recording has this in its name";
+            ensure!(
+                !tracks.is_empty() || traces.is_empty(),
+                "{option} {name}: {what}"
+            );
+            Ok(TraceSet::of(traces, tracks))
         };
-        let focus: Vec<_> = self.focus.iter().map(about).collect();
-        let ignore: Vec<_> = self.ignore.iter().map(about).collect();
-        TraceSet::from_fn(traces, |id, _| {
-            let is_in = |set: &TraceSet| set.contains(id);
-            focus.iter().all(is_in) && !ignore.iter().any(is_in)
-        })
+        names.iter().map(set).collect()
     }
 }

@@ -80,7 +80,7 @@ impl Files {
     fn reader(&self) -> Result<Reader> {
         let opened = self.reading.open(&profile(self.filebase.clone())?)?;
         let of_rates = self.reading.rates_note(&opened.rates).map(str::to_owned);
-        for note in of_rates.into_iter().chain(self.reading.gap_notes(&opened)) {
+        for note in of_rates.into_iter().chain(opened.gap_notes()) {
             eprintln!("{note}");
         }
         Ok(opened.reader)

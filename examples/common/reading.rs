@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Args;
-use heapprof::query::{RatesCheck, RatesVerdict, Sanity};
+use heapprof::query::{Gap, RatesCheck, RatesVerdict, Sanity};
 use heapprof::{Clock, Elapsed, Reader};
 
 use super::{Moment, seconds};
@@ -22,8 +22,8 @@ pub(crate) struct Reading {
     #[arg(long, conflicts_with = "unsampled")]
     as_stated: bool,
 
-    /// Let a gap between two events that is longer than this take only this long, as in 10s or 1min. Without it, this is
-    /// done with gaps that fill most of the recording; `never` keeps these too.
+    /// Count any gap between two events that is longer than this as this long, as in 10s or 1min. By default, gaps that
+    /// fill most of the recording are closed so; `never` closes none.
     #[arg(long, value_name = "TIME")]
     close_gaps: Option<GapLimit>,
 }
@@ -33,7 +33,6 @@ pub(crate) struct Opened {
     pub(crate) reader: Reader,
     /// Of the stated rates.
     pub(crate) rates: RatesCheck,
-    /// With the times as recorded.
     pub(crate) sanity: Sanity,
 }
 
@@ -47,14 +46,18 @@ impl Reading {
         if rates.verdict() == RatesVerdict::LookWrong && !self.as_stated {
             reader = reader.unsampled();
         }
-        let sanity = reader.sanity()?;
+        let mut sanity = reader.sanity()?;
         let clock = match self.close_gaps {
             Some(GapLimit::Never) => None,
             Some(GapLimit::Over(limit)) => Some(Clock::GapsClosed(limit)),
             None => sanity.closing_clock(),
         };
+        if let Some(clock) = clock {
+            reader = reader.with_clock(clock);
+            sanity = reader.sanity()?; // with the times of this clock
+        }
         Ok(Opened {
-            reader: reader.with_clock(clock.unwrap_or_default()),
+            reader,
             rates,
             sanity,
         })
@@ -70,50 +73,57 @@ impl Reading {
             Some("everything was recorded, whatever rates are stated; see --as-stated")
         }
     }
+}
 
-    /// What was done with each gap that fills most of the recording, if that was not asked for.
-    pub(crate) fn gap_notes(&self, opened: &Opened) -> Vec<String> {
-        let Clock::GapsClosed(limit) = opened.reader.clock() else {
-            return Vec::new();
+impl Opened {
+    /// What is done with gaps that fill most of the recording: a line for each of up to three, or one for all.
+    pub(crate) fn gap_notes(&self) -> Vec<String> {
+        let gaps = self.sanity.gaps();
+        let done = match self.reader.clock() {
+            Clock::GapsClosed(limit) if gaps.iter().any(|gap| gap.length > limit) => {
+                format!(
+                    "all times count it as {}, see --close-gaps",
+                    seconds(limit.into())
+                )
+            }
+            _ => "it fills the recording, so trends and parts say little; see --close-gaps"
+                .to_owned(),
         };
-        if self.close_gaps.is_some() {
-            return Vec::new();
+        let why = |gap: &Gap| match self.sanity.corruption() {
+            Some(noise) if noise.offset <= gap.offset => "the log makes no sense there",
+            _ => "the clock leaped, or the program slept",
+        };
+        let length = |gap: &Gap| rough(gap.length);
+        match gaps {
+            [] | [_] | [_, _] | [_, _, _] => {
+                let note = |gap| {
+                    let (length, from, why) = (length(gap), seconds(gap.from), why(gap));
+                    format!("no event for {length} after {from}: {why}; {done}")
+                };
+                gaps.iter().map(note).collect()
+            }
+            [first, ..] => {
+                let (count, all) = (gaps.len(), gaps.iter().map(|gap| gap.length).sum());
+                let (all, from, why) = (rough(all), seconds(first.from), why(first));
+                let text = format!(
+                    "{count} gaps without an event, {all} in all, the first after {from}: {why}"
+                );
+                vec![format!(
+                    "{text}; {}",
+                    done.replace("count it", "count each")
+                        .replace("it fills", "they fill")
+                )]
+            }
         }
-        let limit = at_least_a_second(limit);
-        let noise = opened.sanity.corruption();
-        let mut closed = Duration::ZERO;
-        let gaps = opened.sanity.gaps().iter();
-        let notes = gaps.map(|gap| {
-            let length = gap.to.since(gap.from);
-            let from = gap.from.since(Elapsed::from(closed));
-            closed += length.saturating_sub(limit);
-            let (from, limit) = (seconds(from.into()), seconds(limit.into()));
-            let why = match noise {
-                Some(noise) if noise.offset <= gap.offset => "the log makes no sense there",
-                _ => "the clock leaped, or the program slept",
-            };
-            let length = rough(length);
-            format!(
-                "no event for {length} after {from}: {why}; all times count it as {limit}, see --close-gaps"
-            )
-        });
-        notes.collect()
     }
 }
 
 /// What a title says if times are not as recorded.
 pub(crate) fn clock_note(reader: &Reader) -> String {
     match reader.clock() {
-        Clock::GapsClosed(limit) => format!(
-            ", gaps closed to {}",
-            seconds(at_least_a_second(limit).into())
-        ),
+        Clock::GapsClosed(limit) => format!(", gaps closed to {}", seconds(limit.into())),
         _ => String::new(),
     }
-}
-
-fn at_least_a_second(limit: Duration) -> Duration {
-    limit.max(Duration::from_secs(1))
 }
 
 /// How long gaps may be.
@@ -127,12 +137,12 @@ impl FromStr for GapLimit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "never" {
+        if text.eq_ignore_ascii_case("never") {
             return Ok(Self::Never);
         }
-        match text.parse()? {
-            Moment::At(limit) => Ok(Self::Over(limit.into())),
-            _ => Err("not a length of time, such as 10s".to_owned()),
+        match text.parse() {
+            Ok(Moment::At(limit)) if limit >= Elapsed::from_secs(1) => Ok(Self::Over(limit.into())),
+            _ => Err("not a second or more, such as 10s or 1min, and not never".to_owned()),
         }
     }
 }

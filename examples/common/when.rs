@@ -62,12 +62,23 @@ impl Moment {
     /// The elapsed time of the moment in a recording.
     pub(crate) fn of(self, reader: &Reader) -> Result<Elapsed> {
         Ok(match self {
-            Self::At(time) => time,
+            Self::At(time) => within(reader, time)?,
             Self::Peak => reader.peak()?.time(),
             Self::End => reader.elapsed()?,
             Self::Clock(time) => on_the_clock(reader, time)?,
         })
     }
+}
+
+/// The time, or the end of the recording if that is before; which is said.
+fn within(reader: &Reader, time: Elapsed) -> Result<Elapsed> {
+    let end = reader.elapsed()?;
+    if time > end {
+        let (time, at) = (seconds(time), seconds(end));
+        eprintln!("{time} is after the end of the recording, at {at}");
+        return Ok(end);
+    }
+    Ok(time)
 }
 
 /// The first moment of the recording at which the clock on the wall showed this, in UTC.

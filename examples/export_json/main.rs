@@ -4,7 +4,7 @@
 //! cargo run --release --example export_json -- usage runs/nightly end | jq .bytes
 //! ```
 //!
-//! Times are whole microseconds of elapsed time, bytes are estimates unless said otherwise, and
+//! Times are whole microseconds of elapsed time as recorded (no gap is closed), bytes are estimates unless said otherwise, and
 //! trace 0 is unknown. Nothing but the lines goes to standard output; what is damaged in the files
 //! goes to standard error.
 

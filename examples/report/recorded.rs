@@ -9,7 +9,7 @@ use heapprof::raw::FileKind;
 use heapprof::{Digest, Elapsed, Reader, TraceTable};
 use jiff::Timestamp;
 
-use crate::common::{Opened, Reading, clean, seconds};
+use crate::common::{Opened, Reading, clean, clock_note, seconds};
 
 /// When it began, how long it took, how it was sampled.
 pub(crate) fn recorded(
@@ -26,8 +26,8 @@ pub(crate) fn recorded(
     });
     let end = digest.end().unwrap_or_default();
     writeln!(out, "{}", clean(&filebase.to_string_lossy()))?;
-    let length = seconds(end.elapsed());
-    writeln!(out, "  started   {start}, recorded for {length}")?;
+    let (length, clock) = (seconds(end.elapsed()), clock_note(reader));
+    writeln!(out, "  started   {start}, recorded for {length}{clock}")?;
     let (events, count) = (end.events(), traces.len());
     writeln!(out, "  events    {events} of {count} traces")?;
     for (key, value) in reader.properties().iter() {
@@ -102,7 +102,7 @@ pub(crate) fn warnings(out: &mut impl Write, reading: &Reading, opened: &Opened)
             writeln!(out, "            {evidence}")?;
         }
     }
-    for note in reading.gap_notes(opened) {
+    for note in opened.gap_notes() {
         writeln!(out, "  warning   {note}")?;
     }
     Ok(())

@@ -20,7 +20,7 @@ use std::io::Write;
 
 use anyhow::Result;
 use clap::Parser;
-use common::Look;
+use common::{Look, clock_note};
 use flate2::{Compression, write::GzEncoder};
 use heapprof::query::LiveBlocks;
 use heapprof::{Frame, Reader, TraceId, TraceTable, Usage};
@@ -80,10 +80,19 @@ fn profile(reader: &Reader, look: &Look) -> Result<Message> {
         at_peak.estimated().clone(),
         peak.usage().clone(),
     ];
-    let usages = usages.map(|usage| look.usage(traces, &usage));
+    let shown = look.traces(traces)?;
+    let usages = usages.map(|usage| shown.filter(&usage));
     let comments = [
-        format!("heap profile: {}", common::title(reader)),
-        format!("peak: {} bytes after {}", peak.total(), peak.time()),
+        format!(
+            "heap profile: {}{}",
+            common::title(reader),
+            clock_note(reader)
+        ),
+        format!(
+            "peak of the program: {} bytes after {}",
+            peak.total(),
+            peak.time()
+        ),
     ];
 
     let mut texts = Texts::default();

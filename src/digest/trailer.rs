@@ -4,7 +4,7 @@
 //! ```text
 //! magic number       fixed32   0x68707472
 //! version            varint    1, or 2 if a clock follows
-//! clock              varints   version 2 only: 1, the corrected clock, or 2, that which closes gaps, followed by
+//! clock              varints   version 2 only: 1, the corrected clock; or 2, the one that closes gaps, followed by
 //!                              the seconds and nanoseconds of its limit; version 1 has the recorded clock
 //! flags              varint    bit 0: the digest was stopped before the end of the log
 //! log length         varint    bytes of the log when it was digested
@@ -20,7 +20,7 @@
 //!
 //! position    four varints, the differences to the previous position: offset, events, elapsed µs, and
 //!             (zigzag) the lag of the wall clock behind the elapsed time; with clock 2 a fifth, the µs of
-//!             closed gaps
+//!             gaps that the clock left out
 //! ```
 //!
 //! Stored positions have recorded times, whatever the clock is. Version 2 is used only with another clock than the
@@ -314,7 +314,10 @@ fn check_order(before: LogPosition, position: LogPosition) -> Result<(), Kind> {
     let events = position.events().saturating_sub(before.events());
     let shortest = events.saturating_mul(MIN_LEN as u64);
     let longest = events.saturating_mul(MAX_LEN as u64);
-    if events == 0 || !(shortest..=longest).contains(&bytes) {
+    let elapsed = [before, position].map(|position| position.recorded().elapsed());
+    let closed = position.closed().saturating_sub(before.closed());
+    let is_closed = elapsed[1] - elapsed[0] < Duration::from_micros(closed);
+    if events == 0 || !(shortest..=longest).contains(&bytes) || is_closed {
         let found = position.offset();
         return Err(Kind::Place { found });
     }

@@ -76,7 +76,7 @@ impl<'a> Pass<'a> {
     /// Folds the events of the chunk, or those left of it. If `f` breaks at an event, returns the event, which stays
     /// the next one of the pass.
     ///
-    /// PERF: unsampled logs without the corrected clock have loops of their own, without estimates and corrected times. Shared
+    /// PERF: unsampled logs, unless on the corrected clock, have loops of their own, without estimates and corrected times. Shared
     /// loops make `high_water` 28–67 % slower; `cargo bench --bench ratios`, row `replay_ns_per_event`.
     #[inline]
     pub(crate) fn fold<S>(

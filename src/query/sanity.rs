@@ -8,7 +8,7 @@ use crate::heap::LiveHeap;
 use crate::id::TraceId;
 use crate::query::ask::{AppliedEvent, Query, QueryEnd, QueryStart};
 use crate::reader::Reader;
-use crate::time::{Clock, Elapsed};
+use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 
 /// The invalid records of a log by kind, with counts, and the offset from which on the log is noise.
 ///
@@ -125,7 +125,7 @@ pub struct Corruption {
 /// }
 /// let sanity = Reader::from_bytes(hpm, hpd.into_inner(), None)?.sanity()?;
 /// let gap = sanity.gaps()[0];
-/// assert_eq!((gap.from.as_secs(), gap.to.as_secs(), gap.offset), (3, 86_403, 21));
+/// assert_eq!((gap.from.as_secs(), gap.length.as_secs(), gap.offset), (3, 86_400, 21));
 /// # Ok::<(), heapprof::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,17 +135,14 @@ pub struct Gap {
     /// The time of the last event before it.
     #[cfg_attr(feature = "serde", serde(rename = "from_us"))]
     pub from: Elapsed,
-    /// The time of the first event after it.
-    #[cfg_attr(feature = "serde", serde(rename = "to_us"))]
-    pub to: Elapsed,
+    /// How long it is, by the wall clock.
+    #[cfg_attr(
+        feature = "serde",
+        serde(rename = "length_us", serialize_with = "crate::serde_as::micros")
+    )]
+    pub length: Duration,
     /// The offset of the first record after it, in bytes from the start of the log.
     pub offset: u64,
-}
-
-impl Gap {
-    fn length(self) -> Duration {
-        self.to.since(self.from)
-    }
 }
 
 impl Sanity {
@@ -155,6 +152,8 @@ impl Sanity {
             traces: 0,
             largest: 0,
             elapsed: Elapsed::ZERO,
+            wall: WallOffset::ZERO,
+            recorded: Duration::ZERO,
             events: 0,
             counts: [Count::default(); 4],
             sum: 0,
@@ -164,8 +163,7 @@ impl Sanity {
                 elapsed: Elapsed::ZERO,
             },
             gaps: Vec::new(),
-            dropped_gaps: Duration::ZERO,
-            longest_short_gap: Duration::ZERO,
+            longest_other: Duration::ZERO,
         }
     }
 
@@ -190,9 +188,9 @@ impl Sanity {
         self.issues.iter().all(|issue| issue.first.is_cut())
     }
 
-    /// The gaps that dominate the recording, in the order of time, up to sixteen: each is longer than a minute, and than
-    /// ten times the recording without these gaps. A grid over time, such as that of a digest, is useless then. They are
-    /// no damage.
+    /// The gaps that dominate the recording, in the order of time: each is longer than a minute, and than ten times the
+    /// recording without these gaps. A grid over time, such as that of a digest, is useless then. They are no damage.
+    /// The same gaps on every clock; they are measured by the wall clock. At most 256.
     pub fn gaps(&self) -> &[Gap] {
         &self.gaps
     }
@@ -274,6 +272,9 @@ pub struct SanityQuery {
     /// The largest plausible trace index so far; at first the largest of the table.
     largest: u32,
     elapsed: Elapsed,
+    wall: WallOffset,
+    /// How long the recording is, by the steps forward of the wall clock.
+    recorded: Duration,
     events: u64,
     /// The counts of unknown traces, invalid microseconds, negative balances and saturated ones.
     counts: [Count; 4],
@@ -282,10 +283,8 @@ pub struct SanityQuery {
     lowest: Corruption,
     /// The longest gaps of more than a minute, ascending.
     gaps: Vec<Gap>,
-    /// The length of all gaps of more than a minute that are shorter than these.
-    dropped_gaps: Duration,
-    /// The longest gap of up to a minute.
-    longest_short_gap: Duration,
+    /// The longest of the other gaps.
+    longest_other: Duration,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -305,52 +304,51 @@ const GAP: Duration = Duration::from_secs(30 * 86_400);
 /// A gap is longer than this.
 const MINUTE: Duration = Duration::from_secs(60);
 /// No more gaps are kept: the longest.
-const MOST_GAPS: usize = 16;
+const MOST_GAPS: usize = 256;
 /// No block is this large.
 const HUGE: u64 = 1 << 47;
 
 impl SanityQuery {
     #[cold]
-    fn add_gap(&mut self, applied: &AppliedEvent) {
+    fn add_gap(&mut self, length: Duration, offset: u64) {
         let gap = Gap {
             from: self.elapsed,
-            to: applied.event.elapsed,
-            offset: applied.offset,
+            length,
+            offset,
         };
-        let at = self.gaps.partition_point(|it| it.length() < gap.length());
+        let at = self.gaps.partition_point(|it| it.length < length);
         self.gaps.insert(at, gap);
         if self.gaps.len() > MOST_GAPS {
             let shortest = self.gaps.remove(0);
-            self.dropped_gaps = self.dropped_gaps.saturating_add(shortest.length());
+            self.longest_other = self.longest_other.max(shortest.length);
         }
     }
 
     /// The longest gaps, if each is longer than ten times what is left without them, and the limit that closes them.
     fn dominating_gaps(self) -> (Vec<Gap>, Duration) {
-        let mut rest = Duration::from(self.elapsed).saturating_sub(self.dropped_gaps);
+        let mut rest = self.recorded;
         let mut gaps = self.gaps;
         gaps.reverse();
         let (mut dominating, mut without) = (0, rest);
         for (number, gap) in (1..).zip(&gaps) {
-            rest = rest.saturating_sub(gap.length());
-            if gap.length() > rest.saturating_mul(10) {
+            rest = rest.saturating_sub(gap.length);
+            if gap.length > rest.saturating_mul(10) {
                 (dominating, without) = (number, rest);
             }
         }
-        let longest_other = gaps.get(dominating).map(|gap| gap.length());
-        let longest_other = longest_other.unwrap_or(self.longest_short_gap);
+        let longest_other = gaps.get(dominating).map(|gap| gap.length);
+        let longest_other = longest_other.unwrap_or(self.longest_other);
         gaps.truncate(dominating);
         gaps.sort_unstable_by_key(|gap| gap.from);
         (gaps, longest_other.max(without / 10))
     }
 
-    fn is_possible(&mut self, applied: &AppliedEvent) -> bool {
+    fn is_possible(&mut self, applied: &AppliedEvent, gap: Duration) -> bool {
         let index = TraceId::to_disk(applied.event.trace);
         let in_order = index <= self.largest.saturating_add(AHEAD);
         if in_order {
             self.largest = self.largest.max(index);
         }
-        let gap = applied.event.elapsed - self.elapsed;
         in_order && !applied.has_invalid_micros && gap < GAP && applied.event.size < HUGE
     }
 
@@ -382,7 +380,13 @@ impl Query for SanityQuery {
                 count.last = applied.offset;
             }
         }
-        if self.is_possible(applied) {
+        let step = applied
+            .event
+            .wall
+            .as_micros()
+            .checked_sub(self.wall.as_micros());
+        let gap = Duration::from_micros(step.map_or(LARGEST, |step| step.max(0).unsigned_abs()));
+        if self.is_possible(applied, gap) {
             self.sum = self.sum.saturating_sub(1);
         } else {
             if self.sum == 0 {
@@ -394,13 +398,13 @@ impl Query for SanityQuery {
             }
             self.sum = self.sum.saturating_add(IMPOSSIBLE);
         }
-        let gap = applied.event.elapsed.since(self.elapsed);
         if gap > MINUTE {
-            self.add_gap(applied);
+            self.add_gap(gap, applied.offset);
         } else {
-            self.longest_short_gap = self.longest_short_gap.max(gap);
+            self.longest_other = self.longest_other.max(gap);
         }
-        self.elapsed = applied.event.elapsed;
+        self.recorded = self.recorded.saturating_add(gap);
+        (self.elapsed, self.wall) = (applied.event.elapsed, applied.event.wall);
         self.events = applied.number;
         ControlFlow::Continue(())
     }

@@ -15,8 +15,8 @@ impl Reader {
     /// Between two events the wall clock goes on from the first of them; so it does after the last. Where it was
     /// stepped back, this is what it showed after the step.
     ///
-    /// One pass over the log up to the moment. With a digest the log is read only if the wall clock was stepped
-    /// back, or a [gap closed](crate::Clock::GapsClosed), near the moment.
+    /// One pass over the log up to the moment. With a digest the log is read only if near the moment the wall clock
+    /// was stepped back, or a gap was [closed](crate::Clock::GapsClosed).
     ///
     /// ```
     /// use heapprof::{Elapsed, Reader, StartTime};
@@ -53,11 +53,11 @@ impl Reader {
     /// the same. `None` if it never did: before the start, or after the last event.
     ///
     /// A clock that is stepped back shows some times twice or more: then the moments in between are not all of that
-    /// time. Where it was stepped forward, the elapsed time went forward with it, or stood still once a [gap is
-    /// closed](crate::Clock::GapsClosed).
+    /// time. Where it was stepped forward, the elapsed time went forward with it; but all times that are left out of a
+    /// [closed gap](crate::Clock::GapsClosed) are those of its end.
     ///
-    /// The time is rounded to whole microseconds from the start. One pass over the log; with a digest the log is read
-    /// only where the wall clock was stepped back over the time, or a gap closed.
+    /// The time is rounded to whole microseconds from the start. One pass over the log. With a digest the log is read
+    /// only near the snapshots between which the wall clock was stepped back over the time, or a gap was closed.
     ///
     /// ```
     /// use heapprof::Reader;

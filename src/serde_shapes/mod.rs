@@ -106,7 +106,7 @@
 //! | [`Sanity`](crate::query::Sanity) | `{events, sound, issues, corruption, gaps, closing_clock, damaged}` |
 //! | [`Issue`](crate::query::Issue) | `{first, last_offset, count}` |
 //! | [`Corruption`](crate::query::Corruption) | `{offset, events, elapsed_us}` |
-//! | [`Gap`](crate::query::Gap) | `{from_us, to_us, offset}` |
+//! | [`Gap`](crate::query::Gap) | `{from_us, length_us, offset}` |
 //! | [`RatesCheck`](crate::query::RatesCheck) | `{verdict, log_odds, evidence, damaged}` |
 //! | [`RatesVerdict`](crate::query::RatesVerdict) | `"look_wrong"`, `"look_right"`, `"cannot_tell"` |
 //! | [`RatesEvidence`](crate::query::RatesEvidence) | `{kind, …}` and the fields of the kind: `"never_recorded"`, `"too_fast"`, `"edge"`, `"counts"` |

@@ -31,7 +31,7 @@ pub enum Package<'a> {
     StandardLibrary,
     /// The operating system: its headers and the sources of its libraries.
     System,
-    /// Unknown, since the recorder did not know the file: shims of a compiler, or a program without debug information.
+    /// Code whose file the recorder did not know: shims of a compiler, or a program without debug information.
     NoFile,
     /// Everything else: the program itself.
     Own,

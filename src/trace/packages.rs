@@ -85,17 +85,20 @@ impl Packages {
         packages.any(|package| !matches!(package, Package::Own | Package::NoFile))
     }
 
-    /// Which frames of a table are own code. A frame without a file is not, unless no own frame has one.
+    /// Which frames of a table are own code. Frames without a file are only if the table has no frame with one.
     pub(crate) fn own_frames(&self, traces: &TraceTable) -> IdVec<FrameId, bool> {
         let packages = || traces.frames().map(|(_, frame)| self.of(frame.file));
-        let own = if packages().any(Package::is_own) {
-            Package::Own
-        } else {
+        let own = if packages().all(|package| package == Package::NoFile) {
             Package::NoFile
+        } else {
+            Package::Own
         };
         packages().map(|package| package == own).collect()
     }
 }
+
+/// The name of a run of frames without a file.
+const NO_FILE: &str = "no file …";
 
 impl TraceTable {
     /// A table with the same trace ids and a frame for each [`Package`]: `serde_json 1.0.154`, `standard library`,
@@ -126,8 +129,8 @@ impl TraceTable {
         .fold_recursion()
     }
 
-    /// A table with the same trace ids in which the frames between own code are one, named after the package that own
-    /// code called: `serde_json 1.0.154 …`. Own code stays as it is.
+    /// A table with the same trace ids in which each run of frames that are not own code is one frame, named after its
+    /// outermost package: `serde_json 1.0.154 …`. Own code stays as it is.
     ///
     /// ```
     /// use heapprof::view::Packages;
@@ -143,10 +146,15 @@ impl TraceTable {
     pub fn fold_foreign(&self, packages: &Packages) -> Self {
         let own_frames = packages.own_frames(self);
         let mut interner = Interner::default();
+        let no_file = interner.insert(Frame::new(NO_FILE, 0)).ok();
         let mut is_foreign = IdVec::<FrameId, bool>::new();
+        is_foreign.push(true);
         let ids = self.frames().map(|(id, frame)| {
             let is_own = own_frames.get(id);
-            let label = format!("{} …", packages.of(frame.file));
+            let label = match packages.of(frame.file) {
+                Package::NoFile => NO_FILE.to_owned(),
+                package => format!("{package} …"),
+            };
             let shown = if is_own { frame } else { Frame::new(&label, 0) };
             let id = interner.insert(shown).ok()?;
             if id.index() == is_foreign.len() {
@@ -154,9 +162,33 @@ impl TraceTable {
             }
             Some(id)
         });
-        let ids = ids.collect();
-        self.regrouped(&ids, interner.into_frames(), |parent, frame| {
-            is_foreign.get(parent) && is_foreign.get(frame)
+        let ids: IdVec<FrameId, Option<FrameId>> = ids.collect();
+        let mut tree = TreeBuilder::new();
+        // Each node, and the parent of its run.
+        let nodes = self
+            .tree()
+            .map_nodes((ROOT, ROOT), |(node, parent), frame| {
+                let Some(frame) = ids.get(frame) else {
+                    return (node, parent);
+                };
+                let run = tree
+                    .frame(node)
+                    .filter(|&run| is_foreign.get(run) && is_foreign.get(frame));
+                let parent = match run {
+                    None => node,
+                    // The run so far is of frames without a file: it gets the name of this package.
+                    Some(_) if tree.frame(node) == no_file && Some(frame) != no_file => parent,
+                    Some(_) => return (node, parent),
+                };
+                // The new tree has no more nodes than the old one, so it cannot be full.
+                (tree.child(parent, frame).unwrap_or(parent), parent)
+            });
+        let leaves = self.0.leaves.iter().map(|&leaf| nodes.get(leaf).0);
+        let leaves = leaves.collect();
+        Self::new(Table {
+            damage: self.0.damage.clone(),
+            damaged: self.0.damaged,
+            ..Table::new(interner.into_frames(), tree, leaves)
         })
     }
 

@@ -72,7 +72,7 @@ impl TraceTable {
                 .ok()
         });
         let ids = ids.collect();
-        self.regrouped(&ids, interner.into_frames(), |_, _| false)
+        self.regrouped(&ids, interner.into_frames(), |_| false)
     }
 
     /// A table with the same trace ids in which a line that directly calls itself is one frame.
@@ -88,7 +88,7 @@ impl TraceTable {
     #[must_use]
     pub fn fold_recursion(&self) -> Self {
         let ids = self.frames().map(|(id, _)| Some(id)).collect();
-        self.regrouped(&ids, self.0.frames.clone(), |parent, frame| parent == frame)
+        self.regrouped(&ids, self.0.frames.clone(), |_| true)
     }
 
     /// A table with the same trace ids and a frame for each function, without a line number. A frame whose function
@@ -163,22 +163,19 @@ impl TraceTable {
         self.map_frames(directory).fold_recursion()
     }
 
-    /// Replaces each frame by that in `ids`, or removes it. A new frame that `folds` into that of its parent is removed.
-    pub(super) fn regrouped(
+    /// Replaces each frame by that in `ids`, or removes it. A new frame that `folds` is removed if it equals its
+    /// parent's.
+    fn regrouped(
         &self,
         ids: &IdVec<FrameId, Option<FrameId>>,
         frames: Frames,
-        folds: impl Fn(FrameId, FrameId) -> bool,
+        folds: impl Fn(FrameId) -> bool,
     ) -> Self {
         let mut tree = TreeBuilder::new();
         let nodes = self
             .tree()
             .map_nodes(ROOT, |parent, frame| match ids.get(frame) {
-                Some(frame)
-                    if !tree
-                        .frame(parent)
-                        .is_some_and(|of_parent| folds(of_parent, frame)) =>
-                {
+                Some(frame) if tree.frame(parent) != Some(frame) || !folds(frame) => {
                     // The new tree has no more nodes than the old one, so it cannot be full.
                     tree.child(parent, frame).unwrap_or(parent)
                 }

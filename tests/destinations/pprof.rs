@@ -232,7 +232,7 @@ fn pprof_knows_when_and_how_was_recorded() {
         profile.comments,
         [
             "heap profile: demo",
-            "peak: 19241503 bytes after 12.678881 s",
+            "peak of the program: 19241503 bytes after 12.678881 s",
             "sampling: none, every allocation was recorded"
         ]
     );

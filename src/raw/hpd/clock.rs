@@ -23,8 +23,8 @@ use crate::time::{Clock, Elapsed, LARGEST, WallOffset};
 pub(super) struct RunningClock {
     /// The elapsed time, in microseconds.
     elapsed: u64,
-    /// How far the wall clock lags behind it, in microseconds: the sum of its steps back less `closed`, modulo 2⁶⁴.
-    /// Only the slow path changes it, so that the fast path moves one clock instead of two.
+    /// How far the wall clock lags behind it, in microseconds: the sum of its steps back less `closed`. Wraps where
+    /// that is negative. Only the slow path changes it, so that the fast path moves one clock instead of two.
     lag: u64,
     events: u64,
     /// The longest time between two events; of longer ones the rest is closed. Never below a second, so that fast

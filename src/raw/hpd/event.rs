@@ -173,7 +173,8 @@ impl Event {
 /// let here = events.position();
 /// assert_eq!((here.events(), here.offset(), here.elapsed().as_micros()), (1000, 7131, 2443));
 ///
-/// // Store it, and resume later.
+/// // Store its recorded times, and resume later.
+/// let here = here.recorded();
 /// let stored = LogPosition::new(here.offset(), here.events(), here.elapsed(), here.wall());
 /// assert_eq!(reader.events_from(stored)?.count(), 48_779);
 /// # Ok::<(), heapprof::Error>(())
@@ -190,7 +191,7 @@ pub struct LogPosition {
     /// The clock of both times.
     clock: Clock,
     /// How much shorter the elapsed time is for the gaps that the clock closed, in microseconds.
-    #[cfg_attr(feature = "serde", serde(rename = "closed_us"))]
+    #[cfg_attr(feature = "serde", serde(rename = "closed_us", default))]
     closed: u64,
 }
 
@@ -199,7 +200,7 @@ impl LogPosition {
     pub const START: Self = Self::new(0, 0, Elapsed::ZERO, WallOffset::ZERO);
 
     /// The position after the first `events` events. The last of these ends at `offset`, and `elapsed` and `wall` are
-    /// its recorded times. Restores a position that was stored; see [`recorded`](Self::recorded).
+    /// its times as [recorded](Self::recorded). Restores a position that was stored.
     pub const fn new(offset: u64, events: u64, elapsed: Elapsed, wall: WallOffset) -> Self {
         Self {
             offset,
