@@ -422,7 +422,7 @@ fn stacks_of_heaptrack_are_lines_or_else_functions() {
     let called = called.map(|(function, line)| source(function, line));
     assert_eq!(stack(&reader, 3)[..3], main);
     assert_eq!(stack(&reader, 3)[3..], called);
-    // Where no function is known, at least the module is.
+    // Where no function is known, the module and the address are.
     assert_eq!(
         stack(&reader, 1),
         [
@@ -430,7 +430,7 @@ fn stacks_of_heaptrack_are_lines_or_else_functions() {
             "_dl_init (./elf/dl-init.c:121)",
             "call_init (./elf/dl-init.c:26)",
             "call_init (./elf/dl-init.c:74)",
-            "no symbol (libstdc++.so.6)",
+            "libstdc++.so.6+0x7f53898a57b9",
         ]
     );
     let end = reader.live_at_end().unwrap();
@@ -574,15 +574,137 @@ fn texts_by_hand() {
         traces,
         [
             inside("<shop::Till as core::ops::drop::Drop>::drop (shop)"),
-            inside("no symbol (shop)"),
-            inside("no symbol"),
-            inside("no symbol (libstdc++.so.6)"),
+            inside("shop+0x13"),
+            inside("0x14"),
+            inside("libstdc++.so.6+0x15"),
         ]
     );
     agree(&totals, &said);
     // The free of the first is temporary to heaptrack_print, as it comes after another.
     assert_eq!(said[1], ("temporary".to_owned(), 2));
     assert_eq!(totals.temporary, 1);
+}
+
+#[test]
+fn whatever_standard_tools_decompress_is_read() {
+    let folder = TempDir::new().unwrap();
+    let text = inventory();
+    let (first, second) = text.split_at(text.len() / 3);
+    let gzip = |part: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(part).unwrap();
+        gzip.finish().unwrap()
+    };
+    let zstd = |part: &[u8]| compress_to_vec(part, CompressionLevel::Fastest);
+    let skippable = |len: u8| {
+        [
+            &[0x5a, 0x2a, 0x4d, 0x18, len, 0, 0, 0][..],
+            &vec![7; len.into()],
+        ]
+        .concat()
+    };
+    let garbage = "what follows the compressed data is ignored\n";
+    for (name, bytes, told) in [
+        ("members", [gzip(first), gzip(second)].concat(), ""),
+        (
+            "empty members",
+            [gzip(b""), gzip(first), gzip(b""), gzip(second), gzip(b"")].concat(),
+            "",
+        ),
+        ("zeros", [gzip(&text), vec![0; 512]].concat(), ""),
+        (
+            "garbage",
+            [gzip(&text), b"garbage".to_vec()].concat(),
+            garbage,
+        ),
+        ("frames", [zstd(first), zstd(second)].concat(), ""),
+        (
+            "skippable",
+            [
+                skippable(9),
+                zstd(first),
+                skippable(0),
+                zstd(second),
+                skippable(200),
+            ]
+            .concat(),
+            "",
+        ),
+    ] {
+        let run = folder.path().join("run");
+        fs::write(&run, bytes).unwrap();
+        let output = convert(&run, &[]);
+        succeeded(&output);
+        assert_eq!(stderr(&output), told, "{name}");
+        let (_, totals) = consistent(&run);
+        assert_eq!(totals.allocations + totals.frees, 2948, "{name}");
+    }
+    // A skippable frame that is cut.
+    let run = folder.path().join("run");
+    let cut = skippable(200);
+    fs::write(&run, [zstd(&text), cut[..20].to_vec()].concat()).unwrap();
+    let output = convert(&run, &[]);
+    succeeded(&output);
+    assert!(stderr(&output).ends_with("run: ends early; what is whole was taken\n"));
+    // The tools themselves, where they are.
+    for (tool, args) in [("gzip", &[][..]), ("zstd", &["--long=27", "-q"])] {
+        let packed = Command::new(tool)
+            .args(args)
+            .arg("-c")
+            .stdin(
+                fs::File::open({
+                    fs::write(&run, &text).unwrap();
+                    &run
+                })
+                .unwrap(),
+            )
+            .output();
+        let Ok(packed) = packed else {
+            eprintln!("skipped: {tool} is not here");
+            continue;
+        };
+        fs::write(&run, packed.stdout).unwrap();
+        succeeded(&convert(&run, &[]));
+        assert_eq!(consistent(&run).1.allocations, 1475, "{tool}");
+    }
+}
+
+#[test]
+fn suppressed_leaks_are_freed_at_the_end() {
+    let folder = TempDir::new().unwrap();
+    let run = folder.path().join("run");
+    let text = "v 10400 3\nX shop\ns 9 /bin/shop\ns 4 main\ns e dl_open_worker\ns b cache_start\ns 7 /a/wa.c\n\
+        i 1 1 2\ni 2 1 3\ni 3 1 4\ni 4 1 2 5 7\nt 1 0\nt 2 1\nt 3 1\nt 4 1\n\
+        a 64 1\na 10 2\na 20 3\na 30 4\nc 5\n+ 0\n+ 1\n+ 2\n+ 2\n+ 3\nc 3\n- 2\n+ 1\nc 8\nc 7\n- 1\n\
+        S leak:^cache\nS # why\nS leak:/a/*.c$\n";
+    fs::write(&run, text).unwrap();
+    let output = convert(&run, &[]);
+    succeeded(&output);
+    assert_eq!(
+        stderr(&output),
+        "96 bytes of 3 suppressed leaks are freed at the end of the log; see --no-suppressions\n"
+    );
+    let (reader, totals) = consistent(&run);
+    assert_eq!(reader.live_at_end().unwrap().total(), 100);
+    agree(&totals, &figures(&output));
+    // Time stamps that go down: the clock waits, so the recording is as long as heaptrack says.
+    assert_eq!(reader.elapsed().unwrap(), Elapsed::from_millis(8));
+    assert_eq!(totals.peak, 228);
+
+    let output = convert(&run, &["--no-suppressions"]);
+    succeeded(&output);
+    assert_eq!(stderr(&output), "");
+    assert_eq!(
+        Reader::open(&run).unwrap().live_at_end().unwrap().total(),
+        196
+    );
+    fs::write(&run, "v 10400 3\nS thread:x\n").unwrap();
+    let output = convert(&run, &[]);
+    succeeded(&output);
+    assert_eq!(
+        stderr(&output),
+        "a suppression that is not of a leak is ignored: thread:x\n"
+    );
 }
 
 #[test]

@@ -16,6 +16,11 @@
 //!
 //! A frame has a function, a file and a line. Where no file is known, its module stands there instead: `g_malloc
 //! (libglib-2.0.so.0)`. Functions inlined at one place are frames of their own.
+//! Code without a symbol is its module and its address: `libc.so.6+0x7f1e2a04`.
+//!
+//! Leaks that heaptrack suppresses, by rules of its own and of the program, are freed at the end of the log, and told;
+//! `--no-suppressions` keeps them. Time stamps that go down are taken for the one before.
+//!
 //! The lines of `operator new` and of the standard libraries of C++ and Rust at the inner end of a
 //! stack are left out, so that a block belongs to the line that asked for it; `--full` keeps them.
 
@@ -23,6 +28,7 @@ mod names;
 #[path = "../common/shell.rs"]
 #[allow(dead_code, reason = "no example needs all of it")]
 mod shell;
+mod suppressions;
 mod text;
 
 use std::fs::{self, File};
@@ -39,6 +45,7 @@ use heapprof::{OwnedFrame, SamplingRates, StartTime, TraceId, WallOffset};
 use jiff::Timestamp;
 
 use names::{is_allocator, is_library, is_standard, readable};
+use suppressions::Suppressions;
 use text::{Fields, command, open, read_line, sized, version};
 
 /// Makes a profile of what heaptrack recorded.
@@ -58,6 +65,10 @@ struct Cli {
     /// Keep the frames of allocation functions and standard libraries at the inner end of stacks.
     #[arg(long)]
     full: bool,
+
+    /// Keep leaks that the program, or heaptrack itself, suppresses.
+    #[arg(long)]
+    no_suppressions: bool,
 }
 
 fn main() -> ExitCode {
@@ -93,6 +104,11 @@ fn run(cli: &Cli) -> Result<()> {
     let (hpm, hpd) = (create(".hpm")?, create(".hpd")?);
     let mut converter = Converter::new(hpm, hpd, version, cli.full, properties)?;
     let end = converter.lines(text).with_context(name);
+    let suppressed = if cli.no_suppressions {
+        Suppressed::default()
+    } else {
+        converter.suppress()?
+    };
     let counts = converter.counts;
     let start = match cli.start {
         Some(start) => SystemTime::from(start),
@@ -113,6 +129,12 @@ fn run(cli: &Cli) -> Result<()> {
     writeln!(out, "frees        {}", counts.frees)?;
     writeln!(out, "peak bytes   {}", counts.peak)?;
     writeln!(out, "leaked bytes {}", counts.live)?;
+    if suppressed.blocks > 0 {
+        let Suppressed { blocks, bytes } = suppressed;
+        eprintln!(
+            "{bytes} bytes of {blocks} suppressed leaks are freed at the end of the log; see --no-suppressions"
+        );
+    }
     let name = filebase.display();
     writeln!(
         out,
@@ -150,15 +172,42 @@ struct Frame {
     hands_on: bool,
 }
 
+/// The frames at an instruction pointer, outermost first, and the numbers of the strings they are made of.
+struct Pointer {
+    frames: Box<[Frame]>,
+    strings: Box<[u64]>,
+}
+
+/// Leaks that are suppressed.
+#[derive(Clone, Copy, Default)]
+struct Suppressed {
+    blocks: u64,
+    bytes: i128,
+}
+
+/// What is allocated: a size by a stack.
+struct Block {
+    size: u64,
+    trace: Option<TraceId>,
+    /// The number of the stack.
+    stack: usize,
+    live: i64,
+}
+
 /// A stack of heaptrack.
 #[derive(Clone, Copy)]
 struct Stack {
+    /// The numbers of the innermost instruction pointer and of the caller's stack.
+    pointer: usize,
+    caller: usize,
     node: TraceNode,
     /// The stack up to the innermost frame that asked for memory; `None` if all frames hand memory on.
     asked: Option<TraceNode>,
 }
 
 const EMPTY: Stack = Stack {
+    pointer: 0,
+    caller: 0,
     node: TraceNode::ROOT,
     asked: None,
 };
@@ -177,11 +226,10 @@ struct Converter {
     /// Whether the last lines were the command, as far as one can tell.
     in_command: bool,
     strings: Vec<Box<str>>,
-    /// The frames at each instruction pointer, outermost first.
-    pointers: Vec<Box<[Frame]>>,
+    pointers: Vec<Pointer>,
     stacks: Vec<Stack>,
-    /// The size and trace of what is allocated.
-    blocks: Vec<(u64, Option<TraceId>)>,
+    blocks: Vec<Block>,
+    suppressions: Suppressions,
     /// Which of them the last event allocated; 0 if it freed.
     last: usize,
     counts: Counts,
@@ -208,6 +256,7 @@ impl Converter {
             pointers: Vec::new(),
             stacks: Vec::new(),
             blocks: Vec::new(),
+            suppressions: Suppressions::built_in(),
             last: 0,
             counts: Counts::default(),
         })
@@ -246,19 +295,28 @@ impl Converter {
                 let size = fields.number()?;
                 let stack = fields.index()?;
                 let trace = self.trace(at(&self.stacks, stack)?.copied().unwrap_or(EMPTY))?;
-                self.blocks.push((size, trace));
+                self.blocks.push(Block {
+                    size,
+                    trace,
+                    stack,
+                    live: 0,
+                });
             }
             Some(b'+') => self.event(fields.index()?, EventKind::Allocation)?,
             Some(b'-') => self.event(fields.index()?, EventKind::Free)?,
             Some(b'c') => {
                 let millis = i64::try_from(fields.number()?)?;
-                self.counts.micros = millis.checked_mul(1000).context("no such time")?;
+                let micros = millis.checked_mul(1000).context("no such time")?;
+                self.counts.micros = self.counts.micros.max(micros);
             }
             Some(b'x' | b'm') => {
                 bail!("raw data: leave out --raw when recording, or run heaptrack_interpret on it")
             }
-            // What memory the system says is in use, what is no leak, remarks; and what later
-            // versions add.
+            Some(b'S') => {
+                let rule = String::from_utf8_lossy(line.get(1..).unwrap_or_default());
+                self.suppressions.add(&rule);
+            }
+            // What memory the system says is in use, remarks, and what later versions add.
             _ => {}
         }
         Ok(())
@@ -279,24 +337,35 @@ impl Converter {
     /// An instruction pointer: its module, and the function, file and line of each frame there,
     /// innermost first.
     fn pointer(&mut self, fields: &mut Fields<'_>) -> Result<()> {
-        let _address = fields.number()?;
+        let address = fields.number()?;
         let module = fields.optional()?.unwrap_or(0);
         let mut frames = Vec::new();
+        let mut strings = vec![module];
         while let Some(function) = fields.optional()? {
             let file = fields.optional()?.unwrap_or(0);
             let line = fields.optional()?.unwrap_or(0);
-            frames.push(self.frame(module, function, file, line)?);
+            frames.push(self.frame((address, module), function, file, line)?);
+            strings.extend([function, file]);
         }
         if frames.is_empty() {
-            frames.push(self.frame(module, 0, 0, 0)?);
+            frames.push(self.frame((address, module), 0, 0, 0)?);
         }
         frames.reverse();
-        self.pointers.push(frames.into());
+        self.pointers.push(Pointer {
+            frames: frames.into(),
+            strings: strings.into(),
+        });
         Ok(())
     }
 
     /// A frame, from the indices of its strings.
-    fn frame(&self, module: u64, function: u64, file: u64, line: u64) -> Result<Frame> {
+    fn frame(
+        &self,
+        (address, module): (u64, u64),
+        function: u64,
+        file: u64,
+        line: u64,
+    ) -> Result<Frame> {
         let text = |index: u64| {
             let string = at(&self.strings, usize::try_from(index)?)?;
             anyhow::Ok(string.map(|string| &**string))
@@ -313,9 +382,9 @@ impl Converter {
         let place = match (file, module) {
             (Some(file), _) => OwnedFrame::new(file, line),
             (None, Some(module)) if function.is_none() => {
-                OwnedFrame::new(format!("no symbol ({module})"), 0)
+                OwnedFrame::new(format!("{module}+0x{address:x}"), 0)
             }
-            (None, None) if function.is_none() => OwnedFrame::new("no symbol", 0),
+            (None, None) if function.is_none() => OwnedFrame::new(format!("0x{address:x}"), 0),
             (None, module) => OwnedFrame::new(module.unwrap_or_default(), 0),
         };
         let frame = match function {
@@ -330,7 +399,9 @@ impl Converter {
         let pointer = fields.index()?;
         let caller = fields.index()?;
         let mut stack = at(&self.stacks, caller)?.copied().unwrap_or(EMPTY);
-        for Frame { frame, hands_on } in at(&self.pointers, pointer)?.into_iter().flatten() {
+        (stack.pointer, stack.caller) = (pointer, caller);
+        let frames = at(&self.pointers, pointer)?.map(|pointer| &pointer.frames);
+        for Frame { frame, hands_on } in frames.into_iter().flatten() {
             stack.node = self.traces.intern_child(stack.node, frame)?;
             if self.full || !hands_on {
                 stack.asked = Some(stack.node);
@@ -349,14 +420,17 @@ impl Converter {
     }
 
     fn event(&mut self, block: usize, kind: EventKind) -> Result<()> {
-        let &(size, trace) = self.blocks.get(block).context("no such allocation")?;
+        let of = self.blocks.get_mut(block).context("no such allocation")?;
+        let (size, trace) = (of.size, of.trace);
         let counts = &mut self.counts;
         if kind == EventKind::Allocation {
+            of.live += 1;
             counts.allocations += 1;
             counts.live += i128::from(size);
             counts.peak = counts.peak.max(counts.live);
             self.last = block;
         } else {
+            of.live -= 1;
             counts.frees += 1;
             counts.temporary += u64::from(self.last == block);
             counts.live -= i128::from(size);
@@ -364,6 +438,41 @@ impl Converter {
         }
         let wall = WallOffset::from_micros(counts.micros);
         Ok(self.events.write(wall, trace, size, kind)?)
+    }
+
+    /// Frees what is live and suppressed.
+    fn suppress(&mut self) -> Result<Suppressed> {
+        let strings = self
+            .strings
+            .iter()
+            .map(|name| self.suppressions.suppress(name));
+        let strings: Vec<bool> = strings.collect();
+        let has = |all: &[bool], number: usize| {
+            number.checked_sub(1).and_then(|at| all.get(at)) == Some(&true)
+        };
+        let pointers = self.pointers.iter().map(|pointer| {
+            let mut numbers = pointer.strings.iter();
+            numbers.any(|&number| usize::try_from(number).is_ok_and(|it| has(&strings, it)))
+        });
+        let pointers: Vec<bool> = pointers.collect();
+        let mut stacks = Vec::with_capacity(self.stacks.len());
+        for stack in &self.stacks {
+            let is_suppressed = has(&pointers, stack.pointer) || has(&stacks, stack.caller);
+            stacks.push(is_suppressed);
+        }
+        let mut suppressed = Suppressed::default();
+        let wall = WallOffset::from_micros(self.counts.micros);
+        for block in self.blocks.iter().filter(|block| has(&stacks, block.stack)) {
+            for _ in 0..block.live {
+                self.events
+                    .write(wall, block.trace, block.size, EventKind::Free)?;
+                suppressed.blocks += 1;
+                suppressed.bytes += i128::from(block.size);
+            }
+        }
+        self.counts.live -= suppressed.bytes;
+        self.counts.frees += suppressed.blocks;
+        Ok(suppressed)
     }
 
     /// Completes both files: a header of the same length, with the start in it, replaces the first.

@@ -5,20 +5,58 @@ use std::io::{self, BufRead, BufReader, Cursor, ErrorKind, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 /// The text of a recording, whatever it is compressed with.
 pub(crate) fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     let mut file = BufReader::new(File::open(path)?);
     let start = file.fill_buf()?;
-    Ok(if start.starts_with(&[0x1f, 0x8b]) {
-        Box::new(BufReader::new(MultiGzDecoder::new(file)))
-    } else if start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+    Ok(if start.starts_with(&GZIP) {
+        Box::new(BufReader::new(Gzip(Some(GzDecoder::new(file)))))
+    } else if start.starts_with(&ZSTD) || is_skippable(start) {
         Box::new(BufReader::new(Zstd::new(file)))
     } else {
         Box::new(file)
     })
+}
+
+/// What a member of a gzip file begins with.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What a frame of Zstandard begins with.
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// Whether a frame of Zstandard begins here that has no content.
+fn is_skippable(start: &[u8]) -> bool {
+    matches!(start, [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..])
+}
+
+/// One member of a gzip file after another. What follows them and is none, `gzip -d` ignores too.
+struct Gzip<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.0 {
+            let len = member.read(out)?;
+            if len > 0 || out.is_empty() {
+                return Ok(len);
+            }
+            let rest = member.get_mut().fill_buf()?;
+            if !rest.starts_with(&GZIP) {
+                if rest.iter().any(|&byte| byte != 0) {
+                    eprintln!("what follows the compressed data is ignored");
+                }
+                return Ok(0);
+            }
+            self.0 = self
+                .0
+                .take()
+                .map(|member| GzDecoder::new(member.into_inner()));
+        }
+        Ok(0)
+    }
 }
 
 /// Zstandard, one frame after another.
@@ -56,6 +94,18 @@ impl<R: BufRead> Read for Zstd<R> {
             } else {
                 self.frame.reset(&mut self.source)
             };
+            if let Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame {
+                length,
+                ..
+            })) = decoded
+            {
+                let length = u64::from(length);
+                if io::copy(&mut (&mut self.source).take(length), &mut io::sink())? < length {
+                    let cut = "the file ends inside a frame without content";
+                    self.cut = Some(io::Error::new(ErrorKind::UnexpectedEof, cut));
+                }
+                continue;
+            }
             if let Err(error) = decoded {
                 if !self.source.fill_buf()?.is_empty() {
                     return Err(io::Error::new(ErrorKind::InvalidData, error));

@@ -46,7 +46,7 @@ impl<'a> Package<'a> {
     /// | Rust's standard library | `/rustc/HASH/`, `library/std/src/` at the start or after `rustlib/src/rust` |
     /// | a Python package | `site-packages`, `dist-packages`, a `.whl`, `.egg`, `.zip` or `.pyz` archive with modules in it |
     /// | Python's standard library | `lib/python3.12/`, `Python312\Lib\`, `<frozen …>`, and those of conda and the Microsoft store |
-    /// | a native library | `no symbol (NAME.so)`, which recorders write for code without symbols |
+    /// | a native library | `NAME.so+0x12a9` or `no symbol (NAME.so)`, which recorders write for code without symbols |
     /// | the system | `/usr/include/`, `/usr/lib/`, `/lib/`, `/build/…/NAME-VERSION/`, `/usr/src/debug/`, the C library's `../sysdeps/` |
     /// | C++'s standard library | `include/c++/` |
     pub fn of(file: &'a str) -> Self {
@@ -101,7 +101,13 @@ fn special(file: &str) -> Option<Package<'_>> {
     if file.starts_with("<frozen ") {
         return Some(Package::StandardLibrary);
     }
-    let module = file.strip_prefix("no symbol (")?.strip_suffix(')')?;
+    let in_parentheses = || file.strip_prefix("no symbol (")?.strip_suffix(')');
+    let with_address = || {
+        let (module, address) = file.rsplit_once("+0x")?;
+        let is_address = address.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_address.then_some(module)
+    };
+    let module = in_parentheses().or_else(with_address)?;
     let name = module.rsplit(['/', '\\']).next()?;
     // Other modules are programs.
     let is_library = [".so", ".dylib", ".dll"].iter().any(|extension| {
@@ -474,6 +480,8 @@ mod tests {
                 "system",
             ),
             ("no symbol (libm.so)", "libm.so"),
+            ("libm.so.6+0x12a9", "libm.so.6"),
+            ("/opt/app/lib/libjpeg.so.62+0x7f", "libjpeg.so.62"),
             ("./malloc/malloc.c", "system"),
             (
                 "/build/glibc-SgWmnM/glibc-2.36/malloc/malloc.c",
@@ -525,6 +533,8 @@ mod tests {
             "no symbol",
             "no symbol (",
             "no symbol (server)",
+            "server+0x12a9",
+            "libm.so+0xyz",
             "/usr/libfoo/a.c",
             "C:\\work\\app\\lib\\main.py",
         ] {
