@@ -27,8 +27,13 @@ struct Cli {
     inverted: bool,
 }
 
-/// What would divide names or begin a comment in what inferno reads, and what stands for it there.
-const DIVIDERS: [(&str, &str); 3] = [(";", "\u{f03b}"), (" ", "\u{f020}"), ("#", "\u{f023}")];
+/// What would divide names, or begin a comment or an annotation, in what inferno reads, and what stands for it there.
+const DIVIDERS: [(&str, &str); 4] = [
+    (";", "\u{f03b}"),
+    (" ", "\u{f020}"),
+    ("#", "\u{f023}"),
+    ("[", "\u{f05b}"),
+];
 
 fn main() -> std::process::ExitCode {
     common::end(draw(&Cli::parse()))
@@ -77,6 +82,7 @@ fn draw(cli: &Cli) -> Result<()> {
     let mut options = Options::default();
     options.title = format!("{}: {} {asked}", heading(&reader), bytes(usage.total()));
     options.count_name = "bytes".into();
+    options.notes = "Stacks of less than 0.1 % of the total are not drawn.".into();
     options.colors = Palette::Basic(BasicPalette::Aqua);
     options.deterministic = true;
     options.min_width = 0.0;

@@ -5,10 +5,10 @@
 //! cargo run --release --example to_folded -- runs/nightly --growth 0..60 --difference > grown.folded
 //! ```
 //!
-//! The program's entry comes first, and what has no stack is called `unknown`. A name can hold what
-//! such tools take for their own: `;`, line breaks, white space at its ends or before a number at
-//! its end. That, control characters and `%` stand as `%` and two hexadecimal digits a byte, as in
-//! the address of a page, so that what reads those gives back the name.
+//! The program's entry comes first, and what has no stack is called `unknown`. A name can hold what such tools take for
+//! their own: `;`, line breaks, white space at its ends or before a number at its end, `#` at its start (a comment),
+//! `_[k]` (an annotation). That, control characters and `%` stand as `%` and two hexadecimal digits a byte, as in the
+//! address of a page, so that what reads those gives back the name.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,7 @@ fn main() -> std::process::ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     let reader = cli.files.open()?;
     let traces = reader.traces()?;
-    let left_out = match (cli.question.of_growth(&reader)?, cli.difference) {
+    let (left_out, bytes) = match (cli.question.of_growth(&reader)?, cli.difference) {
         (Some((from, to)), true) => {
             let rows = difference(&reader, &cli.look, from, to)?;
             let whole = |row: &&(String, [i64; 2])| row.1.iter().all(|&bytes| bytes >= 0);
@@ -55,7 +55,11 @@ fn run(cli: &Cli) -> Result<()> {
                 }
                 Ok(())
             })?;
-            rows.iter().filter(|row| !whole(row)).count()
+            let left_out = || rows.iter().filter(|row| !whole(row));
+            (
+                left_out().count(),
+                left_out().map(|row| i128::from(row.1[1])).sum(),
+            )
         }
         (None, true) => bail!("a difference is one between two times: --growth A..B"),
         (_, false) => {
@@ -70,11 +74,19 @@ fn run(cli: &Cli) -> Result<()> {
                 }
                 Ok(())
             })?;
-            graph.folded().filter(|stack| stack.weight() < 0).count()
+            let left_out = || {
+                graph
+                    .folded()
+                    .map(FoldedStack::weight)
+                    .filter(|&bytes| bytes < 0)
+            };
+            (left_out().count(), left_out().map(i128::from).sum::<i128>())
         }
     };
     if left_out > 0 {
-        eprintln!("left out: {left_out} stacks of less than 0 bytes, which the format cannot hold");
+        eprintln!(
+            "left out: stacks of less than 0 bytes, which the format cannot hold: {left_out}, of {bytes} bytes"
+        );
     }
     Ok(())
 }
@@ -117,9 +129,11 @@ fn escaped(name: &str) -> String {
     let end = name.trim_end_matches(number).len();
     let mut text = String::with_capacity(name.len());
     for (at, c) in name.char_indices() {
+        let is_comment = c == '#' && at == 0;
+        let annotates = c == '[' && name[..at].ends_with('_');
         let at_the_ends = c.is_whitespace() && (at < start || at >= end);
         let separates = matches!(c, ';' | '%' | '\u{2028}' | '\u{2029}');
-        if at_the_ends || separates || c.is_control() {
+        if at_the_ends || separates || is_comment || annotates || c.is_control() {
             let utf8 = c.to_string().into_bytes();
             text.extend(utf8.iter().map(|byte| format!("%{byte:02X}")));
         } else {

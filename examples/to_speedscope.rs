@@ -7,6 +7,7 @@
 //! Drop the file on the page, and choose the moment at its top. The stacks of a moment are sorted,
 //! so that its "time order" is a flame graph too.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -55,12 +56,20 @@ fn run(cli: &Cli) -> Result<()> {
             shown: cli.look.traces(reader.traces()?)?,
             peak: (peak.time(), peak.usage()),
             digest: digest(&reader, cli.moments)?,
+            left_out: Cell::new(0),
         },
     };
     cli.files.write(|out| {
         serde_json::to_writer(&mut *out, &file).map_err(std::io::Error::from)?;
         Ok(out.write_all(b"\n")?)
-    })
+    })?;
+    let left_out = file.profiles.left_out.get();
+    if left_out > 0 {
+        eprintln!(
+            "left out: stacks of less than 0 bytes, which the format cannot hold, at moments: {left_out}"
+        );
+    }
+    Ok(())
 }
 
 /// At most so many snapshots, at whole milliseconds.
@@ -124,6 +133,18 @@ struct Profiles<'a> {
     shown: TraceSet,
     peak: (Elapsed, &'a Usage),
     digest: Option<Digest>,
+    /// At how many moments something was left out.
+    left_out: Cell<u32>,
+}
+
+impl Profiles<'_> {
+    fn at(&self, name: String, usage: &Usage) -> Sampled {
+        let sampled = Sampled::new(name, self.traces, &self.shown.filter(usage));
+        if sampled.left_out != (0, 0) {
+            self.left_out.set(self.left_out.get() + 1);
+        }
+        sampled
+    }
 }
 
 impl Serialize for Profiles<'_> {
@@ -131,13 +152,11 @@ impl Serialize for Profiles<'_> {
         let mut profiles = serializer.serialize_seq(None)?;
         let (time, usage) = self.peak;
         let name = format!("peak, {}", common::seconds(time));
-        let usage = self.shown.filter(usage);
-        profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
+        profiles.serialize_element(&self.at(name, usage))?;
         for snapshot in self.digest.iter().flat_map(Digest::snapshots) {
             let snapshot = snapshot.map_err(S::Error::custom)?;
             let name = common::seconds(snapshot.time());
-            let usage = self.shown.filter(snapshot.usage());
-            profiles.serialize_element(&Sampled::new(name, self.traces, &usage))?;
+            profiles.serialize_element(&self.at(name, snapshot.usage()))?;
         }
         profiles.end()
     }
@@ -148,26 +167,32 @@ struct Sampled {
     name: String,
     samples: Vec<Vec<usize>>,
     weights: Vec<i64>,
+    /// How many stacks of less than 0 bytes are left out, and their bytes.
+    left_out: (u64, i128),
 }
 
 impl Sampled {
     fn new(name: String, traces: &TraceTable, usage: &Usage) -> Self {
-        let (mut samples, mut weights) = (Vec::new(), Vec::new());
+        let (mut samples, mut weights, mut left_out) = (Vec::new(), Vec::new(), (0, 0));
         let mut stack = Vec::new();
         for bar in FlameGraph::new(traces, usage).walk().skip(1) {
             stack.truncate(bar.depth - 1);
             let line = bar.node.frame_id().map(heapprof::FrameId::index);
             stack.push(line.unwrap_or(traces.frame_count()));
             // After `fork` a trace can have less than 0 bytes, which cannot be drawn.
-            if bar.node.own().net() > 0 {
+            let bytes = bar.node.own().net();
+            if bytes > 0 {
                 samples.push(stack.clone());
-                weights.push(bar.node.own().net());
+                weights.push(bytes);
+            } else if bytes < 0 {
+                left_out = (left_out.0 + 1, left_out.1 + i128::from(bytes));
             }
         }
         Self {
             name,
             samples,
             weights,
+            left_out,
         }
     }
 }
@@ -177,7 +202,11 @@ impl Serialize for Sampled {
         let total: i128 = self.weights.iter().copied().map(i128::from).sum();
         let mut profile = serializer.serialize_struct("Sampled", 7)?;
         profile.serialize_field("type", "sampled")?;
-        profile.serialize_field("name", &self.name)?;
+        let name = match self.left_out {
+            (0, _) => self.name.clone(),
+            (count, bytes) => format!("{} (left out: {count} of {bytes} bytes)", self.name),
+        };
+        profile.serialize_field("name", &name)?;
         profile.serialize_field("unit", "bytes")?;
         profile.serialize_field("startValue", &0)?;
         profile.serialize_field("endValue", &total)?;

@@ -43,16 +43,20 @@ fn run(cli: &Cli) -> Result<()> {
     let traces = &cli.look.responsible(reader.traces()?);
     let (peak_time, at_peak) = cli.look.at_peak(&reader)?;
     let heaviest = Lines::new(traces, &at_peak);
-    let lines: Vec<_> = heaviest.by_local().take(cli.lines).collect();
+    let lines = heaviest.by_local().filter(|line| line.local != 0);
+    let lines: Vec<_> = lines.take(cli.lines).collect();
     let tracks = lines.iter().map(|line| Track::Local(line.id));
     let (total, of_lines) = cli.look.envelopes(&reader, tracks)?;
 
     cli.files.write(|out| {
         let name = json!({"name": common::title(&reader) + &common::clock_note(&reader)});
         let process = json!({"ph": "M", "pid": 1, "name": "process_name", "args": name});
+        let all = heaviest.by_local().filter(|line| line.local != 0).count();
+        let shown = json!({"labels": format!("{} of {all} lines", lines.len())});
+        let labels = json!({"ph": "M", "pid": 1, "name": "process_labels", "args": shown});
         write!(
             out,
-            "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{process}"
+            "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{process},\n{labels}"
         )?;
         // The peak is between the ends of two steps.
         let before = last_values(&total).take_while(|&(at, _)| at < peak_time);

@@ -1,9 +1,10 @@
 //! Folded text, for flame graph tools.
 
-use heapprof::Elapsed;
+use heapprof::view::{FlameGraph, FlameLabel};
+use heapprof::{Elapsed, Reader};
 
 use crate::common::output::{stderr_lines, stdout};
-use crate::common::{Profile, example};
+use crate::common::{Profile, example, shared};
 use crate::{Stacks, after, odd, open, peak, run, stacks};
 
 /// Folded text, read as tools do: the last space, then semicolons.
@@ -127,7 +128,7 @@ fn folded_text_gives_back_any_name() {
     let output = example("to_folded", &[&given, "--end"]);
     assert_eq!(stderr_lines(&output).len(), 1); // the trace that is not there
     let rows = folded(&output.stdout);
-    assert_eq!(rows.len(), 21);
+    assert_eq!(rows.len(), 37);
     let expected = stacks(reader.traces().unwrap(), &reader.live_at_end().unwrap());
     assert_eq!(expected[&vec!["unknown".to_owned()]], 7);
     assert_eq!(Stacks::from_iter(rows), expected);
@@ -138,6 +139,9 @@ fn folded_text_gives_back_any_name() {
         "ends in a number 12;main.py:2 404\n",
         "main.py:1;%20white space around%20%E3%80%80 1600\n",
         "main.py:1;(no name) 12800\n",
+        "main.py:1;%23 a comment 102400\n",
+        "main.py:1;worker_%5Bk] 409600\n",
+        "main.py:1;%20%20%20 3276800\n",
     ] {
         let line = match line.split_once(';') {
             // At the end of any frame, not only of the last.
@@ -149,6 +153,52 @@ fn folded_text_gives_back_any_name() {
 }
 
 #[test]
+fn inferno_reads_all_bytes_of_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut filebases = vec![odd(folder.path()).0];
+    let case = shared("cases/folded_comment.hpm");
+    filebases.extend(case.map(|case| case.to_str().unwrap().to_owned()));
+    for given in filebases {
+        let reader = Reader::open(&given).unwrap();
+        let text = stdout(&example("to_folded", &[&given, "--end"]));
+        let mut options = inferno::flamegraph::Options::default();
+        options.count_name = "bytes".into();
+        options.min_width = 0.0;
+        let mut svg = Vec::new();
+        inferno::flamegraph::from_lines(&mut options, text.lines(), &mut svg).unwrap();
+        let svg = String::from_utf8(svg).unwrap();
+        let parsing = roxmltree::ParsingOptions {
+            allow_dtd: true,
+            ..Default::default()
+        };
+        let document = roxmltree::Document::parse_with_options(&svg, parsing).unwrap();
+        let titles = document
+            .descendants()
+            .filter(|node| node.has_tag_name("title"));
+        let mut drawn: Vec<(String, i64)> = titles
+            .filter_map(|title| title.text()?.rsplit_once(" bytes, ")?.0.rsplit_once(" ("))
+            .map(|(name, bytes)| (plain(name), bytes.replace(',', "").parse().unwrap()))
+            .collect();
+        drawn.sort();
+        let graph = FlameGraph::new(reader.traces().unwrap(), &reader.live_at_end().unwrap());
+        let mut expected: Vec<_> = graph
+            .walk()
+            .map(|bar| {
+                let name = match bar.node.label() {
+                    FlameLabel::Line(frame) if frame.to_string().is_empty() => {
+                        "(no name)".to_owned()
+                    }
+                    label => label.to_string(),
+                };
+                (name, bar.node.total().net())
+            })
+            .collect();
+        expected.sort();
+        assert_eq!(drawn, expected, "{given}");
+    }
+}
+
+#[test]
 fn folded_text_tells_what_it_cannot_hold() {
     let folder = tempfile::tempdir().unwrap();
     // More is freed than was allocated.
@@ -156,7 +206,8 @@ fn folded_text_tells_what_it_cannot_hold() {
     let events = [(1, 1, 50), (2, 2, 20), (3, 2, -20), (4, 2, -20), (5, 3, 9)];
     let filebase = profile.with_events(&events).save(folder.path());
     let given = filebase.to_str().unwrap();
-    let told = "left out: 1 stacks of less than 0 bytes, which the format cannot hold";
+    let told =
+        "left out: stacks of less than 0 bytes, which the format cannot hold: 1, of -20 bytes";
     for (args, expected) in [
         (
             &["--end"][..],

@@ -92,6 +92,14 @@ fn odd(folder: &Path) -> (String, Reader) {
         ("", 0),
         ("", 7),
         ("日本語 🎉\0", 8),
+        ("# a comment", 0),
+        ("#", 9),
+        ("worker_[k]", 0),
+        ("_[w]", 0),
+        ("--title=x", 0),
+        ("   ", 0),
+        ("\u{1b}[31m\u{202e}", 10),
+        ("a -> b", 0),
     ];
     for (place, name) in names.into_iter().enumerate() {
         profile.trace(&[("main.py", 1), name]);
@@ -183,8 +191,8 @@ fn an_empty_log_is_a_log() {
         (1, &Value::Array(vec![]))
     );
     let file = json(&run("to_trace_events", &[given]));
-    // The name of the process, and three counters that stay at 0.
-    assert_eq!(file["traceEvents"].as_array().unwrap().len(), 4);
+    // The name of the process, what is shown of it, and three counters that stay at 0.
+    assert_eq!(file["traceEvents"].as_array().unwrap().len(), 5);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use heapprof::Elapsed;
 use heapprof::view::FlameGraph;
 use serde_json::Value;
 
-use crate::common::example;
+use crate::common::output::stderr_lines;
+use crate::common::{Profile, example};
 use crate::{Stacks, after, json, odd, open, peak, run, stacks};
 
 /// The stacks of a speedscope profile, after a look at its structure.
@@ -109,7 +110,7 @@ fn speedscope_has_as_many_moments_as_asked_for_and_any_name() {
     let last = file["profiles"].as_array().unwrap().last().unwrap();
     let expected = stacks(reader.traces().unwrap(), &reader.live_at_end().unwrap());
     assert_eq!(sampled(&file, last), expected);
-    assert_eq!(expected.len(), 21);
+    assert_eq!(expected.len(), 37);
 }
 
 #[test]
@@ -133,4 +134,27 @@ fn speedscope_sorts_stacks_into_a_flame_graph() {
     let (_, reader) = open("demo");
     let graph = FlameGraph::new(reader.traces().unwrap(), &after(&reader, peak(&reader).0).0);
     assert_eq!(closed.len() + before.len(), graph.len() - 1);
+}
+
+#[test]
+fn speedscope_tells_what_it_cannot_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    // More is freed than was allocated.
+    let events = [(1, 1, 50), (2, 2, 20), (3, 2, -20), (4, 2, -20), (5, 3, 9)];
+    let profile = Profile::default().traces(3).with_events(&events);
+    let filebase = profile.save(folder.path());
+    let output = example("to_speedscope", &[filebase.to_str().unwrap()]);
+    let lines = stderr_lines(&output);
+    let told = "left out: stacks of less than 0 bytes, which the format cannot hold, at moments: 1";
+    assert_eq!((lines.len(), &*lines[1]), (2, told));
+    let file = json(&output.stdout);
+    let names = file["profiles"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["name"].as_str().unwrap());
+    assert_eq!(
+        names.collect::<Vec<_>>(),
+        ["peak, 0.000002 s", "0.001 s (left out: 1 of -20 bytes)"]
+    );
 }

@@ -39,8 +39,11 @@ fn trace_events_have_the_time_line() {
         let file = json(&run("to_trace_events", &[&given, "--lines", "3"]));
         let all = file["traceEvents"].as_array().unwrap();
         assert_eq!(all[0]["args"]["name"], name);
-        assert!(all[1..].iter().all(|event| event["ph"] == "C"));
-        let mut told = 1;
+        let labels = all[1]["args"]["labels"].as_str().unwrap();
+        let lines = lines.by_local().filter(|line| line.local != 0).count();
+        assert_eq!(labels, format!("3 of {lines} lines"));
+        assert!(all[2..].iter().all(|event| event["ph"] == "C"));
+        let mut told = 2;
         for (place, (name, values)) in expected.into_iter().enumerate() {
             let points = all.iter().filter(|event| event["name"] == *name);
             let points: Vec<_> = points
