@@ -1,4 +1,4 @@
-//! One Parquet file, written row by row.
+//! One Parquet file, written row by row beside its place.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result, ensure};
 use parquet::basic::{Compression, Encoding};
 use parquet::data_type::{BoolType, ByteArray, ByteArrayType, Int64Type};
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
@@ -38,6 +40,8 @@ enum Column {
     /// The texts, and for each row 1 if it has one and 0 if not.
     OptionalText(Vec<ByteArray>, Vec<i16>),
     Number(Vec<i64>),
+    /// As optional texts.
+    OptionalNumber(Vec<i64>, Vec<i16>),
     Flag(Vec<bool>),
 }
 
@@ -46,13 +50,50 @@ pub(crate) enum Cell {
     Text(ByteArray),
     OptionalText(Option<ByteArray>),
     Number(i64),
+    OptionalNumber(Option<i64>),
     Flag(bool),
 }
 
+/// Which profile a file was made from. It is in the file's metadata.
+#[derive(Debug)]
+pub(crate) struct Origin {
+    /// The machine that exported it.
+    pub(crate) host: String,
+    /// Its path there, without extension.
+    pub(crate) path: String,
+    /// When the recording began, in nanoseconds since 1970.
+    pub(crate) start: String,
+}
+
+const HOST: &str = "heapprof.host";
+const PATH: &str = "heapprof.path";
+const START: &str = "heapprof.start_ns";
+
+impl Origin {
+    /// That of a file; `None` if there is no such file, or none of ours.
+    pub(crate) fn of(path: &Path) -> Option<Self> {
+        let file = SerializedFileReader::new(File::open(path).ok()?).ok()?;
+        let metadata = file.metadata().file_metadata().key_value_metadata()?;
+        let value = |key| metadata.iter().find(|it| it.key == key)?.value.clone();
+        Some(Self {
+            host: value(HOST)?,
+            path: value(PATH)?,
+            start: value(START)?,
+        })
+    }
+
+    fn metadata(&self) -> Vec<KeyValue> {
+        let pairs = [(HOST, &self.host), (PATH, &self.path), (START, &self.start)];
+        pairs
+            .map(|(key, value)| KeyValue::new(key.to_owned(), value.clone()))
+            .to_vec()
+    }
+}
+
 impl Table {
-    /// Begins a table with the columns of this Parquet schema: `binary`, `int64`, and `boolean`. Only `binary` can be
-    /// optional.
-    pub(crate) fn create(path: PathBuf, columns: &str) -> Result<Self> {
+    /// Begins a table with the columns of this Parquet schema: `binary`, `int64`, and `boolean`. Only `boolean` cannot
+    /// be optional.
+    pub(crate) fn create(path: PathBuf, columns: &str, origin: &Origin) -> Result<Self> {
         let schema = parse_message_type(&format!("message row {{ {columns} }}"))?;
         let kinds = columns.split(';').filter_map(|column| {
             let mut words = column.split_whitespace();
@@ -60,13 +101,16 @@ impl Table {
         });
         let columns = kinds.map(|kind| match kind {
             ("optional", "binary") => Column::OptionalText(Vec::new(), Vec::new()),
+            ("optional", _) => Column::OptionalNumber(Vec::new(), Vec::new()),
             (_, "binary") => Column::Text(Vec::new()),
             (_, "boolean") => Column::Flag(Vec::new()),
             _ => Column::Number(Vec::new()),
         });
         let columns = columns.collect();
         let folder = path.parent().unwrap_or(Path::new("."));
-        let mut properties = WriterProperties::builder().set_compression(Compression::SNAPPY);
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_key_value_metadata(Some(origin.metadata()));
         for column in ASCENDING.map(ColumnPath::from) {
             properties = properties
                 .set_column_dictionary_enabled(column.clone(), false)
@@ -101,6 +145,10 @@ impl Table {
                     column.extend(text);
                 }
                 (Column::Number(column), Cell::Number(number)) => column.push(number),
+                (Column::OptionalNumber(column, levels), Cell::OptionalNumber(number)) => {
+                    levels.push(number.is_some().into());
+                    column.extend(number);
+                }
                 (Column::Flag(column), Cell::Flag(flag)) => column.push(flag),
                 _ => anyhow::bail!("a cell of another kind than its column"),
             }
@@ -133,6 +181,12 @@ impl Table {
                         typed.write_batch(values, None, None)?;
                         values.clear();
                     }
+                    Column::OptionalNumber(values, levels) => {
+                        let typed = writer.typed::<Int64Type>();
+                        typed.write_batch(values, Some(levels), None)?;
+                        values.clear();
+                        levels.clear();
+                    }
                     Column::Flag(values) => {
                         let typed = writer.typed::<BoolType>();
                         typed.write_batch(values, None, None)?;
@@ -152,23 +206,33 @@ impl Table {
         Ok(())
     }
 
-    /// Writes what is left, and gives the file its name: until then nobody takes it for a table.
-    pub(crate) fn finish(mut self) -> Result<()> {
+    /// Writes what is left. The file still has to be [published](Unpublished::publish).
+    pub(crate) fn finish(mut self) -> Result<Unpublished> {
         if self.rows > 0 {
             self.write_group()?;
         }
-        let finish = || -> Result<_> {
-            self.writer.close()?;
-            Ok(fs::rename(unfinished(&self.path), &self.path)?)
-        };
-        finish().with_context(|| self.path.display().to_string())
+        let path = self.path;
+        self.writer
+            .close()
+            .with_context(|| path.display().to_string())?;
+        Ok(Unpublished(path))
     }
 }
 
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".part");
-    name.into()
+/// A file that is whole and does not have its name yet: until then nobody takes it for a table.
+#[derive(Debug)]
+pub(crate) struct Unpublished(PathBuf);
+
+impl Unpublished {
+    pub(crate) fn publish(self) -> Result<()> {
+        fs::rename(unfinished(&self.0), &self.0).with_context(|| self.0.display().to_string())
+    }
+}
+
+/// Where a file is written. Spark, pandas and a pattern of `*.parquet` pass it over.
+pub(crate) fn unfinished(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.part"))
 }
 
 impl From<&ByteArray> for Cell {
@@ -186,6 +250,12 @@ impl From<&str> for Cell {
 impl From<Option<&str>> for Cell {
     fn from(text: Option<&str>) -> Self {
         Self::OptionalText(text.map(ByteArray::from))
+    }
+}
+
+impl From<Option<u32>> for Cell {
+    fn from(number: Option<u32>) -> Self {
+        Self::OptionalNumber(number.map(i64::from))
     }
 }
 
