@@ -39,9 +39,29 @@ pub struct Found {
 /// assert_eq!(names, ["demo", "tiny"]);
 /// ```
 pub fn find<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Found {
+    find_in(None, paths)
+}
+
+/// As [`find`], but profiles below `root` are named by their paths from there, even if they are named one by one: so
+/// that several jobs, each with some of a fleet's profiles, give the names that one job would give.
+///
+/// ```
+/// let found = heapprof_parquet::find_below("../..", ["../../examples/data/demo.hpm"]);
+/// assert_eq!(found.inputs[0].name, "examples/data/demo");
+/// ```
+pub fn find_below<P: AsRef<Path>>(
+    root: impl AsRef<Path>,
+    paths: impl IntoIterator<Item = P>,
+) -> Found {
+    find_in(Some(root.as_ref()), paths)
+}
+
+fn find_in<P: AsRef<Path>>(root: Option<&Path>, paths: impl IntoIterator<Item = P>) -> Found {
     let mut found = Found::default();
     let mut known = HashSet::new();
     let mut add = |found: &mut Found, name: String, filebase: PathBuf| {
+        let below = root.and_then(|root| filebase.strip_prefix(root).ok());
+        let name = below.map_or(name, parts);
         if known.insert(filebase.clone()) {
             found.inputs.push(Input { name, filebase });
         }
@@ -100,12 +120,17 @@ fn in_folder(folder: &Path, skipped: &mut Vec<Skipped>) -> Vec<(String, PathBuf)
             }
         } else if path.extension().is_some_and(|extension| extension == "hpm") && !path.is_dir() {
             let filebase = path.with_extension("");
-            let parts = filebase.strip_prefix(folder).unwrap_or(&filebase).iter();
-            let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
-            profiles.push((parts.join("/"), filebase));
+            let name = parts(filebase.strip_prefix(folder).unwrap_or(&filebase));
+            profiles.push((name, filebase));
         }
     }
     profiles
+}
+
+/// A path as a name: its parts with slashes.
+fn parts(path: &Path) -> String {
+    let parts: Vec<_> = path.iter().map(|part| part.to_string_lossy()).collect();
+    parts.join("/")
 }
 
 /// Gives those that share a name their whole paths; and to those that share even this a number.

@@ -45,4 +45,4 @@ mod names;
 mod table;
 
 pub use export::{Error, Export, Skipped, Summary, Written};
-pub use find::{Found, Input, find};
+pub use find::{Found, Input, find, find_below};

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use heapprof::view::Packages;
-use heapprof_parquet::{Export, find};
+use heapprof_parquet::{Export, find, find_below};
 
 /// Writes recorded heap profiles as Parquet tables, for DuckDB, DataFusion, pandas and Spark.
 ///
@@ -24,6 +24,10 @@ struct Cli {
     /// The folder of the tables.
     #[arg(short, long, value_name = "FOLDER")]
     output: PathBuf,
+
+    /// Profiles below this folder are named by their paths from there, even if they are named one by one.
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
 
     /// Write every event too.
     #[arg(long)]
@@ -67,7 +71,10 @@ fn main() -> ExitCode {
     if let Some(jobs) = cli.jobs {
         export = export.jobs(jobs.into());
     }
-    let found = find(&cli.inputs);
+    let found = match &cli.root {
+        Some(root) => find_below(root, &cli.inputs),
+        None => find(&cli.inputs),
+    };
     let count = found.inputs.len();
     let is_terminal = stderr().is_terminal();
     let summary = export.run(&found.inputs, |place, _| {

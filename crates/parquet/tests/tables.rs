@@ -11,7 +11,7 @@ use heapprof::view::{Blame, Lines, Packages};
 use heapprof::{
     DigestOptions, EventKind, Frame, Reader, SamplingRates, StartTime, TraceId, Usage, WallOffset,
 };
-use heapprof_parquet::{Export, Input, find};
+use heapprof_parquet::{Export, Input, find, find_below};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 use serde_json::{Value, json};
@@ -410,6 +410,10 @@ fn file_names_are_data() {
         names,
         [a.with_extension("").to_str().unwrap(), b.to_str().unwrap()]
     );
+    // The same as parts of a folder, as a worker gets them.
+    let found = find_below(&runs, [&a, &b, &a]);
+    let names = found.inputs.iter().map(|input| &*input.name);
+    assert_eq!(names.collect::<Vec<_>>(), ["a/run", "b/run"]);
 }
 
 #[test]
