@@ -1,0 +1,595 @@
+//! However a process ends, forks or fails, it is not disturbed, and what it recorded is whole.
+//!
+//! Each case is a program of its own: this one, started again with the name of the case. Set `HEAPPROF_LONG=1` to run
+//! each 200 times.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::{Cell, RefCell};
+use std::env;
+use std::ffi::c_int;
+use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
+use heapprof::{Reader, TraceTable};
+use heapprof_recorder::{Allocator, Error, Recorder, Recording};
+use libtest_mimic::{Arguments, Failed, Trial};
+
+#[global_allocator]
+static ALLOCATOR: Allocator<Inner> = Allocator::over(Inner);
+
+/// The allocator of the system. It gives nothing over a gigabyte, and in a signal handler a piece of its own, as that of
+/// the system must not be called there.
+struct Inner;
+
+thread_local! {
+    static IS_IN_HANDLER: Cell<bool> = const { Cell::new(false) };
+}
+
+static PIECES: [AtomicUsize; 1 << 22] = [const { AtomicUsize::new(0) }; 1 << 22];
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+impl Inner {
+    fn is_piece(block: *mut u8) -> bool {
+        let start = PIECES.as_ptr().addr();
+        (start..start + size_of_val(&PIECES)).contains(&block.addr())
+    }
+}
+
+// SAFETY: the calls are passed on, or a part of a static is given that nobody else has or ever had.
+unsafe impl GlobalAlloc for Inner {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() > 1 << 30 {
+            return std::ptr::null_mut();
+        }
+        if IS_IN_HANDLER.get() && layout.align() <= 8 {
+            let words = layout.size().div_ceil(8);
+            let at = USED.fetch_add(words, Ordering::Relaxed);
+            let pieces = PIECES.get(at..at + words);
+            return pieces.map_or(std::ptr::null_mut(), |pieces| {
+                pieces.as_ptr().cast_mut().cast()
+            });
+        }
+        // SAFETY: the caller's promises are those that are asked for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if !Self::is_piece(block) {
+            // SAFETY: as above.
+            unsafe { System.dealloc(block, layout) }
+        }
+    }
+}
+
+// --- The programs ---
+
+/// What each allocates that stays.
+#[inline(never)]
+fn kept() -> Vec<Box<[u8; 1000]>> {
+    let mut blocks = Vec::with_capacity(200);
+    blocks.extend((0..200).map(|_| Box::new([1; 1000])));
+    black_box(blocks)
+}
+
+const KEPT: i64 = 200 * 1000 + 200 * size_of::<usize>() as i64;
+
+fn everything(filebase: &Path) -> Recording {
+    Recorder::new(filebase).everything().start().unwrap()
+}
+
+/// Threads that allocate and free for ever.
+fn busy_threads() {
+    for seed in 0..3 {
+        thread::spawn(move || {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut blocks = vec![Vec::new(); 100];
+            loop {
+                blocks[random.usize(..100)] = vec![0_u8; random.usize(1..3000)];
+            }
+        });
+    }
+}
+
+/// Runs in the child of a fork; then it is gone. Gives the child's process id.
+fn fork(child: impl FnOnce() -> c_int) -> c_int {
+    // SAFETY: what the child does needs no lock of this process but that of the allocator, which the C library keeps
+    // usable.
+    match unsafe { libc::fork() } {
+        0 => {
+            let status = child();
+            process::exit(status)
+        }
+        id => {
+            assert!(id > 0);
+            id
+        }
+    }
+}
+
+/// The exit status of a child, which has five seconds.
+fn wait(id: c_int) -> c_int {
+    let begun = Instant::now();
+    loop {
+        let mut status = 0;
+        // SAFETY: the status is there to be written.
+        let waited = unsafe { libc::waitpid(id, &raw mut status, libc::WNOHANG) };
+        if waited == id {
+            return libc::WEXITSTATUS(status);
+        }
+        if begun.elapsed() > Duration::from_secs(5) {
+            // SAFETY: the child is ours.
+            unsafe { libc::kill(id, libc::SIGKILL) };
+            panic!("a child hangs");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Allocates and frees as a child does that knows nothing of its parent's recording.
+fn live_as_a_child() {
+    for size in 1..500 {
+        drop(black_box(vec![0_u8; size]));
+    }
+}
+
+struct Last(Vec<u8>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        // This allocates while the thread's variables go.
+        self.0 = kept()
+            .iter()
+            .flat_map(|block| block.iter().copied())
+            .collect();
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+struct PanicsAgain;
+
+impl Drop for PanicsAgain {
+    fn drop(&mut self) {
+        panic!("again");
+    }
+}
+
+extern "C" fn allocate_in_a_handler(_: c_int) {
+    IS_IN_HANDLER.set(true);
+    for size in [1, 8, 100, 500] {
+        drop(black_box(vec![0_u8; size]));
+    }
+    IS_IN_HANDLER.set(false);
+}
+
+fn program(case: &str, filebase: &Path) {
+    match case {
+        "returns" => {
+            let recording = everything(filebase);
+            let _kept = black_box(kept());
+            recording.finish().unwrap();
+        }
+        "drops the recording" => {
+            let _kept;
+            let _recording = everything(filebase);
+            _kept = kept();
+        }
+        "exits" | "exits from another thread" => {
+            let recording = everything(filebase);
+            let blocks = kept();
+            busy_threads();
+            thread::sleep(Duration::from_millis(20));
+            let end = move || {
+                let _ = (&recording, &blocks);
+                process::exit(3)
+            };
+            if case == "exits" {
+                end();
+            }
+            thread::spawn(end).join().unwrap();
+        }
+        "_exits" | "is killed" | "aborts" => {
+            let _recording = everything(filebase);
+            let _kept = kept();
+            busy_threads();
+            // What is older than a second is on disk.
+            thread::sleep(Duration::from_secs(1));
+            // SAFETY: these end the process.
+            unsafe {
+                match case {
+                    "_exits" => libc::_exit(3),
+                    "aborts" => process::abort(),
+                    _ => libc::raise(libc::SIGKILL),
+                };
+            }
+        }
+        "panics" => {
+            let _recording = everything(filebase);
+            let _kept = kept();
+            panic!("with a backtrace");
+        }
+        "panics twice" => {
+            let _recording = everything(filebase);
+            let _kept = kept();
+            let _again = PanicsAgain;
+            panic!("once");
+        }
+        "panics and goes on" => {
+            let recording = everything(filebase);
+            let _kept = kept();
+            for _ in 0..3 {
+                let thread = thread::spawn(|| panic!("in a thread"));
+                assert!(thread.join().is_err());
+            }
+            recording.finish().unwrap();
+        }
+        "forks" | "forks while threads are busy" => {
+            let recording = everything(filebase);
+            let _kept = kept();
+            if case != "forks" {
+                busy_threads();
+            }
+            let mut recording = Some(recording);
+            for _ in 0..10 {
+                let child = fork(|| {
+                    live_as_a_child();
+                    let begun = Instant::now();
+                    let result = recording.take().unwrap().finish();
+                    let is_right = matches!(result, Err(Error::Forked));
+                    c_int::from(is_right && begun.elapsed() < Duration::from_millis(500))
+                });
+                assert_eq!(wait(child), 1);
+            }
+            // A child that drops the recording, and one whose thread panics.
+            assert_eq!(
+                wait(fork(|| {
+                    drop(recording.take());
+                    7
+                })),
+                7
+            );
+            assert_eq!(
+                wait(fork(|| {
+                    let panicked = thread::spawn(|| panic!("in a child")).join();
+                    c_int::from(panicked.is_err())
+                })),
+                1
+            );
+            recording.unwrap().finish().unwrap();
+        }
+        "spawns" => {
+            let recording = everything(filebase);
+            let _kept = kept();
+            busy_threads();
+            for _ in 0..10 {
+                // Without a closure this need not fork; with one it does.
+                assert!(Command::new("true").status().unwrap().success());
+                let mut command = Command::new("true");
+                // SAFETY: the closure allocates, which the C library allows.
+                unsafe {
+                    command.pre_exec(|| {
+                        live_as_a_child();
+                        Ok(())
+                    });
+                }
+                assert!(command.status().unwrap().success());
+            }
+            recording.finish().unwrap();
+        }
+        "becomes a daemon and is recorded then" | "was recorded and becomes a daemon" => {
+            let before = (case == "was recorded and becomes a daemon").then(|| {
+                let mut other = filebase.to_owned();
+                other.set_extension("before");
+                everything(&other)
+            });
+            let child = fork(|| {
+                // SAFETY: it makes a session.
+                unsafe { libc::setsid() };
+                let grandchild = fork(|| {
+                    let recording = everything(filebase);
+                    let kept = kept();
+                    recording.finish().unwrap();
+                    drop(kept);
+                    0
+                });
+                wait(grandchild)
+            });
+            assert_eq!(wait(child), 0);
+            drop(before);
+        }
+        "ends threads" => {
+            let recording = everything(filebase);
+            for _ in 0..5 {
+                let threads = (0..4).map(|_| thread::spawn(|| LAST.set(Some(Last(Vec::new())))));
+                threads
+                    .collect::<Vec<_>>()
+                    .into_iter()
+                    .for_each(|thread| thread.join().unwrap());
+            }
+            let _kept = black_box(kept());
+            recording.finish().unwrap();
+        }
+        "handles signals that allocate" => {
+            let recording = everything(filebase);
+            // SAFETY: the handler is made for it.
+            unsafe {
+                let handler = allocate_in_a_handler as extern "C" fn(c_int);
+                libc::signal(libc::SIGALRM, handler as libc::sighandler_t);
+                let often = libc::timeval {
+                    tv_sec: 0,
+                    tv_usec: 200,
+                };
+                let timer = libc::itimerval {
+                    it_interval: often,
+                    it_value: often,
+                };
+                libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+            }
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(300) {
+                live_as_a_child();
+            }
+            let _kept = black_box(kept());
+            recording.finish().unwrap();
+        }
+        "runs out of memory" => {
+            let recording = everything(filebase);
+            let mut blocks: Vec<u8> = vec![1; 1000];
+            assert!(blocks.try_reserve_exact(1 << 31).is_err());
+            assert!(Vec::<u8>::new().try_reserve_exact(1 << 31).is_err());
+            drop(blocks);
+            let _kept = black_box(kept());
+            recording.finish().unwrap();
+        }
+        "looks up symbols itself" => {
+            let recording = everything(filebase);
+            let _kept = kept();
+            let threads = (0..4).map(|_| {
+                thread::spawn(|| {
+                    for _ in 0..5 {
+                        let trace = std::backtrace::Backtrace::force_capture();
+                        assert!(format!("{trace}").contains("process_ends"));
+                    }
+                })
+            });
+            threads
+                .collect::<Vec<_>>()
+                .into_iter()
+                .for_each(|thread| thread.join().unwrap());
+            recording.finish().unwrap();
+        }
+        "is told by its environment" => {
+            black_box(kept()).leak();
+        }
+        other => panic!("{other}"),
+    }
+}
+
+// --- What must be there afterwards ---
+
+/// What the events of a log add up to.
+#[derive(Default)]
+struct Totals {
+    lowest: i64,
+    without_trace: u64,
+    highest: i64,
+}
+
+impl Query for Totals {
+    type Output = Self;
+
+    fn observe(&mut self, applied: &AppliedEvent, _: &LiveHeap) -> ControlFlow<()> {
+        self.lowest = self.lowest.min(applied.trace_after);
+        self.highest = self.highest.max(applied.total);
+        self.without_trace += u64::from(applied.event.trace.is_none());
+        ControlFlow::Continue(())
+    }
+
+    fn finish(self, _: &QueryEnd<'_>) -> Self {
+        self
+    }
+}
+
+/// Checks that a log is consistent; gives what [`kept`] has at the end, and the highest total.
+fn consistent(filebase: &Path) -> (i64, i64) {
+    let reader = Reader::open(filebase).unwrap();
+    let totals = reader.ask(Totals::default()).unwrap();
+    assert_eq!((totals.lowest, totals.without_trace), (0, 0));
+    for error in reader.damage().unwrap() {
+        assert_eq!(error.kind(), heapprof::raw::DecodeErrorKind::Cut);
+    }
+    let traces: &TraceTable = reader.traces().unwrap();
+    let is_kept = |id| {
+        let frames = traces
+            .trace(id)
+            .into_iter()
+            .flat_map(|trace| trace.frames());
+        { frames }.any(|frame| frame.function.is_some_and(|name| name.ends_with("kept")))
+    };
+    let end = reader.live_at_end().unwrap();
+    (
+        end.filter(|id, _| id.is_some_and(is_kept)).total(),
+        totals.highest,
+    )
+}
+
+/// Runs a program, which has half a minute.
+fn run(command: &mut Command) -> Output {
+    let mut child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if begun.elapsed() > Duration::from_secs(30) {
+            child.kill().unwrap();
+            let output = child.wait_with_output().unwrap();
+            panic!("it hangs: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.wait_with_output().unwrap()
+}
+
+fn this_program(case: &str, filebase: &Path) -> Command {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command.arg("--program").arg(case).arg(filebase);
+    command
+        .env_remove("HEAPPROF_RECORD")
+        .env("RUST_BACKTRACE", "full");
+    command
+}
+
+/// Runs a case once and checks what it leaves.
+fn check(case: &str, status: Option<c_int>, signal: Option<c_int>, live: &[i64]) {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = folder.path().join("run");
+    let output = run(&mut this_program(case, &filebase));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let ended = (output.status.code(), output.status.signal());
+    assert_eq!(ended, (status, signal), "{stderr}");
+    let (found, highest) = consistent(&filebase);
+    assert!(live.contains(&found), "{found} of {live:?}");
+    if case.starts_with("panics") {
+        assert!(stderr.contains("process_ends::program") || stderr.contains("process_ends.rs"));
+        // Not the backtrace's.
+        assert!(highest < 2_000_000, "{highest}");
+    }
+}
+
+fn told_by_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let filebase = folder.path().join("run");
+    let case = "is told by its environment";
+    let told = |name: &str| {
+        let mut command = this_program(case, &filebase);
+        command
+            .env("HEAPPROF_RECORD", folder.path().join(name))
+            .env("HEAPPROF_EVERY_BYTES", "1");
+        command
+    };
+    let output = run(&mut told("run"));
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert_eq!(consistent(&filebase).0, KEPT);
+
+    // While somebody else has the files.
+    let held = std::fs::File::options()
+        .write(true)
+        .open(filebase.with_extension("hpm"))
+        .unwrap();
+    held.lock().unwrap();
+    let before = std::fs::read(filebase.with_extension("hpd")).unwrap();
+    let output = run(&mut told("run"));
+    assert!(output.status.success() && output.stderr.is_empty());
+    assert_eq!(
+        std::fs::read(filebase.with_extension("hpd")).unwrap(),
+        before
+    );
+    let entries = std::fs::read_dir(folder.path()).unwrap();
+    let others = entries.map(|entry| entry.unwrap().path()).filter(|path| {
+        path.extension().is_some_and(|it| it == "hpd") && path.file_stem().unwrap() != "run"
+    });
+    let others: Vec<PathBuf> = others.map(|path| path.with_extension("")).collect();
+    assert_eq!(others.len(), 1);
+    assert_eq!(consistent(&others[0]).0, KEPT);
+
+    // What cannot be is said, and the program runs.
+    for (command, said) in [
+        (&mut told("none/run"), "none/run.hpm: No such file"),
+        (
+            told("x").env("HEAPPROF_EVERY_BYTES", "many"),
+            "HEAPPROF_EVERY_BYTES is \"many\" and not a number",
+        ),
+    ] {
+        let output = run(command);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            output.status.success() && stderr.lines().count() == 1,
+            "{stderr}"
+        );
+        assert!(
+            stderr.contains("this program is not recorded: ") && stderr.contains(said),
+            "{stderr}"
+        );
+    }
+}
+
+fn main() {
+    let arguments: Vec<_> = env::args_os().collect();
+    if arguments
+        .get(1)
+        .is_some_and(|argument| argument == "--program")
+    {
+        return program(arguments[2].to_str().unwrap(), Path::new(&arguments[3]));
+    }
+    static IS_LONG: AtomicBool = AtomicBool::new(false);
+    IS_LONG.store(env::var_os("HEAPPROF_LONG").is_some(), Ordering::Relaxed);
+    // The case, its exit status or the signal that ended it, and what of its blocks may be live at the end.
+    let cases: [(&'static str, Option<c_int>, Option<c_int>, &'static [i64]); 19] = [
+        ("returns", Some(0), None, &[KEPT]),
+        ("drops the recording", Some(0), None, &[KEPT]),
+        ("exits", Some(3), None, &[KEPT]),
+        ("exits from another thread", Some(3), None, &[KEPT]),
+        ("_exits", Some(3), None, &[KEPT]),
+        ("is killed", None, Some(libc::SIGKILL), &[KEPT]),
+        ("aborts", None, Some(libc::SIGABRT), &[KEPT]),
+        ("panics", Some(101), None, &[0]),
+        ("panics twice", None, Some(libc::SIGABRT), &[KEPT]),
+        ("panics and goes on", Some(0), None, &[KEPT]),
+        ("forks", Some(0), None, &[KEPT]),
+        ("forks while threads are busy", Some(0), None, &[KEPT]),
+        ("spawns", Some(0), None, &[KEPT]),
+        (
+            "becomes a daemon and is recorded then",
+            Some(0),
+            None,
+            &[KEPT],
+        ),
+        ("was recorded and becomes a daemon", Some(0), None, &[KEPT]),
+        ("ends threads", Some(0), None, &[KEPT]),
+        ("handles signals that allocate", Some(0), None, &[KEPT]),
+        ("runs out of memory", Some(0), None, &[KEPT]),
+        ("looks up symbols itself", Some(0), None, &[KEPT]),
+    ];
+    let repeated = |test: Box<dyn Fn() + Send>, once_takes_long: bool| {
+        let rounds = if IS_LONG.load(Ordering::Relaxed) {
+            200
+        } else if once_takes_long {
+            1
+        } else {
+            3
+        };
+        move || -> Result<(), Failed> {
+            (0..rounds).for_each(|_| test());
+            Ok(())
+        }
+    };
+    let mut trials: Vec<_> = cases
+        .into_iter()
+        .map(|(case, status, signal, live)| {
+            let takes_long = ["_exits", "is killed", "aborts"].contains(&case);
+            Trial::test(
+                case,
+                repeated(
+                    Box::new(move || check(case, status, signal, live)),
+                    takes_long,
+                ),
+            )
+        })
+        .collect();
+    trials.push(Trial::test(
+        "is told by its environment",
+        repeated(Box::new(told_by_the_environment), true),
+    ));
+    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+}
