@@ -54,10 +54,7 @@ fn sizes(count: u32, from: f64, to: f64) -> Vec<usize> {
 
 #[test]
 fn intervals_have_the_truth_as_often_as_they_say() {
-    let by_default = hits(
-        |filebase| Recorder::new(filebase),
-        &sizes(2000, 16e3, 500e3),
-    );
+    let by_default = hits(Recorder::new, &sizes(2000, 16e3, 500e3));
     let rates = SamplingRates::new([(64, 0.05), (512, 0.25)]).unwrap();
     let by_ranges = hits(
         |filebase| Recorder::new(filebase).rates(rates.clone()),

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{self, Command, Output, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,11 +28,15 @@ static ALLOCATOR: Allocator<Inner> = Allocator::over(Inner);
 /// the system must not be called there.
 struct Inner;
 
+/// As much as any block is aligned to.
+#[repr(align(16))]
+struct Piece(#[expect(dead_code, reason = "it is memory")] [AtomicU64; 2]);
+
 thread_local! {
     static IS_IN_HANDLER: Cell<bool> = const { Cell::new(false) };
 }
 
-static PIECES: [AtomicUsize; 1 << 22] = [const { AtomicUsize::new(0) }; 1 << 22];
+static PIECES: [Piece; 1 << 21] = [const { Piece([const { AtomicU64::new(0) }; 2]) }; 1 << 21];
 static USED: AtomicUsize = AtomicUsize::new(0);
 
 impl Inner {
@@ -48,10 +52,10 @@ unsafe impl GlobalAlloc for Inner {
         if layout.size() > 1 << 30 {
             return std::ptr::null_mut();
         }
-        if IS_IN_HANDLER.get() && layout.align() <= 8 {
-            let words = layout.size().div_ceil(8);
-            let at = USED.fetch_add(words, Ordering::Relaxed);
-            let pieces = PIECES.get(at..at + words);
+        if IS_IN_HANDLER.get() && layout.align() <= 16 {
+            let count = layout.size().div_ceil(16);
+            let at = USED.fetch_add(count, Ordering::Relaxed);
+            let pieces = PIECES.get(at..at + count);
             return pieces.map_or(std::ptr::null_mut(), |pieces| {
                 pieces.as_ptr().cast_mut().cast()
             });
@@ -72,13 +76,14 @@ unsafe impl GlobalAlloc for Inner {
 
 /// What each allocates that stays.
 #[inline(never)]
+#[expect(clippy::vec_box, reason = "many blocks")]
 fn kept() -> Vec<Box<[u8; 1000]>> {
     let mut blocks = Vec::with_capacity(200);
     blocks.extend((0..200).map(|_| Box::new([1; 1000])));
     black_box(blocks)
 }
 
-const KEPT: i64 = 200 * 1000 + 200 * size_of::<usize>() as i64;
+const KEPT: i64 = 200 * 1000 + 200 * 8;
 
 fn everything(filebase: &Path) -> Recording {
     Recorder::new(filebase).everything().start().unwrap()
@@ -173,205 +178,236 @@ extern "C" fn allocate_in_a_handler(_: c_int) {
 
 fn program(case: &str, filebase: &Path) {
     match case {
-        "returns" => {
-            let recording = everything(filebase);
-            let _kept = black_box(kept());
-            recording.finish().unwrap();
-        }
-        "drops the recording" => {
-            let _kept;
-            let _recording = everything(filebase);
-            _kept = kept();
-        }
-        "exits" | "exits from another thread" => {
-            let recording = everything(filebase);
-            let blocks = kept();
-            busy_threads();
-            thread::sleep(Duration::from_millis(20));
-            let end = move || {
-                let _ = (&recording, &blocks);
-                process::exit(3)
-            };
-            if case == "exits" {
-                end();
-            }
-            thread::spawn(end).join().unwrap();
-        }
-        "_exits" | "is killed" | "aborts" => {
-            let _recording = everything(filebase);
-            let _kept = kept();
-            busy_threads();
-            // What is older than a second is on disk.
-            thread::sleep(Duration::from_secs(1));
-            // SAFETY: these end the process.
-            unsafe {
-                match case {
-                    "_exits" => libc::_exit(3),
-                    "aborts" => process::abort(),
-                    _ => libc::raise(libc::SIGKILL),
-                };
-            }
-        }
-        "panics" => {
-            let _recording = everything(filebase);
-            let _kept = kept();
-            panic!("with a backtrace");
-        }
-        "panics twice" => {
-            let _recording = everything(filebase);
-            let _kept = kept();
-            let _again = PanicsAgain;
-            panic!("once");
-        }
-        "panics and goes on" => {
-            let recording = everything(filebase);
-            let _kept = kept();
-            for _ in 0..3 {
-                let thread = thread::spawn(|| panic!("in a thread"));
-                assert!(thread.join().is_err());
-            }
-            recording.finish().unwrap();
-        }
-        "forks" | "forks while threads are busy" => {
-            let recording = everything(filebase);
-            let _kept = kept();
-            if case != "forks" {
-                busy_threads();
-            }
-            let mut recording = Some(recording);
-            for _ in 0..10 {
-                let child = fork(|| {
-                    live_as_a_child();
-                    let begun = Instant::now();
-                    let result = recording.take().unwrap().finish();
-                    let is_right = matches!(result, Err(Error::Forked));
-                    c_int::from(is_right && begun.elapsed() < Duration::from_millis(500))
-                });
-                assert_eq!(wait(child), 1);
-            }
-            // A child that drops the recording, and one whose thread panics.
-            assert_eq!(
-                wait(fork(|| {
-                    drop(recording.take());
-                    7
-                })),
-                7
-            );
-            assert_eq!(
-                wait(fork(|| {
-                    let panicked = thread::spawn(|| panic!("in a child")).join();
-                    c_int::from(panicked.is_err())
-                })),
-                1
-            );
-            recording.unwrap().finish().unwrap();
-        }
-        "spawns" => {
-            let recording = everything(filebase);
-            let _kept = kept();
-            busy_threads();
-            for _ in 0..10 {
-                // Without a closure this need not fork; with one it does.
-                assert!(Command::new("true").status().unwrap().success());
-                let mut command = Command::new("true");
-                // SAFETY: the closure allocates, which the C library allows.
-                unsafe {
-                    command.pre_exec(|| {
-                        live_as_a_child();
-                        Ok(())
-                    });
-                }
-                assert!(command.status().unwrap().success());
-            }
-            recording.finish().unwrap();
-        }
+        "returns" => returns(filebase),
+        "drops the recording" => drops_the_recording(filebase),
+        "exits" | "exits from another thread" => exits(case, filebase),
+        "_exits" | "is killed" | "aborts" => ends_without_exit(case, filebase),
+        "panics" => panics(filebase),
+        "panics twice" => panics_twice(filebase),
+        "panics and goes on" => panics_and_goes_on(filebase),
+        "forks" | "forks while threads are busy" => forks(case, filebase),
+        "spawns" => spawns(filebase),
         "becomes a daemon and is recorded then" | "was recorded and becomes a daemon" => {
-            let before = (case == "was recorded and becomes a daemon").then(|| {
-                let mut other = filebase.to_owned();
-                other.set_extension("before");
-                everything(&other)
-            });
-            let child = fork(|| {
-                // SAFETY: it makes a session.
-                unsafe { libc::setsid() };
-                let grandchild = fork(|| {
-                    let recording = everything(filebase);
-                    let kept = kept();
-                    recording.finish().unwrap();
-                    drop(kept);
-                    0
-                });
-                wait(grandchild)
-            });
-            assert_eq!(wait(child), 0);
-            drop(before);
+            becomes_a_daemon(case, filebase);
         }
-        "ends threads" => {
-            let recording = everything(filebase);
-            for _ in 0..5 {
-                let threads = (0..4).map(|_| thread::spawn(|| LAST.set(Some(Last(Vec::new())))));
-                threads
-                    .collect::<Vec<_>>()
-                    .into_iter()
-                    .for_each(|thread| thread.join().unwrap());
-            }
-            let _kept = black_box(kept());
-            recording.finish().unwrap();
-        }
-        "handles signals that allocate" => {
-            let recording = everything(filebase);
-            // SAFETY: the handler is made for it.
-            unsafe {
-                let handler = allocate_in_a_handler as extern "C" fn(c_int);
-                libc::signal(libc::SIGALRM, handler as libc::sighandler_t);
-                let often = libc::timeval {
-                    tv_sec: 0,
-                    tv_usec: 200,
-                };
-                let timer = libc::itimerval {
-                    it_interval: often,
-                    it_value: often,
-                };
-                libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
-            }
-            let begun = Instant::now();
-            while begun.elapsed() < Duration::from_millis(300) {
-                live_as_a_child();
-            }
-            let _kept = black_box(kept());
-            recording.finish().unwrap();
-        }
-        "runs out of memory" => {
-            let recording = everything(filebase);
-            let mut blocks: Vec<u8> = vec![1; 1000];
-            assert!(blocks.try_reserve_exact(1 << 31).is_err());
-            assert!(Vec::<u8>::new().try_reserve_exact(1 << 31).is_err());
-            drop(blocks);
-            let _kept = black_box(kept());
-            recording.finish().unwrap();
-        }
-        "looks up symbols itself" => {
-            let recording = everything(filebase);
-            let _kept = kept();
-            let threads = (0..4).map(|_| {
-                thread::spawn(|| {
-                    for _ in 0..5 {
-                        let trace = std::backtrace::Backtrace::force_capture();
-                        assert!(format!("{trace}").contains("process_ends"));
-                    }
-                })
-            });
-            threads
-                .collect::<Vec<_>>()
-                .into_iter()
-                .for_each(|thread| thread.join().unwrap());
-            recording.finish().unwrap();
-        }
-        "is told by its environment" => {
-            black_box(kept()).leak();
-        }
+        "ends threads" => ends_threads(filebase),
+        "handles signals that allocate" => handles_signals(filebase),
+        "runs out of memory" => runs_out_of_memory(filebase),
+        "looks up symbols itself" => looks_up_symbols(filebase),
+        "is told by its environment" => is_told(),
         other => panic!("{other}"),
     }
+}
+
+fn returns(filebase: &Path) {
+    let recording = everything(filebase);
+    let _kept = black_box(kept());
+    recording.finish().unwrap();
+}
+
+fn drops_the_recording(filebase: &Path) {
+    let _recording = everything(filebase);
+    kept().leak();
+}
+
+fn exits(case: &str, filebase: &Path) {
+    let recording = everything(filebase);
+    let blocks = kept();
+    busy_threads();
+    thread::sleep(Duration::from_millis(20));
+    let end = move || {
+        let _ = (&recording, &blocks);
+        process::exit(3)
+    };
+    if case == "exits" {
+        end();
+    }
+    thread::spawn(end).join().unwrap();
+}
+
+fn ends_without_exit(case: &str, filebase: &Path) {
+    let _recording = everything(filebase);
+    let _kept = kept();
+    busy_threads();
+    // What is older than a second is on disk.
+    thread::sleep(Duration::from_secs(1));
+    // SAFETY: these end the process.
+    unsafe {
+        match case {
+            "_exits" => libc::_exit(3),
+            "aborts" => process::abort(),
+            _ => libc::raise(libc::SIGKILL),
+        };
+    }
+}
+
+fn panics(filebase: &Path) {
+    let _recording = everything(filebase);
+    let _kept = kept();
+    panic!("with a backtrace");
+}
+
+fn panics_twice(filebase: &Path) {
+    let _recording = everything(filebase);
+    let _kept = kept();
+    let _again = PanicsAgain;
+    panic!("once");
+}
+
+fn panics_and_goes_on(filebase: &Path) {
+    let recording = everything(filebase);
+    let _kept = kept();
+    for _ in 0..3 {
+        let thread = thread::spawn(|| panic!("in a thread"));
+        assert!(thread.join().is_err());
+    }
+    recording.finish().unwrap();
+}
+
+fn forks(case: &str, filebase: &Path) {
+    let recording = everything(filebase);
+    let _kept = kept();
+    if case != "forks" {
+        busy_threads();
+    }
+    let mut recording = Some(recording);
+    for _ in 0..10 {
+        let child = fork(|| {
+            live_as_a_child();
+            let begun = Instant::now();
+            let result = recording.take().unwrap().finish();
+            let is_right = matches!(result, Err(Error::Forked));
+            c_int::from(is_right && begun.elapsed() < Duration::from_millis(500))
+        });
+        assert_eq!(wait(child), 1);
+    }
+    // A child that drops the recording, and one whose thread panics.
+    assert_eq!(
+        wait(fork(|| {
+            drop(recording.take());
+            7
+        })),
+        7
+    );
+    assert_eq!(
+        wait(fork(|| {
+            let panicked = thread::spawn(|| panic!("in a child")).join();
+            c_int::from(panicked.is_err())
+        })),
+        1
+    );
+    recording.unwrap().finish().unwrap();
+}
+
+fn spawns(filebase: &Path) {
+    let recording = everything(filebase);
+    let _kept = kept();
+    busy_threads();
+    for _ in 0..10 {
+        // Without a closure this need not fork; with one it does.
+        assert!(Command::new("true").status().unwrap().success());
+        let mut command = Command::new("true");
+        // SAFETY: the closure allocates, which the C library allows.
+        unsafe {
+            command.pre_exec(|| {
+                live_as_a_child();
+                Ok(())
+            });
+        }
+        assert!(command.status().unwrap().success());
+    }
+    recording.finish().unwrap();
+}
+
+fn becomes_a_daemon(case: &str, filebase: &Path) {
+    let before = (case == "was recorded and becomes a daemon").then(|| {
+        let mut other = filebase.to_owned();
+        other.set_extension("before");
+        everything(&other)
+    });
+    let child = fork(|| {
+        // SAFETY: it makes a session.
+        unsafe { libc::setsid() };
+        let grandchild = fork(|| {
+            let recording = everything(filebase);
+            let kept = kept();
+            recording.finish().unwrap();
+            drop(kept);
+            0
+        });
+        wait(grandchild)
+    });
+    assert_eq!(wait(child), 0);
+    drop(before);
+}
+
+fn ends_threads(filebase: &Path) {
+    let recording = everything(filebase);
+    for _ in 0..5 {
+        let threads = (0..4).map(|_| thread::spawn(|| LAST.set(Some(Last(Vec::new())))));
+        threads
+            .collect::<Vec<_>>()
+            .into_iter()
+            .for_each(|thread| thread.join().unwrap());
+    }
+    let _kept = black_box(kept());
+    recording.finish().unwrap();
+}
+
+fn handles_signals(filebase: &Path) {
+    let recording = everything(filebase);
+    // SAFETY: the handler is made for it.
+    unsafe {
+        let handler = allocate_in_a_handler as extern "C" fn(c_int);
+        libc::signal(libc::SIGALRM, handler as libc::sighandler_t);
+        let often = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 200,
+        };
+        let timer = libc::itimerval {
+            it_interval: often,
+            it_value: often,
+        };
+        libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut());
+    }
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_millis(300) {
+        live_as_a_child();
+    }
+    let _kept = black_box(kept());
+    recording.finish().unwrap();
+}
+
+fn runs_out_of_memory(filebase: &Path) {
+    let recording = everything(filebase);
+    let mut blocks: Vec<u8> = vec![1; 1000];
+    assert!(blocks.try_reserve_exact(1 << 31).is_err());
+    assert!(Vec::<u8>::new().try_reserve_exact(1 << 31).is_err());
+    drop(blocks);
+    let _kept = black_box(kept());
+    recording.finish().unwrap();
+}
+
+fn looks_up_symbols(filebase: &Path) {
+    let recording = everything(filebase);
+    let _kept = kept();
+    let threads = (0..4).map(|_| {
+        thread::spawn(|| {
+            for _ in 0..5 {
+                let trace = std::backtrace::Backtrace::force_capture();
+                assert!(format!("{trace}").contains("process_ends"));
+            }
+        })
+    });
+    threads
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|thread| thread.join().unwrap());
+    recording.finish().unwrap();
+}
+
+fn is_told() {
+    black_box(kept()).leak();
 }
 
 // --- What must be there afterwards ---
@@ -412,7 +448,7 @@ fn consistent(filebase: &Path) -> (i64, i64) {
         let frames = traces
             .trace(id)
             .into_iter()
-            .flat_map(|trace| trace.frames());
+            .flat_map(heapprof::Trace::frames);
         { frames }.any(|frame| frame.function.is_some_and(|name| name.ends_with("kept")))
     };
     let end = reader.live_at_end().unwrap();
@@ -451,18 +487,22 @@ fn this_program(case: &str, filebase: &Path) -> Command {
 }
 
 /// Runs a case once and checks what it leaves.
-fn check(case: &str, status: Option<c_int>, signal: Option<c_int>, live: &[i64]) {
+fn check(case: &str, end: &End, live: i64) {
     let folder = tempfile::tempdir().unwrap();
     let filebase = folder.path().join("run");
     let output = run(&mut this_program(case, &filebase));
     let stderr = String::from_utf8_lossy(&output.stderr);
+    let expected = match *end {
+        End::Status(status) => (Some(status), None),
+        End::Signal(signal) => (None, Some(signal)),
+    };
     let ended = (output.status.code(), output.status.signal());
-    assert_eq!(ended, (status, signal), "{stderr}");
+    assert_eq!(ended, expected, "{stderr}");
     let (found, highest) = consistent(&filebase);
-    assert!(live.contains(&found), "{found} of {live:?}");
+    assert_eq!(found, live, "{stderr}");
     if case.starts_with("panics") {
-        assert!(stderr.contains("process_ends::program") || stderr.contains("process_ends.rs"));
-        // Not the backtrace's.
+        assert!(stderr.contains("stack backtrace:"), "{stderr}");
+        // Not that of the backtrace.
         assert!(highest < 2_000_000, "{highest}");
     }
 }
@@ -524,6 +564,12 @@ fn told_by_the_environment() {
     }
 }
 
+/// How a program ends.
+enum End {
+    Status(c_int),
+    Signal(c_int),
+}
+
 fn main() {
     let arguments: Vec<_> = env::args_os().collect();
     if arguments
@@ -532,64 +578,48 @@ fn main() {
     {
         return program(arguments[2].to_str().unwrap(), Path::new(&arguments[3]));
     }
-    static IS_LONG: AtomicBool = AtomicBool::new(false);
-    IS_LONG.store(env::var_os("HEAPPROF_LONG").is_some(), Ordering::Relaxed);
-    // The case, its exit status or the signal that ended it, and what of its blocks may be live at the end.
-    let cases: [(&'static str, Option<c_int>, Option<c_int>, &'static [i64]); 19] = [
-        ("returns", Some(0), None, &[KEPT]),
-        ("drops the recording", Some(0), None, &[KEPT]),
-        ("exits", Some(3), None, &[KEPT]),
-        ("exits from another thread", Some(3), None, &[KEPT]),
-        ("_exits", Some(3), None, &[KEPT]),
-        ("is killed", None, Some(libc::SIGKILL), &[KEPT]),
-        ("aborts", None, Some(libc::SIGABRT), &[KEPT]),
-        ("panics", Some(101), None, &[0]),
-        ("panics twice", None, Some(libc::SIGABRT), &[KEPT]),
-        ("panics and goes on", Some(0), None, &[KEPT]),
-        ("forks", Some(0), None, &[KEPT]),
-        ("forks while threads are busy", Some(0), None, &[KEPT]),
-        ("spawns", Some(0), None, &[KEPT]),
+    // The cases, how each ends, and what of its blocks is live at the end of the log.
+    let cases = [
+        ("returns", End::Status(0), KEPT),
+        ("drops the recording", End::Status(0), KEPT),
+        ("exits", End::Status(3), KEPT),
+        ("exits from another thread", End::Status(3), KEPT),
+        ("_exits", End::Status(3), KEPT),
+        ("is killed", End::Signal(libc::SIGKILL), KEPT),
+        ("aborts", End::Signal(libc::SIGABRT), KEPT),
+        ("panics", End::Status(101), 0),
+        ("panics twice", End::Signal(libc::SIGABRT), KEPT),
+        ("panics and goes on", End::Status(0), KEPT),
+        ("forks", End::Status(0), KEPT),
+        ("forks while threads are busy", End::Status(0), KEPT),
+        ("spawns", End::Status(0), KEPT),
         (
             "becomes a daemon and is recorded then",
-            Some(0),
-            None,
-            &[KEPT],
+            End::Status(0),
+            KEPT,
         ),
-        ("was recorded and becomes a daemon", Some(0), None, &[KEPT]),
-        ("ends threads", Some(0), None, &[KEPT]),
-        ("handles signals that allocate", Some(0), None, &[KEPT]),
-        ("runs out of memory", Some(0), None, &[KEPT]),
-        ("looks up symbols itself", Some(0), None, &[KEPT]),
+        ("was recorded and becomes a daemon", End::Status(0), KEPT),
+        ("ends threads", End::Status(0), KEPT),
+        ("handles signals that allocate", End::Status(0), KEPT),
+        ("runs out of memory", End::Status(0), KEPT),
+        ("looks up symbols itself", End::Status(0), KEPT),
     ];
-    let repeated = |test: Box<dyn Fn() + Send>, once_takes_long: bool| {
-        let rounds = if IS_LONG.load(Ordering::Relaxed) {
-            200
-        } else if once_takes_long {
-            1
-        } else {
-            3
-        };
+    let rounds = if env::var_os("HEAPPROF_LONG").is_some() {
+        200
+    } else {
+        2
+    };
+    let repeated = |test: Box<dyn Fn() + Send>| {
         move || -> Result<(), Failed> {
             (0..rounds).for_each(|_| test());
             Ok(())
         }
     };
-    let mut trials: Vec<_> = cases
-        .into_iter()
-        .map(|(case, status, signal, live)| {
-            let takes_long = ["_exits", "is killed", "aborts"].contains(&case);
-            Trial::test(
-                case,
-                repeated(
-                    Box::new(move || check(case, status, signal, live)),
-                    takes_long,
-                ),
-            )
-        })
-        .collect();
-    trials.push(Trial::test(
-        "is told by its environment",
-        repeated(Box::new(told_by_the_environment), true),
-    ));
+    let trial = |(case, end, live): (&'static str, End, i64)| {
+        Trial::test(case, repeated(Box::new(move || check(case, &end, live))))
+    };
+    let mut trials: Vec<_> = cases.into_iter().map(trial).collect();
+    let told = repeated(Box::new(told_by_the_environment));
+    trials.push(Trial::test("is told by its environment", told));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }

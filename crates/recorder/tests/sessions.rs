@@ -88,7 +88,7 @@ blocks!(third, 300);
 
 /// What [`blocks`] allocates.
 const fn bytes(size: i64) -> i64 {
-    100 * size + 100 * size_of::<usize>() as i64
+    100 * size + 100 * 8
 }
 
 struct Folder(tempfile::TempDir);
@@ -221,6 +221,7 @@ fn one_recording_at_a_time_and_into_files_of_nobody_else() {
 }
 
 #[inline(never)]
+#[expect(clippy::unnecessary_box_returns, reason = "a block")]
 fn deep(levels: u32) -> Box<[u8; 64]> {
     if levels == 0 {
         return black_box(Box::new([0; 64]));
