@@ -8,7 +8,6 @@ use std::mem;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use backtrace::Backtrace;
 use fastrand::Rng;
 
 /// How many customers the cache has room for.
@@ -21,8 +20,6 @@ pub(crate) struct Shop {
     /// One for each tenth order, and none is ever closed.
     sessions: Mutex<Vec<Session>>,
     journal: Mutex<Vec<String>>,
-    /// Whether each thousandth order is complained about.
-    complaints: bool,
 }
 
 struct Customer {
@@ -56,12 +53,9 @@ impl Drop for Diary {
 }
 
 impl Shop {
-    /// Fills so many orders with so many threads. There can be `complaints`.
-    pub(crate) fn open(orders: u64, threads: u64, complaints: bool) -> Arc<Self> {
-        let shop = Arc::new(Self {
-            complaints,
-            ..Self::default()
-        });
+    /// Fills so many orders with so many threads.
+    pub(crate) fn open(orders: u64, threads: u64) -> Arc<Self> {
+        let shop = Arc::new(Self::default());
         thread::scope(|scope| {
             let shift = |number| {
                 let shop = &shop;
@@ -92,11 +86,6 @@ impl Shop {
             }
             if number == 0 && order == orders / 2 {
                 monthly_report((8 * orders).min(80_000));
-            }
-            if self.complaints && order % 1_000 == 999 {
-                // This looks up symbols, as the recorder does.
-                let stack = format!("{:?}", Backtrace::new());
-                self.journal.lock().unwrap().push(stack);
             }
             DIARY.with_borrow_mut(|diary| {
                 diary.shop.get_or_insert_with(|| self.clone());

@@ -11,6 +11,9 @@ use jiff::Timestamp;
 
 use crate::common::{Opened, Reading, clean, clock_note, seconds};
 
+/// Of more sampling ranges, those between the first and the last are only counted.
+const MOST_RANGES: usize = 6;
+
 /// When it began, how long it took, how it was sampled.
 pub(crate) fn recorded(
     out: &mut impl Write,
@@ -31,14 +34,24 @@ pub(crate) fn recorded(
     let (events, count) = (end.events(), traces.len());
     writeln!(out, "  events    {events} of {count} traces")?;
     for (key, value) in reader.properties().iter() {
-        writeln!(out, "  {:<9} {}", clean(&key), clean(&value))?;
+        // A recorder that goes on reserves room with spaces.
+        let value = value.trim_end();
+        if !value.is_empty() {
+            writeln!(out, "  {:<9} {}", clean(&key), clean(value))?;
+        }
     }
     if reader.rates().is_unsampled() {
         writeln!(out, "  sampling  none: every allocation was recorded")?;
     } else {
-        for range in reader.rates().ranges() {
+        let ranges = reader.rates().ranges();
+        for (at, range) in ranges.iter().enumerate() {
             let (upper, percent) = (range.upper_size(), 100.0 * range.probability());
-            writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
+            if ranges.len() <= MOST_RANGES || at == 0 || at == ranges.len() - 1 {
+                writeln!(out, "  sampling  below {upper} bytes: {percent:.4} %")?;
+            } else if at == 1 {
+                let between = ranges.len() - 2;
+                writeln!(out, "            … {between} more ranges")?;
+            }
         }
         writeln!(
             out,

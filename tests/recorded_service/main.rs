@@ -4,34 +4,27 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod handlers;
-#[allow(unsafe_code, reason = "an allocator is")]
-#[path = "../../examples/record/recorder/mod.rs"]
-mod recorder;
 
-use std::alloc::System;
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use common::output::{stderr_lines, stdout};
 use common::{example, root};
+use heapprof::Reader;
 use heapprof::view::{Blame, Lines};
-use heapprof::{Reader, SamplingRates};
+use heapprof_recorder::{Allocator, Recorder};
 
 use handlers::State;
-use recorder::{Options, Recorder};
 
 #[global_allocator]
-static ALLOCATOR: Recorder<System> = Recorder::over(System);
+static ALLOCATOR: Allocator = Allocator::system();
 
 const REQUESTS: usize = 4_000;
 
 /// Serves the requests while everything is recorded.
 fn record(filebase: &Path) {
-    let recording = Options::new(filebase)
-        .rates(SamplingRates::unsampled())
-        .start()
-        .unwrap();
+    let recording = Recorder::new(filebase).everything().start().unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .build()

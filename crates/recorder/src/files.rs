@@ -17,8 +17,8 @@ use crate::symbols::Symbols;
 /// Properties that are known later. The header has room for so many bytes of each, and they are overwritten in place.
 pub(crate) const LATER: [(&str, usize); 5] = [
     ("stacks", 14),
-    ("dropped-blocks", 20),
-    ("without-symbol", 40),
+    ("dropped", 30),
+    ("unknown", 60),
     ("build-ids", 1024),
     ("warning", 200),
 ];
@@ -183,10 +183,12 @@ impl Files {
         let quality = symbols.quality();
         let mut values = [const { String::new() }; LATER.len()];
         walk.clone_into(&mut values[0]);
-        values[1] = self.dropped.to_string();
+        if self.dropped > 0 {
+            values[1] = format!("{} blocks", self.dropped);
+        }
         if quality.without_symbol > 0 {
             values[2] = format!(
-                "{} of {} addresses",
+                "{} of {} addresses have no symbol",
                 quality.without_symbol, quality.addresses
             );
             values[3] = quality.build_ids.join(" ");
