@@ -1,22 +1,20 @@
-//! Profiles that come from elsewhere: from a Rust program that records itself, and from heaptrack.
+//! Profiles that come from elsewhere: from heaptrack.
 
 mod common;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::thread::sleep;
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::process::{Command, Output};
+use std::time::{Duration, UNIX_EPOCH};
 
 use common::output::{stderr, stdout, succeeded};
 use common::{program, root};
 use flate2::write::GzEncoder;
 use heapprof::query::{AppliedEvent, LiveHeap, Query, QueryEnd};
-use heapprof::view::{LineUsage, Lines};
-use heapprof::{Elapsed, Frame, Reader, StartTime, TraceId};
+use heapprof::view::Lines;
+use heapprof::{Elapsed, Reader, StartTime, TraceId};
 use ruzstd::decoding::StreamingDecoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use tempfile::TempDir;
@@ -29,7 +27,6 @@ struct Totals {
     /// Frees of what the event before allocated: the same size with the same stack.
     temporary: u64,
     allocated: i64,
-    allocated_by: BTreeMap<Option<TraceId>, i64>,
     live: i64,
     peak: i64,
     peak_at: Elapsed,
@@ -54,7 +51,6 @@ impl Query for Totals {
         } else {
             self.allocations += 1;
             self.allocated += applied.bytes;
-            *self.allocated_by.entry(event.trace).or_default() += applied.bytes;
             self.last = Some(block);
         }
         self.live = applied.total;
@@ -72,29 +68,6 @@ impl Query for Totals {
     }
 }
 
-// --- A program that records itself ---
-
-/// Runs the example `record`; it gets a minute.
-fn record(filebase: &Path, args: &[&str]) -> Output {
-    let mut child = Command::new(program("record"))
-        .arg(filebase)
-        .args(args)
-        .current_dir(root())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let began = Instant::now();
-    while child.try_wait().unwrap().is_none() {
-        if began.elapsed() > Duration::from_secs(60) {
-            child.kill().unwrap();
-            panic!("the program hangs");
-        }
-        sleep(Duration::from_millis(10));
-    }
-    child.wait_with_output().unwrap()
-}
-
 /// What the log of a recording must be, however the program ended.
 fn consistent(filebase: &Path) -> (Reader, Totals) {
     let reader = Reader::open(filebase).unwrap();
@@ -106,77 +79,6 @@ fn consistent(filebase: &Path) -> (Reader, Totals) {
     assert!(traces.iter().all(|(_, trace)| !trace.is_empty()));
     (reader, totals)
 }
-
-/// The line of the shop's source that has `text` in it.
-fn line_of(text: &str) -> u32 {
-    let source = fs::read_to_string(root().join("examples/record/shop.rs")).unwrap();
-    let mut lines = source
-        .lines()
-        .zip(1..)
-        .filter(|(line, _)| line.contains(text));
-    let (_, number) = lines.next().unwrap();
-    assert!(lines.next().is_none(), "{text}");
-    number
-}
-
-/// The lines of the shop in a stack, outermost first.
-fn in_shop<'a>(frames: impl Iterator<Item = Frame<'a>>) -> Vec<u32> {
-    frames
-        .filter(|frame| frame.file.ends_with("examples/record/shop.rs"))
-        .map(|frame| frame.line)
-        .collect()
-}
-
-#[test]
-fn a_program_that_records_everything_is_told_to_the_byte() {
-    let folder = TempDir::new().unwrap();
-    let filebase = folder.path().join("shop");
-    let output = record(&filebase, &["--everything", "--orders", "4000"]);
-    let text = succeeded(&output);
-    assert!(text.starts_with("400 sessions are open, and the journal has 4 lines\n"));
-    let report = format!("--example report -- {}\n", filebase.display());
-    assert!(text.ends_with(&report), "{text}");
-
-    let (reader, totals) = consistent(&filebase);
-    assert_eq!(reader.damage().unwrap(), []);
-    // The leak, with its stack: each frame by itself, also where functions are inlined.
-    let traces = reader.traces().unwrap();
-    let end = reader.live_at_end().unwrap();
-    let key = line_of("_key: Box::new");
-    let stack = [line_of("shop.shift(number"), line_of("self.greet("), key];
-    let leak = |id| in_shop(traces.trace(id).unwrap().frames()) == stack;
-    assert_eq!(end.filter(|id, _| leak(id)).total(), 400 * 96);
-    let at = |line: &LineUsage<'_>, number| in_shop([line.frame].into_iter()) == [number];
-    let lines = Lines::new(traces, &end);
-    let local = lines.by_local().find(|line| at(line, key));
-    assert_eq!(local.unwrap().local, 400 * 96);
-
-    // The spike.
-    let peak = reader.live_at(totals.peak_at).unwrap();
-    let lines = Lines::new(traces, &peak);
-    let report = line_of("monthly_report((8");
-    let report = lines.by_cumulative().find(|line| at(line, report));
-    // 8000 lines of 74 bytes are joined, with ends of lines between them.
-    assert!(report.unwrap().cumulative >= 2 * 8000 * 74 + 7999);
-
-    // What a thread allocates as it ends, after its own variables began to go.
-    let last = line_of("filled {}");
-    assert!(
-        traces
-            .iter()
-            .any(|(_, trace)| in_shop(trace.frames()).contains(&last))
-    );
-}
-
-#[test]
-fn a_recording_that_cannot_be_written_is_an_error() {
-    let folder = TempDir::new().unwrap();
-    let output = record(&folder.path().join("none/shop"), &[]);
-    assert_eq!(output.status.code(), Some(1));
-    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
-}
-
-// --- heaptrack ---
 
 /// The recording in `tests/data`, and what `heaptrack_print` says of it.
 const INVENTORY: &str = "tests/data/heaptrack/inventory.zst";
