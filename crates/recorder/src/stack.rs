@@ -50,7 +50,11 @@ impl Stack {
             if stack_pointer != 0 && stack_pointer <= marker {
                 return true;
             }
-            stack.push(frame.ip().addr(), depth)
+            // The outermost frame can have no address.
+            match frame.ip().addr() {
+                0 => false,
+                address => stack.push(address, depth),
+            }
         };
         // On Windows alone walking up a stack takes a lock. Elsewhere the lock would make threads wait while symbols are
         // looked up.

@@ -65,11 +65,11 @@ struct Frame {
 enum Origin {
     /// This crate, and what the compiler puts before it: `__rust_alloc` and the like.
     Recorder,
-    /// The standard library, or what has no symbol.
+    /// The standard library.
     Standard,
     /// Where the standard library hands over to `main`, or to what a thread runs.
     Entry,
-    /// The program and its libraries.
+    /// The program and its libraries, and what has no symbol.
     Program,
 }
 
@@ -200,7 +200,7 @@ impl Symbols {
                 }
                 None => format!("0x{call:x}"),
             };
-            return Box::new([self.number(OwnedFrame::new(place, 0), Origin::Standard)]);
+            return Box::new([self.number(OwnedFrame::new(place, 0), Origin::Program)]);
         }
         let name = name.to_owned();
         let frames = found.into_iter().map(|(function, file, line)| {

@@ -24,8 +24,8 @@ use libtest_mimic::{Arguments, Failed, Trial};
 #[global_allocator]
 static ALLOCATOR: Allocator<Inner> = Allocator::over(Inner);
 
-/// The allocator of the system. It gives nothing over a gigabyte, and in a signal handler a piece of its own, as that of
-/// the system must not be called there.
+/// The allocator of the system. It gives nothing over a gigabyte. In a signal handler, where that of the system must not
+/// be called, it gives a piece of its own and frees nothing.
 struct Inner;
 
 /// As much as any block is aligned to.
@@ -65,7 +65,7 @@ unsafe impl GlobalAlloc for Inner {
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        if !Self::is_piece(block) {
+        if !Self::is_piece(block) && !IS_IN_HANDLER.get() {
             // SAFETY: as above.
             unsafe { System.dealloc(block, layout) }
         }
@@ -564,6 +564,51 @@ fn told_by_the_environment() {
     }
 }
 
+/// Without symbols, addresses are kept, and found again in the program that has symbols.
+fn stripped() {
+    let folder = tempfile::tempdir().unwrap();
+    let (filebase, found) = (folder.path().join("run"), folder.path().join("found"));
+    let (whole, stripped) = (env::current_exe().unwrap(), folder.path().join("stripped"));
+    let strip = Command::new("strip")
+        .arg("-o")
+        .arg(&stripped)
+        .arg(&whole)
+        .status();
+    assert!(strip.unwrap().success());
+    let mut command = Command::new(&stripped);
+    let output = run(command.args(["--program", "returns"]).arg(&filebase));
+    assert!(output.status.success());
+    let reader = Reader::open(&filebase).unwrap();
+    let property = |key| reader.properties().get(key).unwrap().trim_end().to_owned();
+    assert!(property("warning").starts_with("most addresses have no symbol"));
+    assert!(property("unknown").ends_with(" addresses have no symbol"));
+    assert!(
+        property("build-ids").starts_with("stripped="),
+        "{}",
+        property("build-ids")
+    );
+    let traces = reader.traces().unwrap();
+    let mut frames = traces.iter().flat_map(|(_, trace)| trace.frames());
+    assert!(frames.any(|frame| frame.file.starts_with("stripped+0x")));
+    assert_eq!(consistent(&filebase).0, 0);
+
+    let symbolize = whole.with_file_name("../examples/symbolize");
+    let output = run(Command::new(symbolize)
+        .arg(&filebase)
+        .arg(&found)
+        .arg(&whole));
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(consistent(&found).0, KEPT);
+    let live = |filebase: &Path| {
+        Reader::open(filebase)
+            .unwrap()
+            .live_at_end()
+            .unwrap()
+            .total()
+    };
+    assert_eq!(live(&found), live(&filebase));
+}
+
 /// How a program ends.
 enum End {
     Status(c_int),
@@ -621,5 +666,6 @@ fn main() {
     let mut trials: Vec<_> = cases.into_iter().map(trial).collect();
     let told = repeated(Box::new(told_by_the_environment));
     trials.push(Trial::test("is told by its environment", told));
+    trials.push(Trial::test("is stripped", repeated(Box::new(stripped))));
     libtest_mimic::run(&Arguments::from_args(), trials).exit();
 }
