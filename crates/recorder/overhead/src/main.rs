@@ -1,0 +1,244 @@
+//! What recording costs: a program like a server, and one that only allocates, under several tools, in turns.
+//!
+//! ```text
+//! cargo run --release --manifest-path crates/recorder/overhead/Cargo.toml
+//! ```
+//!
+//! It runs itself with the name of a tool in `TOOL`. heaptrack is run if it is installed.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::HashMap;
+use std::hint::black_box;
+use std::process::Command;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+use std::{env, mem, thread};
+
+use heapprof_recorder::{Allocator, Recorder};
+use serde_json::Value;
+
+/// The tools, and how they are called in the table.
+const TOOLS: [(&str, &str); 8] = [
+    ("nothing", "the allocator of the system"),
+    ("off", "heapprof-recorder, compiled in and off"),
+    (
+        "sampled",
+        "heapprof-recorder, one byte in 512 KiB (the default)",
+    ),
+    ("everything", "heapprof-recorder, everything"),
+    ("jemalloc", "jemalloc"),
+    (
+        "jemalloc-sampled",
+        "jemalloc, its profiler at one byte in 512 KiB",
+    ),
+    ("dhat", "dhat"),
+    ("heaptrack", "heaptrack"),
+];
+
+static RECORDER: Allocator = Allocator::system();
+static DHAT: dhat::Alloc = dhat::Alloc;
+static JEMALLOC: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// The allocator of the tool that `TOOL` names.
+struct Chosen;
+
+#[global_allocator]
+static CHOSEN: Chosen = Chosen;
+
+/// 0 is the system, 1 the recorder, 2 dhat, 3 jemalloc; 255 before it was asked for.
+static CHOICE: AtomicU8 = AtomicU8::new(255);
+
+#[cold]
+fn choose() -> u8 {
+    // SAFETY: the environment is not changed, and a value ends with a zero.
+    let first = unsafe {
+        let tool = libc::getenv(c"TOOL".as_ptr());
+        if tool.is_null() {
+            [0; 2]
+        } else {
+            [*tool, *tool.add(1)]
+        }
+        .map(i8::cast_unsigned)
+    };
+    let choice = match &first {
+        b"of" | b"sa" | b"ev" => 1,
+        b"dh" => 2,
+        b"je" => 3,
+        _ => 0,
+    };
+    CHOICE.store(choice, Ordering::Relaxed);
+    choice
+}
+
+macro_rules! chosen {
+    ($method:ident($($argument:expr),*)) => {
+        // SAFETY: the caller's promises are those that are asked for.
+        unsafe {
+            match CHOICE.load(Ordering::Relaxed) {
+                0 => System.$method($($argument),*),
+                1 => RECORDER.$method($($argument),*),
+                2 => DHAT.$method($($argument),*),
+                3 => JEMALLOC.$method($($argument),*),
+                _ => match choose() {
+                    1 => RECORDER.$method($($argument),*),
+                    2 => DHAT.$method($($argument),*),
+                    3 => JEMALLOC.$method($($argument),*),
+                    _ => System.$method($($argument),*),
+                },
+            }
+        }
+    };
+}
+
+// SAFETY: all calls go to the one allocator that was chosen at the first.
+unsafe impl GlobalAlloc for Chosen {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        chosen!(alloc(layout))
+    }
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        chosen!(alloc_zeroed(layout))
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        chosen!(dealloc(block, layout));
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        chosen!(realloc(block, layout, size))
+    }
+}
+
+/// Two threads parse requests, look into a map that is sorted out now and then, and write answers.
+fn server() {
+    let thread = |number: u64| {
+        let mut sessions: HashMap<String, Vec<Value>> = HashMap::new();
+        let mut sent = 0;
+        for request in 0..60_000 {
+            let user = (request * 7 + number) % 500;
+            let items: Vec<String> = (0..request % 20).map(|item| item.to_string()).collect();
+            let body = format!(
+                r#"{{"user":"user {user}","path":"/orders","items":[{}]}}"#,
+                items.join(",")
+            );
+            let Ok(parsed) = serde_json::from_str::<Value>(&body) else {
+                continue;
+            };
+            let history = sessions.entry(parsed["user"].to_string()).or_default();
+            history.push(parsed);
+            if history.len() > 20 {
+                history.clear();
+            }
+            sent += serde_json::to_string(&history.last()).map_or(0, |answer| answer.len());
+            // What a server does beside allocating.
+            sent += body
+                .bytes()
+                .fold(0_u64, |sum, byte| black_box(sum * 31 + u64::from(byte)))
+                as usize
+                & 1;
+        }
+        black_box(sent);
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| thread(0));
+        scope.spawn(|| thread(1));
+    });
+}
+
+fn allocations() {
+    for size in 0..10_000_000 {
+        drop(black_box(Vec::<u8>::with_capacity(16 + size % 128)));
+    }
+}
+
+fn work(name: &str) {
+    match name {
+        "server" => server(),
+        _ => allocations(),
+    }
+}
+
+/// Does the work under a tool; prints how long it took, in seconds.
+fn child(tool: &str, name: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let recorder = Recorder::new(folder.path().join("run"));
+    let recording = match tool {
+        "sampled" => Some(recorder.start().expect("it starts")),
+        "everything" => Some(recorder.everything().start().expect("it starts")),
+        _ => None,
+    };
+    let dhat = (tool == "dhat").then(|| {
+        dhat::Profiler::builder()
+            .file_name(folder.path().join("dhat"))
+            .build()
+    });
+    let begun = Instant::now();
+    work(name);
+    let took = begun.elapsed();
+    if let Some(recording) = recording {
+        let summary = recording.finish().expect("it ends");
+        eprintln!("{tool} {name}: {summary:?}");
+    }
+    mem::forget(dhat);
+    println!("{}", took.as_secs_f64());
+}
+
+/// The time that a tool takes, once; `None` if it is not installed.
+fn time(tool: &str, name: &str) -> Option<f64> {
+    let program = env::current_exe().ok()?;
+    let folder = tempfile::tempdir().ok()?;
+    let mut command = if tool == "heaptrack" {
+        let mut command = Command::new("heaptrack");
+        command
+            .arg("-o")
+            .arg(folder.path().join("run"))
+            .arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.env("TOOL", tool).arg(name);
+    if tool == "jemalloc-sampled" {
+        command.env("_RJEM_MALLOC_CONF", "prof:true,lg_prof_sample:19");
+    }
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().find_map(|line| line.parse().ok())
+}
+
+fn main() {
+    if let (Ok(tool), Some(name)) = (env::var("TOOL"), env::args().nth(1)) {
+        return child(&tool, &name);
+    }
+    let rounds = env::args()
+        .nth(1)
+        .and_then(|it| it.parse().ok())
+        .unwrap_or(5);
+    println!("| | server | allocations |\n| --- | --- | --- |");
+    let mut times = vec![[Vec::new(), Vec::new()]; TOOLS.len()];
+    for _ in 0..rounds {
+        for (times, (tool, _)) in times.iter_mut().zip(TOOLS) {
+            for (times, name) in times.iter_mut().zip(["server", "allocations"]) {
+                times.extend(time(tool, name));
+            }
+        }
+    }
+    let median = |times: &mut Vec<f64>| {
+        times.sort_by(f64::total_cmp);
+        times.get(times.len() / 2).copied()
+    };
+    let mut base = [None; 2];
+    for (times, (_, called)) in times.iter_mut().zip(TOOLS) {
+        let mut row = format!("| {called} |");
+        for (times, base) in times.iter_mut().zip(&mut base) {
+            match median(times) {
+                Some(time) => {
+                    let base = *base.get_or_insert(time);
+                    row += &format!(" {time:.2} s, × {:.2} |", time / base);
+                }
+                None => row += " |",
+            }
+        }
+        println!("{row}");
+    }
+}
