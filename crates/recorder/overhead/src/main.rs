@@ -8,6 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::HashMap;
+use std::ffi::CStr;
 use std::hint::black_box;
 use std::process::Command;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -56,41 +57,42 @@ static CHOICE: AtomicU8 = AtomicU8::new(255);
 
 #[cold]
 fn choose() -> u8 {
-    // SAFETY: the environment is not changed, and a value ends with a zero.
-    let first = unsafe {
+    // SAFETY: the environment is not changed, and a value ends with a zero. Nothing is allocated.
+    let tool = unsafe {
         let tool = libc::getenv(c"TOOL".as_ptr());
         if tool.is_null() {
-            [0; 2]
+            c""
         } else {
-            [*tool, *tool.add(1)]
+            CStr::from_ptr(tool)
         }
-        .map(i8::cast_unsigned)
     };
-    let choice = match &first {
-        b"of" | b"sa" | b"ev" => 1,
-        b"dh" => 2,
-        b"je" => 3,
+    let choice = match tool.to_bytes() {
+        b"off" | b"sampled" | b"everything" => 1,
+        b"dhat" => 2,
+        b"jemalloc" | b"jemalloc-sampled" => 3,
         _ => 0,
     };
     CHOICE.store(choice, Ordering::Relaxed);
     choice
 }
 
+#[inline]
+fn choice() -> u8 {
+    match CHOICE.load(Ordering::Relaxed) {
+        255 => choose(),
+        choice => choice,
+    }
+}
+
 macro_rules! chosen {
     ($method:ident($($argument:expr),*)) => {
         // SAFETY: the caller's promises are those that are asked for.
         unsafe {
-            match CHOICE.load(Ordering::Relaxed) {
-                0 => System.$method($($argument),*),
+            match choice() {
                 1 => RECORDER.$method($($argument),*),
                 2 => DHAT.$method($($argument),*),
                 3 => JEMALLOC.$method($($argument),*),
-                _ => match choose() {
-                    1 => RECORDER.$method($($argument),*),
-                    2 => DHAT.$method($($argument),*),
-                    3 => JEMALLOC.$method($($argument),*),
-                    _ => System.$method($($argument),*),
-                },
+                _ => System.$method($($argument),*),
             }
         }
     };
@@ -138,7 +140,8 @@ fn server(checks: u32) {
             }
             sent += serde_json::to_string(&history.last()).map_or(0, |answer| answer.len());
             for _ in 0..checks {
-                let sum = |sum: u64, byte| black_box(sum.wrapping_mul(31) + u64::from(byte));
+                let sum =
+                    |sum: u64, byte| black_box(sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
                 black_box(body.bytes().fold(0, sum));
             }
         }
@@ -164,7 +167,7 @@ fn work(name: &str) {
     }
 }
 
-/// Does the work under a tool; prints how long it took, in seconds.
+/// Does the work under a tool; prints how long it took, in seconds, without the end of the recording.
 fn child(tool: &str, name: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let recorder = Recorder::new(folder.path().join("run"));
